@@ -1,0 +1,126 @@
+import { AsyncResource } from 'node:async_hooks';
+// Not the global one: a user's fake timers must not stop background work.
+import { setImmediate } from 'node:timers';
+import { backgroundFull } from './errors.js';
+import type { CompleteOptions } from './events.options.js';
+import type { Failures } from './failures.js';
+import { type InFlight, Pending } from './in-flight.js';
+import { perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
+
+/** Callbacks that nobody waits for: at most so many at once, in the order in which they came. */
+export class BackgroundWork {
+  private queue: BackgroundDelivery[] = [];
+  private taken = 0;
+  private running = 0;
+  private isScheduled = false;
+  private readonly dropped = new Map<string, number>();
+
+  constructor(
+    private readonly limits: CompleteOptions['background'],
+    private readonly inFlight: InFlight,
+    readonly failures: Failures,
+  ) {}
+
+  /** Starts all background callbacks of a run, after the code that called `run()` had its turn. */
+  start(event: RegisteredEvent, args: readonly unknown[]): void {
+    for (const callback of event.background) this.accept(callback, event, args);
+  }
+
+  accept(callback: RegisteredCallback, event: RegisteredEvent, args: readonly unknown[]): void {
+    const { concurrency, maxQueued } = this.limits;
+    if (this.running + this.queue.length - this.taken >= concurrency + maxQueued) {
+      this.drop(callback, event, args);
+      return;
+    }
+    this.recover(callback);
+    this.queue.push(new BackgroundDelivery(this.inFlight, this, callback, event, args));
+    this.schedule();
+  }
+
+  /** @internal A delivery ended: there is room for the next. */
+  release(): void {
+    this.running--;
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.isScheduled || this.running >= this.limits.concurrency || this.taken === this.queue.length) return;
+    this.isScheduled = true;
+    setImmediate(() => {
+      this.isScheduled = false;
+      while (this.running < this.limits.concurrency && this.taken < this.queue.length) {
+        const delivery = this.queue[this.taken++];
+        if (delivery.isOver) continue;
+        this.running++;
+        delivery.begin();
+      }
+      // The part already taken goes when it is the greater one: each delivery is moved once on average.
+      if (this.taken * 2 >= this.queue.length) {
+        this.queue = this.queue.slice(this.taken);
+        this.taken = 0;
+      }
+    });
+  }
+
+  /** `onError` learns of every dropped delivery; the log of the first, and of how many when there is room again. */
+  private drop(callback: RegisteredCallback, event: RegisteredEvent, args: readonly unknown[]): void {
+    const { id } = callback;
+    const error = backgroundFull(event.label, id, this.limits.maxQueued);
+    const before = this.dropped.get(id) ?? 0;
+    this.dropped.set(id, before + 1);
+    if (before === 0) this.failures.report(event, callback, args, error, false);
+    else this.failures.tell(event, callback, args, error, false);
+  }
+
+  private recover({ id }: RegisteredCallback): void {
+    const count = this.dropped.get(id);
+    if (count === undefined) return;
+    this.dropped.delete(id);
+    this.failures.warn(`The background has room again: ${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`);
+  }
+}
+
+class BackgroundDelivery extends Pending<void> {
+  /** Keeps the caller's async context (request ids in logs, say), whoever makes room for this delivery. */
+  private readonly context = new AsyncResource('NestCallbacksBackground');
+  private hasBegun = false;
+
+  constructor(
+    inFlight: InFlight,
+    private readonly work: BackgroundWork,
+    private readonly callback: RegisteredCallback,
+    private readonly event: RegisteredEvent,
+    private readonly args: readonly unknown[],
+  ) {
+    super(inFlight);
+    this.track();
+  }
+
+  get waitsFor(): string {
+    return `${this.callback.id} (${this.hasBegun ? 'background' : 'background, not begun'})`;
+  }
+
+  begin(): void {
+    this.hasBegun = true;
+    void this.context.runInAsyncScope(() => this.perform());
+  }
+
+  private async perform(): Promise<void> {
+    try {
+      await perform(this.callback, this.event, this.args);
+      this.succeed(undefined);
+    } catch (error) {
+      const { callback, event, args } = this;
+      this.work.failures.report(event, callback, args, error, false);
+      super.fail(error);
+    } finally {
+      this.work.release();
+    }
+  }
+
+  /** Given up at shutdown, which logs that once for all; nobody else awaits it. */
+  override fail(error: unknown): void {
+    if (!this.isOver) this.work.failures.tell(this.event, this.callback, this.args, error, false);
+    super.fail(error);
+  }
+}

@@ -1,0 +1,26 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { EventKey } from './event-map.js';
+
+/** What a callback can learn of the run it is part of. */
+export interface CurrentEvent {
+  /** The event's name, or its class. */
+  readonly event: EventKey;
+  /** What the callbacks are called with. */
+  readonly arguments: readonly unknown[];
+  /** Aborts when `shutdownTimeout` has passed and the run is given up. */
+  readonly signal: AbortSignal;
+}
+
+const storage = new AsyncLocalStorage<CurrentEvent>();
+
+/**
+ * The run that the calling code is part of, in callbacks of runs made through `events.with()` and in all with the
+ * option `tracksCurrentEvent`; `undefined` anywhere else.
+ *
+ * @example
+ * const response = await fetch(url, { signal: currentEvent()?.signal });
+ */
+export const currentEvent = (): CurrentEvent | undefined => storage.getStore();
+
+/** @internal */
+export const withCurrentEvent = <T>(current: CurrentEvent, work: () => T): T => storage.run(current, work);

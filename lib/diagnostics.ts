@@ -1,0 +1,57 @@
+import { type Channel, type ChannelListener, tracingChannel } from 'node:diagnostics_channel';
+import { Logger } from '@nestjs/common';
+
+/** What the subscribers of `nestjs-callbacks:run` get: one run of an event, whatever answers it. */
+export interface RunTrace {
+  /** The event's name, or its class's name. */
+  readonly event: string;
+  readonly arguments: readonly unknown[];
+  error?: unknown;
+}
+
+/** What the subscribers of `nestjs-callbacks:callback` get: one call of one callback. */
+export interface CallbackTrace extends RunTrace {
+  /** The callback's id, as in `Emails.greetNewUser`. */
+  readonly callback: string;
+  readonly delivery: string;
+  result?: unknown;
+}
+
+/** `node:diagnostics_channel` tracing channels: nothing is paid for them until somebody subscribes. */
+export const runChannel = tracingChannel<unknown, RunTrace>('nestjs-callbacks:run');
+export const callbackChannel = tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback');
+
+for (const tracing of [runChannel, callbackChannel]) {
+  for (const step of ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const) guard(tracing[step]);
+}
+
+/**
+ * Node turns a subscriber's exception into an uncaught one, which ends the process. Here it is logged instead, and
+ * the run goes on. Node changes a channel's prototype with its first subscriber and then subscribes anew through the
+ * channel itself: hence the look-up of the method on each call, and the set of listeners that are guarded already.
+ */
+function guard(channel: Channel): void {
+  const guardedBy = new WeakMap<ChannelListener, ChannelListener>();
+  const guarded = new WeakSet<ChannelListener>();
+  const prototype = () => Object.getPrototypeOf(channel) as Channel;
+
+  channel.subscribe = (listener) => {
+    let safe = guarded.has(listener) ? listener : guardedBy.get(listener);
+    if (!safe) {
+      safe = (message, name) => {
+        try {
+          listener(message, name);
+        } catch (error) {
+          new Logger('EventRunner').error(`A subscriber of ${String(name)} threw`, error);
+        }
+      };
+      guardedBy.set(listener, safe);
+      guarded.add(safe);
+    }
+    prototype().subscribe.call(channel, safe);
+  };
+  channel.unsubscribe = (listener) => prototype().unsubscribe.call(channel, guardedBy.get(listener) ?? listener);
+}
+
+/** Whether anybody listens to either channel: asked once per run. */
+export const isTraced = () => runChannel.hasSubscribers || callbackChannel.hasSubscribers;

@@ -1,0 +1,78 @@
+import { Logger } from '@nestjs/common';
+import { closed } from './errors.js';
+import { handled } from './in-flight.js';
+
+const LONGEST_POLL_MS = 100;
+const WARN_AFTER_MS = 5_000;
+
+interface EarlyRun {
+  readonly event: string;
+  readonly start: () => void;
+  readonly reject: (error: unknown) => void;
+  readonly warning: NodeJS.Timeout;
+}
+
+/** Runs made before Nest has created all instances, by a constructor say: they start, in order, when it has. */
+export class EarlyRuns {
+  private readonly logger = new Logger('EventRunner');
+  private waiting: EarlyRun[] = [];
+  private poll: NodeJS.Timeout | undefined;
+
+  /** @param isReady asks whether all instances exist; what it throws is what the boot fails with */
+  constructor(private readonly isReady: () => boolean) {}
+
+  add<T>(event: string, run: () => Promise<T>): Promise<T> {
+    return handled(
+      new Promise<T>((resolve, reject) => {
+        const warning = setTimeout(() => this.warn(event), WARN_AFTER_MS);
+        this.waiting.push({ event, reject, warning, start: () => resolve(run()) });
+        this.pollAfter(1);
+      }),
+    );
+  }
+
+  /** Starts what waits, when it can. Nest's hooks call it; the poll is for what runs before them. */
+  flush(): void {
+    if (this.waiting.length === 0) return;
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      if (!this.isReady()) return;
+    } catch (error) {
+      failure = { error };
+    }
+    for (const { start, reject } of this.take()) {
+      if (failure) reject(failure.error);
+      else start();
+    }
+  }
+
+  /** The application closes without ever having been complete. */
+  close(): void {
+    for (const { event, reject } of this.take()) reject(closed(event));
+  }
+
+  private take(): EarlyRun[] {
+    const taken = this.waiting;
+    this.waiting = [];
+    clearTimeout(this.poll);
+    this.poll = undefined;
+    for (const { warning } of taken) clearTimeout(warning);
+    return taken;
+  }
+
+  private pollAfter(ms: number): void {
+    if (this.poll || this.waiting.length === 0) return;
+    this.poll = setTimeout(() => {
+      this.poll = undefined;
+      this.flush();
+      this.pollAfter(Math.min(ms * 2, LONGEST_POLL_MS));
+    }, ms).unref();
+  }
+
+  private warn(event: string): void {
+    this.logger.warn(
+      `"${event}" was run ${WARN_AFTER_MS / 1000} s ago and still waits for Nest to create all providers. ` +
+        'Awaited inside an async provider factory it waits for itself: run it in onModuleInit() or onApplicationBootstrap() instead.',
+    );
+  }
+}

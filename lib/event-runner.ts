@@ -1,0 +1,188 @@
+import { EventDefinition, checkArguments } from './event-definition.js';
+import { type CurrentEvent, currentEvent, withCurrentEvent } from './current-event.js';
+import { isTraced, runChannel } from './diagnostics.js';
+import { closed, definitionConflict, eventInvalid, withInvalid } from './errors.js';
+import { type EventKey, eventLabel, type RunArguments, type RunEvent } from './event-map.js';
+import type { EventsCore } from './events-core.js';
+import { handled } from './in-flight.js';
+import type { RegisteredEvent } from './registered-event.js';
+import { type Outcome, runInOrder, runInParallel, runSettled } from './runs.js';
+import { isThenable } from './thenable.js';
+
+/** What is about a run rather than carried by its event. This version knows no field yet. */
+export interface RunContext {}
+
+/** Runs events: inject it where something happens that others must follow. */
+export class EventRunner {
+  /** @internal Nest makes it; inject it. */
+  constructor(
+    private readonly core: EventsCore,
+    private readonly context?: RunContext,
+  ) {}
+
+  /**
+   * Runs the callbacks of an event one after another, each awaited, in order, as if they were called here. What one
+   * throws stops the rest and rejects, as it is. Background callbacks start once all inline ones have succeeded.
+   *
+   * An event that nobody answers is fine (see the option `strict`). A forgotten `await` never ends the process: the
+   * failure is in the log.
+   *
+   * @example
+   * await this.events.run('user_joined', name, email);
+   * await this.events.run(new UserJoined(name, email));
+   * await this.events.run(userJoined, name, email);
+   *
+   * @throws what a callback throws; EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED, EVENTS_EVENT_INVALID,
+   * EVENTS_DEFINITION_CONFLICT, EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT
+   */
+  run<const Event extends RunEvent>(event: Event, ...args: RunArguments<Event>): Promise<void>;
+  run(event: unknown, ...args: unknown[]): Promise<void> {
+    // The common case first: a name without a schema, and nobody who watches.
+    if (typeof event === 'string' && this.isPlain()) {
+      const known = this.core.registry.find(event);
+      if (known && !known.definition) return runInOrder(this.core, known, args);
+    }
+    return this.start(event, args, runInOrder, undefined);
+  }
+
+  /**
+   * Runs all callbacks of an event in order, whatever fails, and resolves to one outcome for each. Rejects only for
+   * what is not a callback's doing.
+   *
+   * @example
+   * const outcomes = await this.events.runSettled('user_joined', name, email);
+   * const failed = outcomes.filter(({ status }) => status === 'rejected');
+   *
+   * @throws EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED, EVENTS_EVENT_INVALID, EVENTS_DEFINITION_CONFLICT,
+   * EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT
+   */
+  runSettled<const Event extends RunEvent>(event: Event, ...args: RunArguments<Event>): Promise<Outcome[]>;
+  runSettled(event: unknown, ...args: unknown[]): Promise<Outcome[]> {
+    return this.start(event, args, runSettled, []);
+  }
+
+  /**
+   * Starts all inline callbacks of an event at once and waits for all of them; `before`/`after` do not apply. With one
+   * failure it rejects with that error itself, with several with an `EventsError` whose `errors` holds them in order.
+   *
+   * @throws what a callback throws, or EVENTS_SEVERAL_FAILED; and what `run` throws
+   */
+  runParallel<const Event extends RunEvent>(event: Event, ...args: RunArguments<Event>): Promise<void>;
+  runParallel(event: unknown, ...args: unknown[]): Promise<void> {
+    return this.start(event, args, runInParallel, undefined);
+  }
+
+  /**
+   * The same runner, for runs about which something is to be said. In their callbacks `currentEvent()` answers.
+   *
+   * @example
+   * await this.events.with({}).run('user_joined', name, email);
+   *
+   * @throws EVENTS_WITH_INVALID for a field that this version does not know
+   */
+  with(context: RunContext): EventRunner {
+    if (typeof context !== 'object' || context === null) {
+      throw withInvalid('its argument', context, 'Pass an object.');
+    }
+    for (const [field, value] of Object.entries(context)) {
+      throw withInvalid(
+        field,
+        value,
+        LATER_FIELDS.includes(field)
+          ? 'This version of nestjs-callbacks does not offer it yet.'
+          : 'It has no such field. What the event carries is passed to run() after the event.',
+      );
+    }
+    return new EventRunner(this.core, context);
+  }
+
+  private isPlain(): boolean {
+    const { core } = this;
+    return (
+      core.registry.isCurrent &&
+      !core.isClosed &&
+      !this.context &&
+      !core.options.tracksCurrentEvent &&
+      !isTraced() &&
+      currentEvent() === undefined
+    );
+  }
+
+  /** All that may have to happen before the first callback; whatever is refused here is logged and rejects. */
+  private start<T>(event: unknown, args: readonly unknown[], how: How<T>, nothing: T): Promise<T> {
+    const { core } = this;
+    let label = String(typeof event === 'string' ? event : 'an event');
+    const refuse = (error: unknown): never => {
+      core.failures.refuse(label, error);
+      throw error;
+    };
+    try {
+      const reference = referenceOf(event, args);
+      label = eventLabel(reference.key);
+      if (core.isClosed) throw closed(label);
+      if (!core.registry.refresh()) {
+        return core.early.add(label, () => this.start(event, args, how, nothing));
+      }
+      const known = core.registry.find(reference.key);
+      if (!known) core.unanswered.meet(label);
+      const checked = checkedBy(definitionFor(known, reference), reference.args);
+      if (!isThenable(checked)) return known ? this.begin(known, checked, how) : Promise.resolve(nothing);
+      const begun = Promise.resolve(checked)
+        .catch(refuse)
+        .then((valid) => {
+          if (core.isClosed) refuse(closed(label));
+          return known ? this.begin(known, valid, how) : nothing;
+        });
+      return core.inFlight.watch(label, begun, () => {});
+    } catch (error) {
+      core.failures.refuse(label, error);
+      return handled(Promise.reject(error));
+    }
+  }
+
+  private begin<T>(event: RegisteredEvent, args: readonly unknown[], how: How<T>): Promise<T> {
+    const { core } = this;
+    const work = () => how(core, event, args);
+    const traced = runChannel.hasSubscribers
+      ? () => handled(runChannel.tracePromise(work, { event: event.label, arguments: args }))
+      : work;
+    // A run inside a tracked one is another event: its callbacks must not see the outer one as theirs.
+    if (!this.context && !core.options.tracksCurrentEvent && currentEvent() === undefined) return traced();
+    const current: CurrentEvent = Object.freeze({ event: event.key, arguments: args, signal: core.signal });
+    return withCurrentEvent(current, traced);
+  }
+}
+
+type How<T> = (core: EventsCore, event: RegisteredEvent, args: readonly unknown[]) => Promise<T>;
+type Definition = EventDefinition<string, unknown[], unknown[]>;
+
+interface Reference {
+  readonly key: EventKey;
+  readonly definition?: Definition;
+  readonly args: readonly unknown[];
+}
+
+const LATER_FIELDS = ['tx', 'request', 'key', 'delayMs', 'id'];
+
+function referenceOf(event: unknown, args: readonly unknown[]): Reference {
+  if (typeof event === 'string' && event !== '') return { key: event, args };
+  if (event instanceof EventDefinition) return { key: event.name, definition: event, args };
+  if (typeof event === 'function') {
+    throw eventInvalid('run()', event, `Pass an instance of it: run(new ${event.name || 'TheEvent'}(…)).`);
+  }
+  const constructor: unknown = typeof event === 'object' && event !== null && Object.getPrototypeOf(event)?.constructor;
+  if (typeof constructor !== 'function' || constructor === Object || constructor === Array) {
+    throw eventInvalid('run()', event, 'Pass a name, an instance of an event class, or what defineEvent() returned.');
+  }
+  return { key: constructor, args: [event] };
+}
+
+/** The schemas that hold: those of the callbacks, else those of the call. Both at once must be the same. */
+function definitionFor(known: RegisteredEvent | undefined, { definition }: Reference): Definition | undefined {
+  const passed = definition?.schemas.length ? definition : undefined;
+  if (known?.definition && passed && known.definition !== passed) throw definitionConflict(known.label, 'run()');
+  return known?.definition ?? passed;
+}
+
+const checkedBy = (definition: Definition | undefined, args: readonly unknown[]) =>
+  definition ? checkArguments(definition, args) : args;

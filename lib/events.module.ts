@@ -1,0 +1,76 @@
+import { type DynamicModule, Global, Inject, Module, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
+import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
+import { CallbackRegistry } from './callback-registry.js';
+import { configuredTwice } from './errors.js';
+import { EventRunner } from './event-runner.js';
+import { EventsCore } from './events-core.js';
+import { EventsShutdownModule } from './events-shutdown.js';
+import { ConfigurableModuleClass, EVENTS_OPTIONS, type EventsOptions } from './events.options.js';
+
+@Global()
+@Module({ exports: [EVENTS_OPTIONS] })
+class EventsOptionsModule extends ConfigurableModuleClass {}
+
+/** There is one per application, however often {@link EventsModule} is imported. */
+@Global()
+@Module({
+  imports: [DiscoveryModule, EventsShutdownModule],
+  providers: [
+    CallbackRegistry,
+    EventsCore,
+    { provide: EventRunner, useFactory: (core: EventsCore) => new EventRunner(core), inject: [EventsCore] },
+  ],
+  exports: [EventRunner, EventsCore],
+})
+class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
+  constructor(
+    @Inject(EventsCore) private readonly core: EventsCore,
+    @Inject(ModulesContainer) modules: ModulesContainer,
+  ) {
+    const configured = [...modules.values()].filter(({ metatype }) => metatype === EventsOptionsModule);
+    if (configured.length > 1) throw configuredTwice(configured.length);
+  }
+
+  /** Nest calls the hooks of global modules first: what is wrong with a callback is known before anything starts. */
+  onModuleInit(): void {
+    this.core.registry.refresh();
+    this.core.early.flush();
+  }
+
+  onApplicationBootstrap(): void {
+    this.core.early.flush();
+  }
+}
+
+/**
+ * Finds every `@Callback()` of the application and provides {@link EventRunner} to all modules. Import it once, in the
+ * root module.
+ *
+ * @example
+ * @Module({ imports: [EventsModule] })
+ * @Module({ imports: [EventsModule.forRoot({ strict: true })] })
+ *
+ * @throws while the application starts: EVENTS_OPTION_INVALID, EVENTS_CONFIGURED_TWICE, EVENTS_DEFINITION_CONFLICT,
+ * EVENTS_DELIVERY_UNAVAILABLE, EVENTS_SCOPE_UNAVAILABLE, EVENTS_ENHANCER_UNAVAILABLE, EVENTS_ORDER_UNKNOWN,
+ * EVENTS_ORDER_AMBIGUOUS, EVENTS_ORDER_IMPOSSIBLE
+ */
+@Module({ imports: [EventsCoreModule], exports: [EventsCoreModule] })
+export class EventsModule {
+  /** With options, for the whole application. */
+  static forRoot(options: EventsOptions = {}): DynamicModule {
+    return { module: EventsModule, imports: [EventsOptionsModule.forRoot(options)] };
+  }
+
+  /**
+   * With options that need other providers.
+   *
+   * @example
+   * EventsModule.forRootAsync({
+   *   inject: [ConfigService],
+   *   useFactory: (config: ConfigService) => ({ strict: config.get('EVENTS_STRICT') === 'true' }),
+   * })
+   */
+  static forRootAsync(options: Parameters<typeof ConfigurableModuleClass.forRootAsync>[0]): DynamicModule {
+    return { module: EventsModule, imports: [EventsOptionsModule.forRootAsync(options)] };
+  }
+}

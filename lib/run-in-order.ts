@@ -1,0 +1,101 @@
+import type { BackgroundWork } from './background-work.js';
+import { callbackChannel } from './diagnostics.js';
+import type { Failures } from './failures.js';
+import { handled, type InFlight, Pending } from './in-flight.js';
+import { call, callTraced, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
+import { isThenable } from './thenable.js';
+
+const DONE = Promise.resolve();
+
+/**
+ * One `run()`: callback after callback, each awaited, until one fails. It is synchronous until a promise shows up,
+ * and chains by hand rather than with `await`: that is what lets closing the application reject it while a callback
+ * hangs, at the price of an async function.
+ */
+export class RunInOrder extends Pending<void> {
+  private position = 0;
+  private current: RegisteredCallback | undefined;
+  private readonly isTraced = callbackChannel.hasSubscribers;
+  private onValue!: () => void;
+  private onFailure!: (error: unknown) => void;
+
+  constructor(
+    inFlight: InFlight,
+    private readonly background: BackgroundWork,
+    private readonly failures: Failures,
+    private readonly event: RegisteredEvent,
+    private readonly args: readonly unknown[],
+  ) {
+    super(inFlight);
+  }
+
+  start(): Promise<void> {
+    let waiting: PromiseLike<unknown> | undefined;
+    try {
+      waiting = this.advance();
+    } catch (error) {
+      return handled(Promise.reject(error));
+    }
+    if (!waiting) return DONE;
+    this.track();
+    this.onValue = () => this.proceed();
+    this.onFailure = (error) => this.recover(error);
+    this.waitFor(waiting);
+    return this.promise;
+  }
+
+  get waitsFor(): string {
+    return this.current?.id ?? this.event.label;
+  }
+
+  /** Calls the next callbacks up to one that must be waited for. Throws what stops the run. */
+  private advance(): PromiseLike<unknown> | undefined {
+    const { inline } = this.event;
+    while (this.position < inline.length) {
+      const callback = (this.current = inline[this.position++]);
+      try {
+        const result = this.isTraced ? callTraced(callback, this.event, this.args) : call(callback, this.args);
+        if (isThenable(result)) return result;
+      } catch (error) {
+        this.hasFailed(callback, error);
+      }
+    }
+    if (this.event.background.length > 0) this.background.start(this.event, this.args);
+    return undefined;
+  }
+
+  /** Reports it; throws it on unless the callback is optional. */
+  private hasFailed(callback: RegisteredCallback, error: unknown): void {
+    const stops = !callback.isOptional && !this.isOver;
+    this.failures.report(this.event, callback, this.args, error, stops);
+    if (stops) throw error;
+  }
+
+  private waitFor(result: PromiseLike<unknown>): void {
+    // A foreign thenable may call back twice, or throw: a promise around it settles once.
+    Promise.resolve(result).then(this.onValue, this.onFailure);
+  }
+
+  private proceed(): void {
+    if (this.isOver) return;
+    let waiting: PromiseLike<unknown> | undefined;
+    try {
+      waiting = this.advance();
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    if (waiting) this.waitFor(waiting);
+    else this.succeed(undefined);
+  }
+
+  private recover(error: unknown): void {
+    try {
+      this.hasFailed(this.current!, error);
+    } catch {
+      this.fail(error);
+      return;
+    }
+    this.proceed();
+  }
+}

@@ -1,0 +1,85 @@
+import { severalFailed } from './errors.js';
+import type { EventsCore } from './events-core.js';
+import { handled } from './in-flight.js';
+import { perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
+import { RunInOrder } from './run-in-order.js';
+
+/** What became of one callback in `runSettled()`. */
+export type Outcome = {
+  /** The callback's id, as in `Emails.greetNewUser`. */
+  readonly callback: string;
+  /** How long it took, in milliseconds; for `'started'`, how long starting it took. */
+  readonly durationMs: number;
+} & (
+  | { readonly status: 'fulfilled'; /** What it returned. */ readonly value: unknown }
+  | { readonly status: 'rejected'; /** What it threw. */ readonly reason: unknown }
+  /** A background callback: what becomes of it is reported, not returned. */
+  | { readonly status: 'started' }
+);
+
+/** `run()`: one after another, the first failure stops. */
+export const runInOrder = (core: EventsCore, event: RegisteredEvent, args: readonly unknown[]): Promise<void> =>
+  new RunInOrder(core.inFlight, core.background, core.failures, event, args).start();
+
+/** `runSettled()`: one after another, whatever fails. */
+export const runSettled = (core: EventsCore, event: RegisteredEvent, args: readonly unknown[]): Promise<Outcome[]> =>
+  handled(collectOutcomes(core, event, args));
+
+async function collectOutcomes(core: EventsCore, event: RegisteredEvent, args: readonly unknown[]): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (const callback of event.inline) {
+    const startedAt = performance.now();
+    const result = await settle(core, callback, event, args, true);
+    outcomes.push({ callback: callback.id, ...result, durationMs: performance.now() - startedAt });
+  }
+  for (const callback of event.background) {
+    const startedAt = performance.now();
+    core.background.accept(callback, event, args);
+    outcomes.push({ callback: callback.id, status: 'started', durationMs: performance.now() - startedAt });
+  }
+  return outcomes;
+}
+
+/** `runParallel()`: all at once. */
+export const runInParallel = (core: EventsCore, event: RegisteredEvent, args: readonly unknown[]): Promise<void> =>
+  handled(waitForAll(core, event, args));
+
+async function waitForAll(core: EventsCore, event: RegisteredEvent, args: readonly unknown[]): Promise<void> {
+  const results = await Promise.all(
+    event.inline.map((callback) => settle(core, callback, event, args, !callback.isOptional)),
+  );
+  const failed = event.inline.flatMap((callback, index) => {
+    const result = results[index];
+    return result.status === 'rejected' && !callback.isOptional ? [{ id: callback.id, reason: result.reason }] : [];
+  });
+  if (failed.length === 1) throw failed[0].reason;
+  if (failed.length > 1) {
+    const [ids, reasons] = [failed.map(({ id }) => id), failed.map(({ reason }) => reason)];
+    throw severalFailed(event.label, ids, reasons);
+  }
+  core.background.start(event, args);
+}
+
+type Settled = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown };
+
+/** Calls one callback and reports what it throws. Rejects only when the application gives it up. */
+async function settle(
+  { inFlight, failures }: EventsCore,
+  callback: RegisteredCallback,
+  event: RegisteredEvent,
+  args: readonly unknown[],
+  reachesCaller: boolean,
+): Promise<Settled> {
+  const work = attempt(() => perform(callback, event, args));
+  try {
+    const value = await inFlight.watch(callback.id, work, (late) => failures.report(event, callback, args, late, false));
+    return { status: 'fulfilled', value };
+  } catch (reason) {
+    if (inFlight.gaveUpWith === reason) throw reason;
+    failures.report(event, callback, args, reason, reachesCaller);
+    return { status: 'rejected', reason };
+  }
+}
+
+/** A synchronous exception becomes a rejection. */
+const attempt = async (work: () => unknown): Promise<unknown> => work();
