@@ -65,8 +65,7 @@ export class InFlight {
   private first: Pending<any> | undefined;
   private last: Pending<any> | undefined;
   private onIdle: (() => void) | undefined;
-  /** What closing the application rejected the rest with, if it had to. */
-  gaveUpWith: object | undefined;
+  private gaveUpWith: object | undefined;
 
   add(pending: Pending<any>): void {
     pending.previous = this.last;
@@ -104,6 +103,11 @@ export class InFlight {
     const times = new Map<string, number>();
     for (let at = this.first; at; at = at.next) times.set(at.waitsFor, (times.get(at.waitsFor) ?? 0) + 1);
     return [...times].map(([name, count]) => (count > 1 ? `${name} (${count} times)` : name));
+  }
+
+  /** Whether this is what closing the application rejected the rest with. */
+  isGivenUpBy(error: unknown): boolean {
+    return this.gaveUpWith !== undefined && this.gaveUpWith === error;
   }
 
   /** Rejects all that is in flight with `error`. */

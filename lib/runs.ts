@@ -75,7 +75,7 @@ async function settle(
     const value = await inFlight.watch(callback.id, work, (late) => failures.report(event, callback, args, late, false));
     return { status: 'fulfilled', value };
   } catch (reason) {
-    if (inFlight.gaveUpWith === reason) throw reason;
+    if (inFlight.isGivenUpBy(reason)) throw reason;
     failures.report(event, callback, args, reason, reachesCaller);
     return { status: 'rejected', reason };
   }

@@ -1,0 +1,198 @@
+/** What happens to a run made while the application starts, and to callbacks that arrive later. */
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Global, Injectable, Module, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
+import { LazyModuleLoader } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
+import { Callback, EventRunner, EventsModule } from 'nestjs-callbacks';
+import { closeApps, deferred, Log, startApp, turn } from './app.js';
+
+let ran: string[];
+beforeEach(() => (ran = []));
+afterEach(async () => {
+  jest.useRealTimers();
+  await closeApps();
+});
+
+@Injectable()
+class Witness {
+  @Callback('x') async see(who: string) {
+    await turn();
+    ran.push(who);
+  }
+}
+@Module({ providers: [Witness] })
+class WitnessModule {}
+
+describe('A run', () => {
+  it('made in a constructor waits until all instances exist, then reaches every callback, in the order of the runs', async () => {
+    @Injectable()
+    class Early {
+      readonly run: Promise<unknown>;
+      constructor(events: EventRunner) {
+        this.run = Promise.all([events.run('x', 'first'), events.run('x', 'second'), events.runSettled('x', 'third')]);
+      }
+    }
+    const { app } = await startApp({
+      imports: [WitnessModule],
+      providers: [Early, { provide: 'SLOW', useFactory: async () => ran.push('slow provider') }],
+    });
+    await app.get(Early).run;
+
+    expect(ran).toEqual(['slow provider', 'first', 'second', 'third']);
+  });
+
+  it.each(['onModuleInit', 'onApplicationBootstrap'] as const)(
+    'awaited in %s runs at once, also on providers whose own hook has not finished',
+    async (hook) => {
+      @Injectable()
+      class Slow implements OnModuleInit, OnApplicationBootstrap {
+        /** Nest calls hooks level by level of dependencies: this puts it beside Early. */
+        constructor(readonly events: EventRunner) {}
+        async onModuleInit() {
+          if (hook === 'onModuleInit') await this.ready();
+        }
+        async onApplicationBootstrap() {
+          if (hook === 'onApplicationBootstrap') await this.ready();
+        }
+        private async ready() {
+          await turn();
+          await turn();
+          ran.push('slow hook done');
+        }
+        @Callback('x') see(who: string) {
+          ran.push(`slow sees ${who}`);
+        }
+      }
+      @Injectable()
+      class Early {
+        constructor(private readonly events: EventRunner) {}
+        async onModuleInit() {
+          if (hook === 'onModuleInit') await this.events.run('x', 'hook');
+        }
+        async onApplicationBootstrap() {
+          if (hook === 'onApplicationBootstrap') await this.events.run('x', 'hook');
+        }
+      }
+      await startApp([Early, Slow]);
+
+      expect(ran).toEqual(['slow sees hook', 'slow hook done']);
+    },
+  );
+
+  it('made in a constructor and awaited in a hook that Nest calls before ours does not deadlock', async () => {
+    @Injectable()
+    class Early implements OnModuleInit {
+      private readonly run: Promise<void>;
+      constructor(events: EventRunner) {
+        this.run = events.run('x', 'constructor');
+      }
+      async onModuleInit() {
+        await this.run;
+        ran.push('hook');
+      }
+    }
+    @Global()
+    @Module({ imports: [WitnessModule], providers: [Early] })
+    class FirstModule {}
+
+    const app = await Test.createTestingModule({ imports: [FirstModule, EventsModule] }).setLogger(new Log()).compile();
+    await app.init();
+    await app.close();
+
+    expect(ran).toEqual(['constructor', 'hook']);
+  });
+
+  it('works without init(), as in a unit test that only compiles its module', async () => {
+    const app = await Test.createTestingModule({ imports: [EventsModule, WitnessModule] }).setLogger(new Log()).compile();
+    await app.get(EventRunner).run('x', 'no init');
+    expect(ran).toEqual(['no init']);
+    await app.close();
+  });
+
+  it('awaited in an async provider factory is warned about after 5 s, by name', async () => {
+    jest.useFakeTimers();
+    const log = new Log();
+    const release = deferred();
+    const compiled = Test.createTestingModule({
+      imports: [EventsModule],
+      providers: [
+        {
+          provide: 'DEADLOCK',
+          inject: [EventRunner],
+          useFactory: (events: EventRunner) => Promise.race([events.run('cache_warmed'), release.promise]),
+        },
+      ],
+    })
+      .setLogger(log)
+      .compile();
+    await jest.advanceTimersByTimeAsync(4_999);
+    expect(log.of('warn')).toEqual([]);
+    await jest.advanceTimersByTimeAsync(1);
+
+    expect(log.of('warn')).toEqual([
+      '"cache_warmed" was run 5 s ago and still waits for Nest to create all providers. Awaited inside an async provider ' +
+        'factory it waits for itself: run it in onModuleInit() or onApplicationBootstrap() instead.',
+    ]);
+    release.resolve();
+    await (await compiled).close();
+  });
+
+  it('made early is rejected with what the boot fails with', async () => {
+    const early: unknown[] = [];
+    @Injectable()
+    class Broken {
+      constructor(events: EventRunner) {
+        events.run('x').catch((error: unknown) => early.push(error));
+      }
+      @Callback('x', { after: 'nobody' }) see() {}
+    }
+    const error = await startApp([Broken]).catch((thrown: unknown) => thrown);
+
+    expect(error).toMatchObject({ code: 'EVENTS_ORDER_UNKNOWN' });
+    await turn();
+    expect(early).toMatchObject([{ code: 'EVENTS_ORDER_UNKNOWN' }]);
+  });
+});
+
+describe('A lazily loaded module', () => {
+  @Module({ providers: [Witness] })
+  class LazyModule {}
+
+  it('joins in at the next run, after all others', async () => {
+    @Injectable()
+    class Root {
+      @Callback('x') see(who: string) {
+        ran.push(`root ${who}`);
+      }
+    }
+    const { app, events, log } = await startApp([Root]);
+    await events.run('x', 'before');
+    await app.get(LazyModuleLoader).load(() => LazyModule);
+    await events.run('x', 'after');
+
+    expect(ran).toEqual(['root before', 'root after', 'after']);
+    expect(log.of('log').filter((line) => /answer/.test(line))).toEqual([
+      '1 callback answers 1 event',
+      '2 callbacks answer 1 event',
+    ]);
+  });
+
+  it('that is still loading keeps nobody waiting', async () => {
+    const slow = deferred();
+    @Module({ imports: [LazyModule], providers: [{ provide: 'SLOW', useFactory: () => slow.promise }] })
+    class SlowModule {
+      @Callback('x') see(who: string) {
+        ran.push(`slow module ${who}`);
+      }
+    }
+    const { app, events } = await startApp([]);
+    const loading = app.get(LazyModuleLoader).load(() => SlowModule);
+    await turn();
+    await events.run('x', 'meanwhile');
+    slow.resolve();
+    await loading;
+    await events.run('x', 'then');
+
+    expect(ran).toEqual(['meanwhile', 'then', 'slow module then']);
+  });
+});
