@@ -76,7 +76,9 @@ export class BackgroundWork {
     const count = this.dropped.get(id);
     if (count === undefined) return;
     this.dropped.delete(id);
-    this.failures.warn(`The background has room again: ${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`);
+    this.failures.warn(
+      `The background has room again: ${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`,
+    );
   }
 }
 

@@ -123,7 +123,9 @@ export class CallbackRegistry {
   private isReplaced(target: Function, key: EventKey): boolean {
     return (
       declarationsOf(target.prototype as object).some((declaration) => declaration.key === key) &&
-      [...this.modules.values()].some((module) => module.providers.has(target) || module.controllers.has(target as never))
+      [...this.modules.values()].some(
+        (module) => module.providers.has(target) || module.controllers.has(target as never),
+      )
     );
   }
 

@@ -35,8 +35,8 @@ const declarations = new WeakMap<object, Declaration[]>();
  * @throws EVENTS_NOT_A_METHOD, EVENTS_EVENT_INVALID, EVENTS_CALLBACK_INVALID, EVENTS_DECLARED_TWICE while the class is
  * being defined.
  */
-export function Callback<const Event extends CallbackEvent>(
-  event: Event,
+export function Callback<const Event>(
+  event: CallbackEvent<Event>,
   options: CallbackOptions = {},
 ): CallbackDecorator<Event> {
   return (target: object, method: string | symbol, descriptor?: PropertyDescriptor) => {
@@ -44,7 +44,8 @@ export function Callback<const Event extends CallbackEvent>(
     const { key, definition } = eventOf(event, callback);
     checkCallbackOptions(options, callback);
     const own = declarations.get(target) ?? [];
-    if (own.some((other) => other.method === method && other.key === key)) throw declaredTwice(callback, eventLabel(key));
+    if (own.some((other) => other.method === method && other.key === key))
+      throw declaredTwice(callback, eventLabel(key));
     own.push({ key, definition, method, options: { ...options } });
     declarations.set(target, own);
   };

@@ -43,12 +43,20 @@ const CHECKS: { [Option in keyof Required<CallbackOptions>]: [(value: any) => bo
     `Pass 'inline' or 'background'.`,
   ],
   optional: [(optional) => typeof optional === 'boolean', 'Pass true or false.'],
-  before: [isTarget, 'Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).'],
-  after: [isTarget, 'Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).'],
+  before: [
+    isTarget,
+    'Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).',
+  ],
+  after: [
+    isTarget,
+    'Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).',
+  ],
 };
 
 function isTarget(target: unknown): boolean {
-  return Array.isArray(target) ? target.every(isTarget) : typeof target === 'function' || (typeof target === 'string' && target !== '');
+  return Array.isArray(target)
+    ? target.every(isTarget)
+    : typeof target === 'function' || (typeof target === 'string' && target !== '');
 }
 
 /** @throws EVENTS_CALLBACK_INVALID @internal */

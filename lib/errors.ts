@@ -46,7 +46,6 @@ export class EventsError extends Error {
     super(message, options);
     if (errors) this.errors = errors;
   }
-
 }
 
 // Below: one factory per code. Sentence 1 says who and what was found, sentence 2 what to do.

@@ -17,8 +17,7 @@ export class EventDefinition<Name extends string, Passed extends unknown[], Rece
 }
 
 /** What `run(definition, …)` takes. */
-export type PassedTo<Definition> =
-  Definition extends EventDefinition<string, infer Passed, infer _> ? Passed : never;
+export type PassedTo<Definition> = Definition extends EventDefinition<string, infer Passed, infer _> ? Passed : never;
 
 /** What the callbacks of a definition receive; use it to put a defined event into `EventMap`, or to type a test. */
 export type ReceivedFrom<Definition> =

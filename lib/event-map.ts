@@ -14,19 +14,32 @@ import type { EventDefinition } from './event-definition.js';
 export interface EventMap {}
 
 /** A name that `EventMap` declares; any string while it declares none. */
-export type EventName = keyof EventMap extends never ? string : Extract<keyof EventMap, string>;
+// Spelled out rather than `keyof EventMap`, so that the compiler's messages list the names.
+export type EventName = keyof EventMap extends never ? string : { [Name in keyof EventMap]: Name }[keyof EventMap];
 
 /** A class whose instances are events, matched by exact class. */
 export type EventClass<Event extends object = object> = Function & { readonly prototype: Event };
 
-// eslint-disable-next-line -- `any` is what lets every definition in, whatever it carries
-type AnyDefinition = EventDefinition<any, any, any>;
+/** A name must be a known one; the compiler's message then lists those that are. */
+type Known<Event> = Event extends EventName ? Event : EventName;
 
 /** What `@Callback()` takes: a name, a class, or a definition. */
-export type CallbackEvent = EventName | EventClass | AnyDefinition;
+export type CallbackEvent<Event> = Event extends string
+  ? Known<Event>
+  : Event extends EventClass | AnyDefinition
+    ? Event
+    : 'a name, a class, or what defineEvent() returned';
 
 /** What `run()` takes: a name, an instance of a class, or a definition. */
-export type RunEvent = EventName | AnyDefinition | object;
+export type RunEvent<Event> = Event extends string
+  ? Known<Event>
+  : Event extends Function
+    ? 'an instance of this class, not the class itself'
+    : Event extends object
+      ? Event
+      : 'a name, an instance of an event class, or what defineEvent() returned';
+
+type AnyDefinition = EventDefinition<any, any, any>;
 
 type ArgumentsOfName<Name> = keyof EventMap extends never
   ? any[]
@@ -42,7 +55,7 @@ export type RunArguments<Event> = Event extends string
   : Event extends EventDefinition<string, infer Passed, infer _>
     ? Passed
     : Event extends Function
-      ? [passAnInstanceOfThisClassInstead: never]
+      ? any[]
       : [];
 
 /** What the callbacks of an event receive. */

@@ -10,7 +10,9 @@ import { type Outcome, runInOrder, runInParallel, runSettled } from './runs.js';
 import { isThenable } from './thenable.js';
 
 /** What is about a run rather than carried by its event. This version knows no field yet. */
-export interface RunContext {}
+export interface RunContext {
+  readonly [field: string]: never;
+}
 
 /** Runs events: inject it where something happens that others must follow. */
 export class EventRunner {
@@ -35,8 +37,7 @@ export class EventRunner {
    * @throws what a callback throws; EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED, EVENTS_EVENT_INVALID,
    * EVENTS_DEFINITION_CONFLICT, EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT
    */
-  run<const Event extends RunEvent>(event: Event, ...args: RunArguments<Event>): Promise<void>;
-  run(event: unknown, ...args: unknown[]): Promise<void> {
+  run<const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>): Promise<void> {
     // The common case first: a name without a schema, and nobody who watches.
     if (typeof event === 'string' && this.isPlain()) {
       const known = this.core.registry.find(event);
@@ -56,8 +57,7 @@ export class EventRunner {
    * @throws EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED, EVENTS_EVENT_INVALID, EVENTS_DEFINITION_CONFLICT,
    * EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT
    */
-  runSettled<const Event extends RunEvent>(event: Event, ...args: RunArguments<Event>): Promise<Outcome[]>;
-  runSettled(event: unknown, ...args: unknown[]): Promise<Outcome[]> {
+  runSettled<const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>): Promise<Outcome[]> {
     return this.start(event, args, runSettled, []);
   }
 
@@ -67,8 +67,7 @@ export class EventRunner {
    *
    * @throws what a callback throws, or EVENTS_SEVERAL_FAILED; and what `run` throws
    */
-  runParallel<const Event extends RunEvent>(event: Event, ...args: RunArguments<Event>): Promise<void>;
-  runParallel(event: unknown, ...args: unknown[]): Promise<void> {
+  runParallel<const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>): Promise<void> {
     return this.start(event, args, runInParallel, undefined);
   }
 

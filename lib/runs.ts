@@ -72,7 +72,9 @@ async function settle(
 ): Promise<Settled> {
   const work = attempt(() => perform(callback, event, args));
   try {
-    const value = await inFlight.watch(callback.id, work, (late) => failures.report(event, callback, args, late, false));
+    const value = await inFlight.watch(callback.id, work, (late) =>
+      failures.report(event, callback, args, late, false),
+    );
     return { status: 'fulfilled', value };
   } catch (reason) {
     if (inFlight.isGivenUpBy(reason)) throw reason;

@@ -49,10 +49,10 @@ export async function closeApps(): Promise<void> {
 }
 
 /** A promise and its two ends. */
-export function deferred<T = void>() {
-  let resolve!: (value: T) => void;
+export function deferred() {
+  let resolve!: () => void;
   let reject!: (error: unknown) => void;
-  const promise = new Promise<T>((...ends) => ([resolve, reject] = ends));
+  const promise = new Promise<void>((...ends) => ([resolve, reject] = ends));
   return { promise, resolve, reject };
 }
 

@@ -5,7 +5,9 @@ import { Callback, type CallbackOptions, EventsError } from 'nestjs-callbacks';
 import { closeApps, startApp } from './app.js';
 
 let ran: unknown[][];
-beforeEach(() => (ran = []));
+beforeEach(() => {
+  ran = [];
+});
 afterEach(closeApps);
 
 /** What a class definition threw. */
@@ -83,7 +85,10 @@ describe('A callback', () => {
     expect(Emails.prototype.greet.name).toBe('greet');
     expect(Reflect.getMetadataKeys(Emails.prototype.greet).sort()).toEqual(['audited', 'method', 'path']);
     expect(Reflect.getMetadataKeys(Emails)).toEqual([]);
-    expect(Object.getOwnPropertyDescriptor(Emails.prototype, 'greet')).toMatchObject({ enumerable: false, writable: true });
+    expect(Object.getOwnPropertyDescriptor(Emails.prototype, 'greet')).toMatchObject({
+      enumerable: false,
+      writable: true,
+    });
   });
 
   it('may be made by applyDecorators and by a decorator of your own', async () => {
@@ -193,7 +198,9 @@ describe('However it is provided, a callback runs once', () => {
     }
   }
   let made: number;
-  beforeEach(() => (made = 0));
+  beforeEach(() => {
+    made = 0;
+  });
 
   it.each([
     ['useClass', { provide: 'BOT', useClass: Bot }],
@@ -364,13 +371,25 @@ describe('@Callback() refuses, while the class is being defined,', () => {
   });
 
   it.each<[any, string]>([
-    [{ optionl: true }, 'Bot.announce has the option optionl: true, which @Callback() does not have. Did you mean "optional"?'],
-    [{ priority: 1 }, 'Bot.announce has the option priority: 1, which @Callback() does not have. It has id, delivery, optional, before, after.'],
+    [
+      { optionl: true },
+      'Bot.announce has the option optionl: true, which @Callback() does not have. Did you mean "optional"?',
+    ],
+    [
+      { priority: 1 },
+      'Bot.announce has the option priority: 1, which @Callback() does not have. It has id, delivery, optional, before, after.',
+    ],
     [{ id: '' }, "Bot.announce has id: ''. Pass a string that is not empty."],
     [{ delivery: 'later' }, "Bot.announce has delivery: 'later'. Pass 'inline' or 'background'."],
     [{ optional: 'yes' }, "Bot.announce has optional: 'yes'. Pass true or false."],
-    [{ after: undefined }, 'Bot.announce has after: undefined. Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).'],
-    [{ before: [undefined] }, 'Bot.announce has before: [ undefined ]. Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).'],
+    [
+      { after: undefined },
+      'Bot.announce has after: undefined. Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).',
+    ],
+    [
+      { before: [undefined] },
+      'Bot.announce has before: [ undefined ]. Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).',
+    ],
     ['background', "Bot.announce has the options 'background'. Pass an object, or leave them out."],
   ])('the options %j', (options, message) => {
     const error = defining(() => {
@@ -394,12 +413,15 @@ describe('The boot refuses', () => {
     return startApp([Bot]);
   };
 
-  it.each(['durable', 'after-commit', 'after-rollback'])('delivery %j, until this package offers it', async (delivery) => {
-    await expect(boot({ delivery })).rejects.toMatchObject({
-      code: 'EVENTS_DELIVERY_UNAVAILABLE',
-      message:
-        `Bot.announce asks for delivery '${delivery}', which this version of nestjs-callbacks does not offer yet. ` +
-        `Use 'inline' or 'background' until it does.`,
-    });
-  });
+  it.each(['durable', 'after-commit', 'after-rollback'])(
+    'delivery %j, until this package offers it',
+    async (delivery) => {
+      await expect(boot({ delivery })).rejects.toMatchObject({
+        code: 'EVENTS_DELIVERY_UNAVAILABLE',
+        message:
+          `Bot.announce asks for delivery '${delivery}', which this version of nestjs-callbacks does not offer yet. ` +
+          `Use 'inline' or 'background' until it does.`,
+      });
+    },
+  );
 });

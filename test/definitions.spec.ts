@@ -7,7 +7,9 @@ import { z } from 'zod';
 import { closeApps, startApp, turn } from './app.js';
 
 let ran: unknown[][];
-beforeEach(() => (ran = []));
+beforeEach(() => {
+  ran = [];
+});
 afterEach(closeApps);
 
 class UserJoined {
@@ -44,7 +46,7 @@ describe('A class event', () => {
     expect(ran[0][1]).toBe(ada);
   });
 
-  it('is not the event of a name that is equal to its class\'s', async () => {
+  it("is not the event of a name that is equal to its class's", async () => {
     const { events, log } = await startApp([Emails]);
     await events.run('UserJoined');
     expect(ran).toEqual([]);
@@ -89,7 +91,13 @@ describe('A definition', () => {
         'user_joined',
         v.pipe(v.string(), v.minLength(1)),
         v.pipe(v.string(), v.email()),
-        v.optional(v.pipe(v.union([v.string(), v.date()]), v.transform((date) => new Date(date))), () => new Date(0)),
+        v.optional(
+          v.pipe(
+            v.union([v.string(), v.date()]),
+            v.transform((date) => new Date(date)),
+          ),
+          () => new Date(0),
+        ),
       ),
       /^argument 1: Invalid length: Expected >=1 but received 0; argument 2: Invalid email: Received "nobody"$/,
     ],
@@ -142,9 +150,8 @@ describe('A definition', () => {
           (thrown: unknown) => thrown as Error,
         );
         expect(error).toMatchObject({ code: 'EVENTS_ARGUMENTS_INVALID', cause: [{ message: expect.any(String) }, {}] });
-        const [, found, rest] = /^"user_joined" was run with arguments that do not fit its definition: (.*)\. (No .*)$/.exec(
-          error!.message,
-        )!;
+        const [, found, rest] =
+          /^"user_joined" was run with arguments that do not fit its definition: (.*)\. (No .*)$/.exec(error!.message)!;
         expect(found).toMatch(problem);
         expect(rest).toBe('No callback has run; correct the call.');
       }

@@ -7,7 +7,9 @@ import { Callback, EventRunner, EventsModule } from 'nestjs-callbacks';
 import { closeApps, deferred, Log, startApp, turn } from './app.js';
 
 let ran: string[];
-beforeEach(() => (ran = []));
+beforeEach(() => {
+  ran = [];
+});
 afterEach(async () => {
   jest.useRealTimers();
   await closeApps();
@@ -95,7 +97,9 @@ describe('A run', () => {
     @Module({ imports: [WitnessModule], providers: [Early] })
     class FirstModule {}
 
-    const app = await Test.createTestingModule({ imports: [FirstModule, EventsModule] }).setLogger(new Log()).compile();
+    const app = await Test.createTestingModule({ imports: [FirstModule, EventsModule] })
+      .setLogger(new Log())
+      .compile();
     await app.init();
     await app.close();
 
@@ -103,7 +107,9 @@ describe('A run', () => {
   });
 
   it('works without init(), as in a unit test that only compiles its module', async () => {
-    const app = await Test.createTestingModule({ imports: [EventsModule, WitnessModule] }).setLogger(new Log()).compile();
+    const app = await Test.createTestingModule({ imports: [EventsModule, WitnessModule] })
+      .setLogger(new Log())
+      .compile();
     await app.get(EventRunner).run('x', 'no init');
     expect(ran).toEqual(['no init']);
     await app.close();

@@ -56,7 +56,9 @@ describe('EventsModule', () => {
   });
 
   it('refuses to be configured twice', async () => {
-    await expect(compile(EventsModule.forRoot({}), EventsModule.forRootAsync({ useFactory: () => ({}) }))).rejects.toMatchObject({
+    await expect(
+      compile(EventsModule.forRoot({}), EventsModule.forRootAsync({ useFactory: () => ({}) })),
+    ).rejects.toMatchObject({
       code: 'EVENTS_CONFIGURED_TWICE',
       message:
         'EventsModule.forRoot() or forRootAsync() is imported 2 times in this application, and its options hold for all of it. ' +
@@ -76,7 +78,10 @@ describe('EventsModule', () => {
     [{ tracksCurrentEvent: 1 }, 'tracksCurrentEvent: 1. Pass true or false.'],
     [{ stict: true }, 'stict: true, which is not an option of it. Did you mean "strict"?'],
     [{ wildcard: true }, 'wildcard: true, which is not an option of it. Remove it.'],
-    [{ background: { maxQueue: 5 } }, 'background.maxQueue: 5, which is not an option of it. Did you mean "background.maxQueued"?'],
+    [
+      { background: { maxQueue: 5 } },
+      'background.maxQueue: 5, which is not an option of it. Did you mean "background.maxQueued"?',
+    ],
     [null, 'options: null. Pass an object, or leave it out.'],
   ])('refuses the options %p at boot', async (options, message) => {
     await expect(compile(EventsModule.forRoot(options as EventsOptions))).rejects.toMatchObject({
@@ -105,7 +110,7 @@ describe('EventsModule', () => {
     expect(ran).toEqual(['app 1', 'app 2']);
   });
 
-  it('lets the callbacks of an override count, and the original\'s not', async () => {
+  it("lets the callbacks of an override count, and the original's not", async () => {
     const ran: string[] = [];
     @Injectable()
     class Bot {
@@ -120,9 +125,10 @@ describe('EventsModule', () => {
     }
     for (const override of ['useClass', 'useValue'] as const) {
       const builder = Test.createTestingModule({ imports: [EventsModule], providers: [Bot] }).setLogger(new Log());
-      const app = await (override === 'useClass'
-        ? builder.overrideProvider(Bot).useClass(Fake)
-        : builder.overrideProvider(Bot).useValue(new Fake())
+      const app = await (
+        override === 'useClass'
+          ? builder.overrideProvider(Bot).useClass(Fake)
+          : builder.overrideProvider(Bot).useValue(new Fake())
       ).compile();
       await app.get(EventRunner).run('x');
       await app.close();

@@ -27,7 +27,7 @@ const order = async (events: EventRunner, event = 'x') =>
   (await events.runSettled(event)).map(({ callback }) => callback.replace('.go', '')).join(' ');
 
 describe('Callbacks run', () => {
-  it('with those of imported modules before their importer\'s, depth first, as listed, each module once', async () => {
+  it("with those of imported modules before their importer's, depth first, as listed, each module once", async () => {
     const shared = module('Shared');
     const a = module('A', [module('A1'), shared]);
     const b = module('B', [shared, module('B1')]);
@@ -57,7 +57,9 @@ describe('Callbacks run', () => {
       }
     }
 
-    const { events } = await startApp({ imports: [module('A'), Dynamic.with('D'), Promise.resolve(Dynamic.with('P'))] });
+    const { events } = await startApp({
+      imports: [module('A'), Dynamic.with('D'), Promise.resolve(Dynamic.with('P'))],
+    });
 
     expect(await order(events)).toBe('A Global D1 D P1 P');
   });
@@ -83,7 +85,7 @@ describe('Callbacks run', () => {
     expect(await order(events)).toBe('Page B A');
   });
 
-  it('in a class as its methods are written, a base class\'s first', async () => {
+  it("in a class as its methods are written, a base class's first", async () => {
     class Base {
       @Callback('x') base2() {}
       @Callback('x') base1() {}
@@ -210,15 +212,17 @@ describe('before and after', () => {
 
 describe('The order is printed at boot', () => {
   let log: string[];
-  beforeEach(() => (log = []));
+  beforeEach(() => {
+    log = [];
+  });
 
   it('in one line that counts, and at debug level in full', async () => {
-    const { log: written } = await startApp([
-      step('B', { delivery: 'background', optional: true }),
-      step('A'),
-    ]);
+    const { log: written } = await startApp([step('B', { delivery: 'background', optional: true }), step('A')]);
     log = written.lines.filter((line) => /answer|"x"/.test(line));
 
-    expect(log).toEqual(['log: 2 callbacks answer 1 event', 'debug: "x": 1. A.go, 2. B.go (background) (optional)\nEventsModule']);
+    expect(log).toEqual([
+      'log: 2 callbacks answer 1 event',
+      'debug: "x": 1. A.go, 2. B.go (background) (optional)\nEventsModule',
+    ]);
   });
 });

@@ -128,7 +128,12 @@ describe('When shutdownTimeout has passed,', () => {
 
   it('what never settles is rejected, by name, and the callbacks after it do not run', async () => {
     const { app, events, log } = await startApp([Pool, Worker], { shutdownTimeout: 20 });
-    const runs = [events.run('inline'), events.run('inline'), events.runSettled('inline'), events.runParallel('inline')];
+    const runs = [
+      events.run('inline'),
+      events.run('inline'),
+      events.runSettled('inline'),
+      events.runParallel('inline'),
+    ];
 
     await app.close();
 
@@ -138,7 +143,9 @@ describe('When shutdownTimeout has passed,', () => {
         message: message('Worker.work (4 times)'),
       });
     }
-    expect(log.of('error').map((line) => line.split('\n')[0])).toEqual([`Closing: ${message('Worker.work (4 times)')}`]);
+    expect(log.of('error').map((line) => line.split('\n')[0])).toEqual([
+      `Closing: ${message('Worker.work (4 times)')}`,
+    ]);
     gate.resolve();
     await turn();
     expect(ran).toEqual(['next done', 'pool closed', 'inline done', 'inline done', 'inline done', 'inline done']);
@@ -159,9 +166,9 @@ describe('When shutdownTimeout has passed,', () => {
     expect(log.of('error').map((line) => line.split('\n')[0])).toEqual([
       `Closing: ${message('Worker.workBehind (background), Worker.workBehind (background, not begun) (2 times)')}`,
     ]);
-    expect(failures.map(({ callback, error, reachesCaller }) => [callback, (error as any).code, reachesCaller])).toEqual(
-      Array(3).fill(['Worker.workBehind', 'EVENTS_SHUTDOWN_TIMEOUT', false]),
-    );
+    expect(
+      failures.map(({ callback, error, reachesCaller }) => [callback, (error as any).code, reachesCaller]),
+    ).toEqual(Array(3).fill(['Worker.workBehind', 'EVENTS_SHUTDOWN_TIMEOUT', false]));
     gate.resolve();
     await turn();
     expect(ran).toEqual(['pool closed', 'background done']);

@@ -9,7 +9,9 @@ afterEach(closeApps);
 
 describe('currentEvent()', () => {
   let seen: unknown[];
-  beforeEach(() => (seen = []));
+  beforeEach(() => {
+    seen = [];
+  });
   class UserJoined {}
 
   @Injectable()
