@@ -73,7 +73,8 @@ export class Failures {
     try {
       const isError = error instanceof Error;
       const message = `${what}: ${isError ? error.message || error.name : `it threw ${show(error)}`}`;
-      this.logger[level](message, ...(isError && error.stack ? [error.stack] : []));
+      if (level === 'error' && isError) this.logger.error(message, error.stack);
+      else this.logger[level](message);
     } catch (problem) {
       process.emitWarning(`${what}, and the logger threw when told: ${show(problem)}`);
     }
