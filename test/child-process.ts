@@ -14,35 +14,64 @@ export interface Ended {
   readonly output: string;
 }
 
-/** Compiles the library and `script`, runs it in a process of its own, as a user's program would run, and waits for its end. */
-export async function runInProcess(script: string): Promise<Ended> {
-  const cache = join(root, 'node_modules', '.cache');
-  mkdirSync(cache, { recursive: true });
-  const folder = mkdtempSync(join(cache, 'nestjs-callbacks-'));
-  try {
-    mkdirSync(join(folder, 'lib'));
-    const manifest = { name: 'nestjs-callbacks', type: 'module', exports: './lib/index.js' };
-    writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));
-    const compile = (source: string) => transformSync(source, { jsc, module: { type: 'es6' } }).code;
-    for (const file of readdirSync(join(root, 'lib'))) {
-      if (!file.endsWith('.ts')) continue;
-      const source = readFileSync(join(root, 'lib', file), 'utf8');
-      writeFileSync(join(folder, 'lib', file.replace('.ts', '.js')), compile(source));
+/** A user's project in a folder of its own: the library, and what else is compiled into it. */
+export class Project {
+  private readonly folder: string;
+
+  constructor() {
+    const cache = join(root, 'node_modules', '.cache');
+    mkdirSync(cache, { recursive: true });
+    this.folder = mkdtempSync(join(cache, 'nestjs-callbacks-'));
+    this.write('package.json', JSON.stringify({ name: 'nestjs-callbacks', type: 'module', exports: './lib/index.js' }));
+    this.copy('lib');
+  }
+
+  /** Compiles a folder of this repository into the project. */
+  copy(name: string): void {
+    for (const file of readdirSync(join(root, name), { recursive: true, encoding: 'utf8' })) {
+      if (!file.endsWith('.ts') || file.endsWith('.spec.ts')) continue;
+      this.write(join(name, file), readFileSync(join(root, name, file), 'utf8'));
     }
-    writeFileSync(join(folder, 'script.js'), compile(script));
-    return await ended(join(folder, 'script.js'));
-  } finally {
-    rmSync(folder, { recursive: true });
+  }
+
+  /** Writes a file, compiled if it is TypeScript. */
+  write(file: string, content: string): void {
+    const target = join(this.folder, file.replace(/\.ts$/, '.js'));
+    mkdirSync(dirname(target), { recursive: true });
+    const isSource = file.endsWith('.ts');
+    writeFileSync(target, isSource ? transformSync(content, { jsc, module: { type: 'es6' } }).code : content);
+  }
+
+  /** Runs one of its files in a process of its own, and waits for the end of that. */
+  run(file: string, { args = [], env = {}, input = '' }: Invocation = {}): Promise<Ended> {
+    const child = spawn(process.execPath, [join(this.folder, file), ...args], {
+      env: { ...process.env, NO_COLOR: '1', NODE_OPTIONS: '', ...env },
+    });
+    let output = '';
+    child.stdout.on('data', (chunk) => (output += chunk));
+    child.stderr.on('data', (chunk) => (output += chunk));
+    child.stdin.end(input);
+    return new Promise((resolve) => child.once('close', (code) => resolve({ code, output })));
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true });
   }
 }
 
-function ended(file: string): Promise<Ended> {
-  const child = spawn(process.execPath, [file], {
-    env: { ...process.env, NO_COLOR: '1', NODE_OPTIONS: '' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  child.stdout.on('data', (chunk) => (output += chunk));
-  child.stderr.on('data', (chunk) => (output += chunk));
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, output })));
+export interface Invocation {
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly input?: string;
+}
+
+/** Runs a program of one file as a user's would run, and waits for its end. */
+export async function runInProcess(program: string): Promise<Ended> {
+  const project = new Project();
+  try {
+    project.write('program.ts', program);
+    return await project.run('program.js');
+  } finally {
+    project.remove();
+  }
 }

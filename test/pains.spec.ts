@@ -64,7 +64,9 @@ describe('An error never ends the process', () => {
 
   it('nor keeps it from closing, though a callback never settles', () => {
     expect(ended.output).toContain('CLOSED');
-    expect(ended.output).toMatch(/EVENTS_SHUTDOWN_TIMEOUT|after 50 ms these had not finished: Answers\.hangs \(4 times\)/);
+    expect(ended.output).toMatch(
+      /EVENTS_SHUTDOWN_TIMEOUT|after 50 ms these had not finished: Answers\.hangs \(4 times\)/,
+    );
     expect(ended.code).toBe(0);
   });
 

@@ -121,7 +121,10 @@ const refuses: Record<string, [source: string, ...messages: RegExp[]]> = {
 describe('With events declared in EventMap, the compiler', () => {
   const names = [...Object.keys(takes), ...Object.keys(refuses)];
   const sources = [...Object.values(takes), ...Object.values(refuses).map(([source]) => source)];
-  const messages = compile([`${head} export {}; ${map}`, ...sources.map((source) => `${head} ${source} export {};`)]).slice(1);
+  const messages = compile([
+    `${head} export {}; ${map}`,
+    ...sources.map((source) => `${head} ${source} export {};`),
+  ]).slice(1);
   const of = (name: string) => messages[names.indexOf(name)];
 
   it.each(Object.keys(takes))('takes %s', (name) => {

@@ -1,0 +1,50 @@
+import 'reflect-metadata';
+import { createInterface } from 'node:readline/promises';
+import { NestFactory } from '@nestjs/core';
+import { EventRunner } from 'nestjs-callbacks';
+import { AppModule } from './app.module.js';
+import { signUp } from './signup/sign-up.js';
+import { type Step, whatHappened } from './what-happened.js';
+
+// `npm run signup [name e-mail]`. Its exit status: 0 signed up, 1 a callback failed, 2 name or e-mail won't do.
+
+const [name, email] = process.argv.length > 2 ? process.argv.slice(2) : await ask('Name: ', 'E-mail: ');
+const asked = signUp.safeParse({ name, email });
+if (asked.success) {
+  process.exitCode = await run(asked.data.name, asked.data.email);
+} else {
+  for (const { path, message } of asked.error.issues) console.error(`${path.join('.')} ${message}`);
+  process.exitCode = 2;
+}
+
+async function run(name: string, email: string): Promise<number> {
+  const app = await NestFactory.createApplicationContext(AppModule, {
+    logger: ['error', 'warn'],
+    abortOnError: false,
+  }).catch((error: Error) => console.error(error.message));
+  if (!app) return 1;
+  const steps: Step[] = [];
+  const failure = await whatHappened(steps, () => app.get(EventRunner).run('user_joined', name, email)).then(
+    () => undefined,
+    (error: Error) => error,
+  );
+  // Closing waits for what runs in the background.
+  await app.close();
+  for (const { callback, status, error } of steps) console.log(`${callback}: ${status}${error ? `, ${error}` : ''}`);
+  console.log(failure ? `Not all was done: ${failure.message}` : `Welcome, ${name}`);
+  return failure ? 1 : 0;
+}
+
+async function ask(...questions: string[]): Promise<string[]> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  const answers: string[] = [];
+  // Lines rather than question(): piped input may hold all answers at once.
+  const lines = terminal[Symbol.asyncIterator]();
+  for (const question of questions) {
+    process.stdout.write(question);
+    const { value, done } = await lines.next();
+    answers.push(done ? '' : value);
+  }
+  terminal.close();
+  return answers;
+}

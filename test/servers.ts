@@ -1,0 +1,26 @@
+import { describe, it } from '@jest/globals';
+import pg from 'pg';
+
+const LOCAL_POSTGRES = 'postgres://postgres@127.0.0.1:5432/postgres';
+
+/** The Postgres server to test with: the one that DATABASE_URL names, else the one on the usual local port, if any. */
+export async function findPostgres(): Promise<string | undefined> {
+  const url = process.env.DATABASE_URL ?? LOCAL_POSTGRES;
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+  try {
+    await client.connect();
+    await client.end();
+    return url;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * `describe` for specs that need a server: without one they are reported as skipped, by name; in CI that is a failure.
+ */
+export function describeWith<Server>(name: string, server: Server | undefined, specs: (server: Server) => void): void {
+  if (server !== undefined) describe(name, () => specs(server));
+  else if (process.env.CI) it(`${name}: the server must be there in CI`, () => Promise.reject(new Error('It is not.')));
+  else describe.skip(`${name} (no server found)`, () => specs(undefined as Server));
+}
