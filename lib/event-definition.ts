@@ -97,7 +97,7 @@ export function checkArguments(
     }
   });
   return results.some(isThenable)
-    ? Promise.all(results).then((settled) => accepted(name, settled))
+    ? Promise.all(results as Promise<Result>[]).then((settled) => accepted(name, settled))
     : accepted(name, results as Result[]);
 }
 

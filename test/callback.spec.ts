@@ -1,6 +1,19 @@
 /** What `@Callback()` promises: which methods answer an event, and what the decorator leaves alone. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { applyDecorators, Controller, Get, Injectable, Module, SetMetadata } from '@nestjs/common';
+import {
+  applyDecorators,
+  type CanActivate,
+  Controller,
+  Get,
+  Inject,
+  Injectable,
+  Module,
+  Scope,
+  SetMetadata,
+  UseGuards,
+  UsePipes,
+} from '@nestjs/common';
+import { REQUEST } from '@nestjs/core';
 import { Callback, type CallbackOptions, EventsError } from 'nestjs-callbacks';
 import { closeApps, startApp } from './app.js';
 
@@ -402,7 +415,45 @@ describe('@Callback() refuses, while the class is being defined,', () => {
   });
 });
 
-describe('The boot refuses', () => {
+describe('The boot refuses, until this package can honour it,', () => {
+  it.each([
+    ['request-scoped', Scope.REQUEST],
+    ['transient', Scope.TRANSIENT],
+  ])('a callback of a %s provider', async (scope, nestScope) => {
+    @Injectable({ scope: nestScope })
+    class Bot {
+      @Callback('x') announce() {}
+    }
+    await expect(startApp([Bot])).rejects.toMatchObject({
+      code: 'EVENTS_SCOPE_UNAVAILABLE',
+      message: expect.stringMatching(`^Bot\\.announce is declared on a ${scope} provider, for which`),
+    });
+  });
+
+  it('a callback of a provider that depends on the request', async () => {
+    @Injectable()
+    class Bot {
+      constructor(@Inject(REQUEST) readonly request: unknown) {}
+      @Callback('x') announce() {}
+    }
+    await expect(startApp([Bot])).rejects.toMatchObject({ code: 'EVENTS_SCOPE_UNAVAILABLE' });
+  });
+
+  it('a callback with guards, interceptors, pipes or filters, on the method or the class', async () => {
+    const guard: CanActivate = { canActivate: () => true };
+    @Injectable()
+    @UseGuards(guard)
+    class Bot {
+      @UsePipes({ transform: (value: unknown) => value })
+      @Callback('x')
+      announce() {}
+    }
+    await expect(startApp([Bot])).rejects.toMatchObject({
+      code: 'EVENTS_ENHANCER_UNAVAILABLE',
+      message: expect.stringMatching(/^Bot\.announce carries @UseGuards\(\) and @UsePipes\(\), which/),
+    });
+  });
+
   const boot = (options: any, decorate: MethodDecorator = () => {}) => {
     @Injectable()
     class Bot {
@@ -413,15 +464,12 @@ describe('The boot refuses', () => {
     return startApp([Bot]);
   };
 
-  it.each(['durable', 'after-commit', 'after-rollback'])(
-    'delivery %j, until this package offers it',
-    async (delivery) => {
-      await expect(boot({ delivery })).rejects.toMatchObject({
-        code: 'EVENTS_DELIVERY_UNAVAILABLE',
-        message:
-          `Bot.announce asks for delivery '${delivery}', which this version of nestjs-callbacks does not offer yet. ` +
-          `Use 'inline' or 'background' until it does.`,
-      });
-    },
-  );
+  it.each(['durable', 'after-commit', 'after-rollback'])('delivery %j', async (delivery) => {
+    await expect(boot({ delivery })).rejects.toMatchObject({
+      code: 'EVENTS_DELIVERY_UNAVAILABLE',
+      message:
+        `Bot.announce asks for delivery '${delivery}', which this version of nestjs-callbacks does not offer yet. ` +
+        `Use 'inline' or 'background' until it does.`,
+    });
+  });
 });

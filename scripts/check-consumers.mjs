@@ -1,0 +1,91 @@
+// Packs this package and installs it in fresh applications, as `nest new` makes them: Nest 11 (CommonJS, ts-jest) and
+// Nest 12 (ES modules, vitest). Each must build, pass its tests and run, on every Node version supported.
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const templates = join(root, 'test', 'consumers');
+const NODES = ['20', '22', '24'];
+const EXPECTED = [
+  'first: 201 Welcome, Ada',
+  'second: 409 ada@example.org has signed up already',
+  'one class: true',
+  'closed',
+];
+
+const consumers = [
+  // ts-jest resolves no ".js" to ".ts", and the stock application has no such imports.
+  {
+    name: 'nest-11',
+    cli: '@nestjs/cli@11',
+    adapt: (source) => source.replaceAll("'./app.module.js'", "'./app.module'"),
+  },
+  { name: 'nest-12', cli: '@nestjs/cli@12', adapt: (source) => source },
+];
+
+const folder = mkdtempSync(join(tmpdir(), 'consumers-'));
+const failures = [];
+try {
+  const tarball = pack();
+  for (const consumer of consumers) {
+    const app = create(consumer, tarball);
+    attempt(`${consumer.name}: npm run build`, () => run(app, 'npm', 'run', 'build'));
+    for (const node of NODES) {
+      const on = (...command) => run(app, 'npx', '-y', '-p', `node@${node}`, '--', ...command);
+      attempt(`${consumer.name} on Node ${node}: npm test`, () => on('npm', 'test'));
+      attempt(`${consumer.name} on Node ${node}: run`, () => {
+        const output = on('node', 'dist/main.js');
+        for (const line of EXPECTED)
+          if (!output.includes(line)) throw Object.assign(new Error(line), { stdout: output });
+      });
+    }
+  }
+} finally {
+  rmSync(folder, { recursive: true });
+}
+console.log(failures.length === 0 ? 'All consumers work.' : `Failed: ${failures.join('; ')}`);
+process.exitCode = failures.length === 0 ? 0 : 1;
+
+function pack() {
+  run(root, 'npm', 'run', 'build');
+  const [{ filename }] = JSON.parse(
+    run(root, 'npm', 'pack', '--ignore-scripts', '--json', '--pack-destination', folder),
+  );
+  return join(folder, filename);
+}
+
+function create({ name, cli, adapt }, tarball) {
+  const app = join(folder, name);
+  run(folder, 'npx', '-y', cli, 'new', name, '--skip-git', '--package-manager', 'npm', '--strict');
+  run(app, 'npm', 'install', tarball);
+  for (const unused of ['app.controller.ts', 'app.controller.spec.ts', 'app.service.ts'])
+    rmSync(join(app, 'src', unused));
+  copyFileSync(join(templates, 'app.module.ts'), join(app, 'src', 'app.module.ts'));
+  const write = (from, to) => writeFileSync(join(app, 'src', to), adapt(readFileSync(join(templates, from), 'utf8')));
+  write('main.ts', 'main.ts');
+  write('app.spec.txt', 'app.spec.ts');
+  return app;
+}
+
+function attempt(what, work) {
+  const startedAt = performance.now();
+  try {
+    work();
+    console.log(`ok   ${what} (${((performance.now() - startedAt) / 1000).toFixed(1)} s)`);
+  } catch (error) {
+    failures.push(what);
+    console.log(`FAIL ${what}\n${error.stdout ?? ''}${error.stderr ?? error.stack}`);
+  }
+}
+
+function run(cwd, command, ...args) {
+  return execFileSync(command, args, {
+    cwd,
+    encoding: 'utf8',
+    stdio: 'pipe',
+    env: { ...process.env, CI: '', NO_COLOR: '1' },
+  });
+}

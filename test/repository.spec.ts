@@ -1,0 +1,134 @@
+/** What holds the repository together: who may import whom, and that the README tells the truth. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from '@jest/globals';
+import { EVENTS_ERROR_CODES } from 'nestjs-callbacks';
+import ts from 'typescript';
+import { compile } from './compile.js';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const read = (file: string) => readFileSync(join(root, file), 'utf8');
+const filesOf = (folder: string) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => join(folder, file));
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** All imports of the library; those of its own files as paths. */
+const imports: Import[] = filesOf('lib').flatMap((from) =>
+  ts.preProcessFile(read(from)).importedFiles.map(({ fileName }) => ({
+    from,
+    to: fileName.startsWith('.') ? normalize(join(dirname(from), fileName.replace(/\.js$/, '.ts'))) : fileName,
+  })),
+);
+const isOwn = ({ to }: Import) => to.startsWith('lib/');
+const isCore = (file: string) => dirname(file) === 'lib';
+
+describe('The library', () => {
+  it('has a core that imports neither index.ts nor a folder, and folders that import the core through index.ts only', () => {
+    const wrong = imports.filter(isOwn).filter(({ from, to }) => {
+      if (isCore(from)) return to === 'lib/index.ts' || !isCore(to);
+      return dirname(to) !== dirname(from) && to !== 'lib/index.ts';
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('has no circles among files that are more than types to each other', () => {
+    const values = new Map(filesOf('lib').map((file) => [file, [] as string[]]));
+    for (const file of filesOf('lib')) {
+      ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest).forEachChild((node) => {
+        if (!ts.isImportDeclaration(node) || node.importClause?.isTypeOnly) return;
+        const names = node.importClause?.namedBindings;
+        if (names && ts.isNamedImports(names) && names.elements.every(({ isTypeOnly }) => isTypeOnly)) return;
+        const target = (node.moduleSpecifier as ts.StringLiteral).text;
+        if (target.startsWith('.')) values.get(file)!.push(normalize(join('lib', target.replace(/\.js$/, '.ts'))));
+      });
+    }
+    const circleFrom = (file: string, path: string[]): string[] | undefined =>
+      path.includes(file)
+        ? [...path, file]
+        : values
+            .get(file)!
+            .reduce<string[] | undefined>((found, next) => found ?? circleFrom(next, [...path, file]), undefined);
+    for (const file of values.keys()) expect(circleFrom(file, [])).toBeUndefined();
+  });
+
+  it('imports at run time only what package.json says, and Nest by paths that end in .js', () => {
+    const { dependencies, peerDependencies } = JSON.parse(read('package.json'));
+    const known = [...Object.keys(dependencies), ...Object.keys(peerDependencies)];
+    for (const { to } of imports.filter((one) => !isOwn(one) && !one.to.startsWith('node:'))) {
+      const name = to
+        .split('/')
+        .slice(0, to.startsWith('@') ? 2 : 1)
+        .join('/');
+      expect(known).toContain(name);
+      if (name !== to) expect(to).toMatch(/\.js$/);
+    }
+  });
+
+  it('keeps every file small enough to hold one idea', () => {
+    const long = filesOf('lib').filter((file) => read(file).split('\n').length > 250);
+    expect(long).toEqual([]);
+  });
+});
+
+describe('The README', () => {
+  const readme = read('README.md');
+
+  it('lists every error code, in the order of the code, and no other', () => {
+    const listed = [...readme.matchAll(/^\| `(EVENTS_\w+)`/gm)].map(([, code]) => code);
+    expect(listed).toEqual([...EVENTS_ERROR_CODES]);
+  });
+
+  it('lists codes of which each has a spec', () => {
+    const specs = filesOf('test').map(read).join('\n');
+    const untested = EVENTS_ERROR_CODES.filter((code) => !specs.includes(`'${code}'`));
+    expect(untested).toEqual([]);
+  });
+
+  it('lists the options of EventsModule and of @Callback() with the defaults that their docstrings name', () => {
+    const normal = (text: string) => text.replaceAll(/[`']/g, '').trim();
+    for (const file of ['lib/events.options.ts', 'lib/callback.options.ts']) {
+      const documented = [...read(file).matchAll(/@default (.+)\n\s+\*\/\n\s+(\w+)\?:/g)];
+      expect(documented.length).toBeGreaterThanOrEqual(3);
+      for (const [, value, option] of documented) {
+        const row = new RegExp(`^\\| \`(?:\\w+\\.)?${option}\`.*\\| (.+?) *\\|$`, 'm').exec(readme);
+        expect([option, normal(row?.[1] ?? '')]).toEqual([option, option === 'id' ? 'Class.method' : normal(value)]);
+      }
+    }
+  });
+
+  it('has only ts blocks that compile', () => {
+    const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, block]) => block);
+    const context = `
+      import { Body, Controller, Injectable, Module, Post } from '@nestjs/common';
+      import { Callback, currentEvent, EventRunner, EventsModule } from 'nestjs-callbacks';
+      declare class SignUp { name: string; email: string }
+      declare const events: EventRunner, name: string, email: string;`;
+    // Each block with what it leaves out: the imports, and the classes of the blocks before it.
+    const declared = { Emails: 'declare class Emails {}', SignupController: 'declare class SignupController {}' };
+    const sources = blocks.map((block) => {
+      const missing = Object.entries(declared).filter(
+        ([name]) => block.includes(name) && !block.includes(`class ${name}`),
+      );
+      const own = [...block.matchAll(/import (?:type )?\{ (.*) \}/g)].flatMap(([, names]) =>
+        names.split(/, (?:type )?/),
+      );
+      const rest = context.replace(/import \{ (.*) \} from 'nestjs-callbacks'/, (_, names: string) => {
+        const left = names.split(', ').filter((name) => !own.includes(name));
+        return `import { ${left.join(', ')} } from 'nestjs-callbacks'`;
+      });
+      return [rest, ...missing.map(([, source]) => source), block, 'export {};'].join('\n');
+    });
+    expect(blocks.length).toBeGreaterThan(8);
+    // The block that extends EventMap would forbid the names of the others: it is compiled with those that it allows.
+    const strict = (source: string) => /user_joined/.test(source) && !/order_|address_/.test(source);
+    expect(compile(sources.filter(strict)).flat()).toEqual([]);
+    expect(compile(sources.filter((source) => !/interface EventMap/.test(source))).flat()).toEqual([]);
+  });
+});
