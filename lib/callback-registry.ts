@@ -45,15 +45,27 @@ export class CallbackRegistry {
     if (this.isCurrent) return true;
     const size = this.modules.size;
     const modules = modulesInOrder(this.modules);
-    const created = modules.filter((module) => this.wrappersOf(module).every(isInstantiated));
+    const created = modules.filter((module) => this.wrappersOf(module).every(isCreated));
     const isComplete = created.length === modules.length;
     // At boot, all wait for all. Later, a lazily loaded module that is still being created joins when it is done.
     if (!isComplete && !this.hasBooted) return false;
-    this.events = this.read(created);
-    this.hasBooted = true;
+    this.take(created);
     if (isComplete) this.modulesRead = size;
-    this.describe();
     return true;
+  }
+
+  /** The same when Nest says that all instances exist: it calls no hook before. */
+  boot(): void {
+    if (this.hasBooted) return;
+    const size = this.modules.size;
+    this.take(modulesInOrder(this.modules));
+    this.modulesRead = size;
+  }
+
+  private take(modules: readonly NestModule[]): void {
+    this.events = this.read(modules);
+    this.hasBooted = true;
+    this.describe();
   }
 
   find(key: EventKey): RegisteredEvent | undefined {
@@ -158,10 +170,24 @@ export class CallbackRegistry {
 
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
 
-/** Request-scoped and transient providers have no instance of their own at boot. */
-function isInstantiated(wrapper: Wrapper): boolean {
-  if (wrapper.scope === Scope.REQUEST || wrapper.scope === Scope.TRANSIENT) return true;
-  return wrapper.getInstanceByContextId(STATIC_CONTEXT).isResolved === true;
+/**
+ * Whether Nest has created what it creates at boot. Providers that depend on the request never get an instance of
+ * their own then. Their wrapper could be asked for that, but it keeps an answer given too early.
+ */
+function isCreated(wrapper: Wrapper): boolean {
+  if (wrapper.scope === Scope.TRANSIENT) return true;
+  return wrapper.getInstanceByContextId(STATIC_CONTEXT).isResolved === true || dependsOnRequest(wrapper);
+}
+
+function dependsOnRequest(wrapper: Wrapper | undefined, seen = new Set<Wrapper>()): boolean {
+  if (!wrapper || seen.has(wrapper)) return false;
+  seen.add(wrapper);
+  if (wrapper.scope === Scope.REQUEST) return true;
+  return [
+    ...(wrapper.getCtorMetadata() ?? []),
+    ...(wrapper.getPropertiesMetadata() ?? []).map((property) => property.wrapper),
+    ...(wrapper.getEnhancersMetadata() ?? []),
+  ].some((dependency) => dependsOnRequest(dependency, seen));
 }
 
 /** The instance's own, as a factory or an override may provide something else than the class that was asked for. */

@@ -122,6 +122,7 @@ export class EventRunner {
       if (!core.registry.refresh()) {
         return core.early.add(label, () => this.start(event, args, how, nothing));
       }
+      core.early.flush();
       const known = core.registry.find(reference.key);
       if (!known) core.unanswered.meet(label);
       const checked = checkedBy(definitionFor(known, reference), reference.args);

@@ -40,7 +40,7 @@ class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
 
   /** Nest calls the hooks of global modules first: what is wrong with a callback is known before anything starts. */
   onModuleInit(): void {
-    this.core.registry.refresh();
+    this.core.registry.boot();
     this.core.early.flush();
   }
 

@@ -1,7 +1,16 @@
 /** What happens to a run made while the application starts, and to callbacks that arrive later. */
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Global, Injectable, Module, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
-import { LazyModuleLoader } from '@nestjs/core';
+import {
+  Controller,
+  Global,
+  Inject,
+  Injectable,
+  Module,
+  type OnApplicationBootstrap,
+  type OnModuleInit,
+  Scope,
+} from '@nestjs/common';
+import { LazyModuleLoader, REQUEST } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { Callback, EventRunner, EventsModule } from 'nestjs-callbacks';
 import { closeApps, deferred, Log, startApp, turn } from './app.js';
@@ -104,6 +113,44 @@ describe('A run', () => {
     await app.close();
 
     expect(ran).toEqual(['constructor', 'hook']);
+  });
+
+  it('is not kept waiting by providers that Nest creates per request or per use', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class PerRequest {}
+    @Injectable({ scope: Scope.TRANSIENT })
+    class PerUse {}
+    @Injectable()
+    class DependsOnRequest {
+      constructor(readonly perRequest: PerRequest) {}
+    }
+    @Injectable()
+    class DependsOnProperty {
+      @Inject() readonly other!: DependsOnRequest;
+    }
+    @Controller()
+    class Page {
+      constructor(@Inject(REQUEST) readonly request: unknown) {}
+    }
+    @Injectable()
+    class Early {
+      readonly run: Promise<void>;
+      constructor(events: EventRunner) {
+        this.run = events.run('x', 'constructor');
+      }
+    }
+    const app = await Test.createTestingModule({
+      imports: [EventsModule, WitnessModule],
+      controllers: [Page],
+      providers: [PerRequest, PerUse, DependsOnRequest, DependsOnProperty, Early],
+    })
+      .setLogger(new Log())
+      .compile();
+    await app.get(EventRunner).run('x', 'compiled');
+    await app.init();
+    await app.close();
+
+    expect(ran).toEqual(['constructor', 'compiled']);
   });
 
   it('works without init(), as in a unit test that only compiles its module', async () => {
