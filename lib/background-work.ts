@@ -3,9 +3,10 @@ import { AsyncResource } from 'node:async_hooks';
 import { setImmediate } from 'node:timers';
 import { backgroundFull } from './errors.js';
 import type { CompleteOptions } from './events.options.js';
-import type { Failures } from './failures.js';
-import { type InFlight, Pending } from './in-flight.js';
+import type { EventsCore } from './events-core.js';
+import { Pending } from './in-flight.js';
 import { perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
+import { scopeOfAttempt } from './run-scope.js';
 
 /** Callbacks that nobody waits for: at most so many at once, in the order in which they came. */
 export class BackgroundWork {
@@ -15,25 +16,31 @@ export class BackgroundWork {
   private isScheduled = false;
   private readonly dropped = new Map<string, number>();
 
-  constructor(
-    private readonly limits: CompleteOptions['background'],
-    private readonly inFlight: InFlight,
-    readonly failures: Failures,
-  ) {}
+  private readonly limits: CompleteOptions['background'];
 
-  /** Starts all background callbacks of a run, after the code that called `run()` had its turn. */
-  start(event: RegisteredEvent, args: readonly unknown[]): void {
-    for (const callback of event.background) this.accept(callback, event, args);
+  /** @internal */
+  constructor(readonly core: EventsCore) {
+    this.limits = core.options.background;
   }
 
-  accept(callback: RegisteredCallback, event: RegisteredEvent, args: readonly unknown[]): void {
+  /** Starts all background callbacks of a run, after the code that called `run()` had its turn. */
+  start(event: RegisteredEvent, args: readonly unknown[], request: object | undefined): void {
+    for (const callback of event.background) this.accept(callback, event, args, request);
+  }
+
+  accept(
+    callback: RegisteredCallback,
+    event: RegisteredEvent,
+    args: readonly unknown[],
+    request: object | undefined,
+  ): void {
     const { concurrency, maxQueued } = this.limits;
     if (this.running + this.queue.length - this.taken >= concurrency + maxQueued) {
       this.drop(callback, event, args);
       return;
     }
     this.recover(callback);
-    this.queue.push(new BackgroundDelivery(this.inFlight, this, callback, event, args));
+    this.queue.push(new BackgroundDelivery(this, callback, event, args, request));
     this.schedule();
   }
 
@@ -68,15 +75,15 @@ export class BackgroundWork {
     const error = backgroundFull(event.label, id, this.limits.maxQueued);
     const before = this.dropped.get(id) ?? 0;
     this.dropped.set(id, before + 1);
-    if (before === 0) this.failures.report(event, callback, args, error, false);
-    else this.failures.tell(event, callback, args, error, false);
+    if (before === 0) this.core.failures.report(event, callback, args, error, false);
+    else this.core.failures.tell(event, callback, args, error, false);
   }
 
   private recover({ id }: RegisteredCallback): void {
     const count = this.dropped.get(id);
     if (count === undefined) return;
     this.dropped.delete(id);
-    this.failures.warn(
+    this.core.failures.warn(
       `The background has room again: ${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`,
     );
   }
@@ -88,13 +95,13 @@ class BackgroundDelivery extends Pending<void> {
   private hasBegun = false;
 
   constructor(
-    inFlight: InFlight,
     private readonly work: BackgroundWork,
     private readonly callback: RegisteredCallback,
     private readonly event: RegisteredEvent,
     private readonly args: readonly unknown[],
+    private readonly request: object | undefined,
   ) {
-    super(inFlight);
+    super(work.core.inFlight);
     this.track();
   }
 
@@ -109,11 +116,12 @@ class BackgroundDelivery extends Pending<void> {
 
   private async perform(): Promise<void> {
     try {
-      await perform(this.callback, this.event, this.args);
+      const scope = scopeOfAttempt(this.work.core, this.event, this.args, this.request);
+      await perform(this.callback, this.event, this.args, scope);
       this.succeed(undefined);
     } catch (error) {
       const { callback, event, args } = this;
-      this.work.failures.report(event, callback, args, error, false);
+      this.work.core.failures.report(event, callback, args, error, false);
       super.fail(error);
     } finally {
       this.work.release();
@@ -122,7 +130,7 @@ class BackgroundDelivery extends Pending<void> {
 
   /** Given up at shutdown, which logs that once for all; nobody else awaits it. */
   override fail(error: unknown): void {
-    if (!this.isOver) this.work.failures.tell(this.event, this.callback, this.args, error, false);
+    if (!this.isOver) this.work.core.failures.tell(this.event, this.callback, this.args, error, false);
     super.fail(error);
   }
 }

@@ -1,20 +1,14 @@
 import { Inject, Injectable, Logger, Scope } from '@nestjs/common';
-import { DiscoveryService, ModulesContainer } from '@nestjs/core';
+import { ModulesContainer } from '@nestjs/core';
 import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
-import { type Declaration, declarationsOf } from './callback.decorator.js';
-import { isLaterDelivery } from './callback.options.js';
-import { inOrder, type Orderable } from './callback-order.js';
-import { definitionConflict, deliveryUnavailable, enhancerUnavailable, scopeUnavailable } from './errors.js';
+import { declarationsOf } from './callback.decorator.js';
+import { CallbackDiscovery, type Found } from './callback-discovery.js';
+import { inOrder } from './callback-order.js';
+import { Entrypoints } from './entrypoints.js';
+import { definitionConflict } from './errors.js';
 import { type EventKey, eventLabel } from './event-map.js';
-import { modulesInOrder, type NestModule } from './module-order.js';
-import type { RegisteredCallback, RegisteredEvent } from './registered-event.js';
-
-type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
-
-/** A callback found, before it has its place in the order of its event. */
-interface Found extends RegisteredCallback, Orderable {
-  readonly declaration: Declaration;
-}
+import { modulesInOrder, type NestModule, type Wrapper } from './nest-modules.js';
+import type { RegisteredEvent } from './registered-event.js';
 
 /** Who answers what in this application, in order. Read from Nest's modules once they have their instances. */
 @Injectable()
@@ -23,12 +17,12 @@ export class CallbackRegistry {
   private events: ReadonlyMap<EventKey, RegisteredEvent> = new Map();
   private modulesRead = -1;
   private hasBooted = false;
-  private readonly warned = new Set<string>();
   private said = '';
 
   constructor(
-    @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
+    @Inject(CallbackDiscovery) private readonly discovery: CallbackDiscovery,
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
+    @Inject(Entrypoints) private readonly entrypoints: Entrypoints,
   ) {}
 
   /** Whether every module that Nest has loaded is read: a comparison of two numbers. */
@@ -45,7 +39,7 @@ export class CallbackRegistry {
     if (this.isCurrent) return true;
     const size = this.modules.size;
     const modules = modulesInOrder(this.modules);
-    const created = modules.filter((module) => this.wrappersOf(module).every(isCreated));
+    const created = modules.filter((module) => this.discovery.wrappersOf(module).every(isCreated));
     const isComplete = created.length === modules.length;
     // At boot, all wait for all. Later, a lazily loaded module that is still being created joins when it is done.
     if (!isComplete && !this.hasBooted) return false;
@@ -63,7 +57,8 @@ export class CallbackRegistry {
   }
 
   private take(modules: readonly NestModule[]): void {
-    this.events = this.read(modules);
+    const found = [...this.discovery.read(modules)];
+    this.events = new Map(found.map(([key, callbacks]) => [key, this.assemble(key, callbacks)]));
     this.hasBooted = true;
     this.describe();
   }
@@ -77,42 +72,6 @@ export class CallbackRegistry {
     return [...this.events.values()].map(({ label }) => label);
   }
 
-  private wrappersOf(module: NestModule): Wrapper[] {
-    return [...this.discovery.getControllers({}, [module]), ...this.discovery.getProviders({}, [module])];
-  }
-
-  private read(modules: readonly NestModule[]): Map<EventKey, RegisteredEvent> {
-    const byEvent = new Map<EventKey, Found[]>();
-    const instances = new Set<object>();
-    const hosts = new Map<unknown, { module: NestModule; prototype: object }>();
-    for (const module of modules) {
-      for (const wrapper of this.wrappersOf(module)) {
-        if (wrapper.isAlias) continue;
-        const prototype = prototypeOf(wrapper);
-        const declarations = declarationsOf(prototype);
-        if (!prototype || declarations.length === 0) continue;
-        refuseScopes(wrapper, prototype, declarations);
-        const { instance } = wrapper as { instance: object };
-        if (instances.has(instance)) continue;
-        instances.add(instance);
-        const first = hosts.get(wrapper.token);
-        if (first?.prototype === prototype && isSameByMistake(first.module, module)) {
-          this.warnOfTwice(prototype.constructor.name, first.module, module);
-          continue;
-        }
-        if (!first) hosts.set(wrapper.token, { module, prototype });
-        for (const declaration of declarations) {
-          const found = register(declaration, wrapper, instance, prototype);
-          const others = byEvent.get(declaration.key);
-          if (others) others.push(found);
-          else byEvent.set(declaration.key, [found]);
-        }
-      }
-    }
-    const events = [...byEvent].map(([key, callbacks]) => [key, this.assemble(key, callbacks)] as const);
-    return new Map(events);
-  }
-
   private assemble(key: EventKey, callbacks: Found[]): RegisteredEvent {
     const label = eventLabel(key);
     const definitions = new Map(
@@ -122,12 +81,14 @@ export class CallbackRegistry {
     );
     if (definitions.size > 1) throw definitionConflict(label, [...definitions.values()][1]);
     const ordered = inOrder(label, callbacks, (target) => this.isReplaced(target, key));
+    for (const callback of ordered) this.entrypoints.add(label, callback);
     return Object.freeze({
       key,
       label,
       definition: [...definitions.keys()][0],
       inline: Object.freeze(ordered.filter(({ delivery }) => delivery === 'inline')),
       background: Object.freeze(ordered.filter(({ delivery }) => delivery === 'background')),
+      isScoped: ordered.some(({ invoke }) => invoke !== undefined),
     });
   }
 
@@ -139,17 +100,6 @@ export class CallbackRegistry {
         (module) => module.providers.has(target) || module.controllers.has(target as never),
       )
     );
-  }
-
-  private warnOfTwice(name: string, first: NestModule, second: NestModule): void {
-    const message =
-      first === second
-        ? `${name} is both a controller and a provider of ${first.name}, so Nest makes two instances of it. ` +
-          'Its callbacks run once, on the controller. Remove it from the providers.'
-        : `${name} is provided by ${first.name} and by ${second.name}, so Nest makes two instances of it. ` +
-          `Its callbacks run once, on the one of ${first.name}. Export it there, and remove it from the providers of ${second.name}.`;
-    if (!this.warned.has(message)) this.logger.warn(message);
-    this.warned.add(message);
   }
 
   private describe(): void {
@@ -188,57 +138,4 @@ function dependsOnRequest(wrapper: Wrapper | undefined, seen = new Set<Wrapper>(
     ...(wrapper.getPropertiesMetadata() ?? []).map((property) => property.wrapper),
     ...(wrapper.getEnhancersMetadata() ?? []),
   ].some((dependency) => dependsOnRequest(dependency, seen));
-}
-
-/** The instance's own, as a factory or an override may provide something else than the class that was asked for. */
-function prototypeOf({ instance, metatype, isNotMetatype }: Wrapper): object | null {
-  if (typeof instance === 'object' && instance !== null) return Object.getPrototypeOf(instance) as object | null;
-  return isNotMetatype ? null : ((metatype as Function | null)?.prototype ?? null);
-}
-
-/** Several instances of one dynamic module each have their own on purpose. */
-const isSameByMistake = (first: NestModule, second: NestModule) =>
-  first === second || first.metatype !== second.metatype;
-
-function register(declaration: Declaration, { token }: Wrapper, instance: object, prototype: object): Found {
-  const { method, options } = declaration;
-  const { name } = prototype.constructor;
-  const id = options.id ?? `${name || '(anonymous class)'}.${String(method)}`;
-  const delivery = options.delivery ?? 'inline';
-  if (isLaterDelivery(delivery)) throw deliveryUnavailable(id, delivery);
-  refuseEnhancers(id, prototype, method);
-  return {
-    id,
-    delivery,
-    isOptional: options.optional ?? false,
-    target: instance as RegisteredCallback['target'],
-    method,
-    declaration,
-    stage: delivery === 'inline' ? 0 : 1,
-    before: toArray(options.before),
-    after: toArray(options.after),
-    isOf: (target) => token === target || instance instanceof target,
-  };
-}
-
-const toArray = <T>(value: T | readonly T[] | undefined): readonly T[] =>
-  value === undefined ? [] : Array.isArray(value) ? value : [value as T];
-
-function refuseScopes(wrapper: Wrapper, { constructor }: object, [{ method }]: readonly Declaration[]): void {
-  const id = `${constructor.name}.${String(method)}`;
-  if (wrapper.isTransient) throw scopeUnavailable(id, 'transient');
-  if (!wrapper.isDependencyTreeStatic()) throw scopeUnavailable(id, 'request-scoped');
-}
-
-const ENHANCERS = {
-  __guards__: '@UseGuards()',
-  __interceptors__: '@UseInterceptors()',
-  __pipes__: '@UsePipes()',
-  __exceptionFilters__: '@UseFilters()',
-};
-
-function refuseEnhancers(id: string, prototype: object, method: string | symbol): void {
-  const places = [prototype.constructor, (prototype as Record<string | symbol, object>)[method]];
-  const found = Object.entries(ENHANCERS).filter(([key]) => places.some((place) => Reflect.hasMetadata(key, place)));
-  if (found.length > 0) throw enhancerUnavailable(id, found.map(([, decorator]) => decorator).join(' and '));
 }

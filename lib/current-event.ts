@@ -1,5 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { EventKey } from './event-map.js';
+import type { EventsCore } from './events-core.js';
+import type { RegisteredEvent } from './registered-event.js';
 
 /** What a callback can learn of the run it is part of. */
 export interface CurrentEvent {
@@ -9,6 +11,8 @@ export interface CurrentEvent {
   readonly arguments: readonly unknown[];
   /** Aborts when `shutdownTimeout` has passed and the run is given up. */
   readonly signal: AbortSignal;
+  /** The HTTP request that the run was made in, as passed to `events.with({ request })`. */
+  readonly request?: object;
 }
 
 const storage = new AsyncLocalStorage<CurrentEvent>();
@@ -24,3 +28,11 @@ export const currentEvent = (): CurrentEvent | undefined => storage.getStore();
 
 /** @internal */
 export const withCurrentEvent = <T>(current: CurrentEvent, work: () => T): T => storage.run(current, work);
+
+/** @internal */
+export const describeRun = (
+  { signal }: EventsCore,
+  { key }: RegisteredEvent,
+  args: readonly unknown[],
+  request: object | undefined,
+): CurrentEvent => Object.freeze({ event: key, arguments: args, signal, ...(request && { request }) });

@@ -10,7 +10,6 @@ export const EVENTS_ERROR_CODES = [
   'EVENTS_CONFIGURED_TWICE',
   'EVENTS_DEFINITION_CONFLICT',
   'EVENTS_DELIVERY_UNAVAILABLE',
-  'EVENTS_SCOPE_UNAVAILABLE',
   'EVENTS_ENHANCER_UNAVAILABLE',
   'EVENTS_ORDER_UNKNOWN',
   'EVENTS_ORDER_AMBIGUOUS',
@@ -109,18 +108,11 @@ export const deliveryUnavailable = (callback: string, delivery: string) =>
       `Use 'inline' or 'background' until it does.`,
   );
 
-export const scopeUnavailable = (callbacks: string, scope: string) =>
-  new EventsError(
-    'EVENTS_SCOPE_UNAVAILABLE',
-    `${callbacks} is declared on a ${scope} provider, for which this version of nestjs-callbacks cannot run callbacks yet. ` +
-      'Move it to a singleton provider, and pass what it needs of the request as an argument.',
-  );
-
-export const enhancerUnavailable = (callback: string, enhancers: string) =>
+export const enhancerUnavailable = (callback: string, decorator: string, reason: string) =>
   new EventsError(
     'EVENTS_ENHANCER_UNAVAILABLE',
-    `${callback} carries ${enhancers}, which this version of nestjs-callbacks would not apply to it yet. ` +
-      'Move the callback to a provider without it, and check in its body what was checked there.',
+    `${callback} carries ${decorator} that could not be applied to it: ${reason}. ` +
+      'Provide the class that carries it as a class (not by a factory or a value), decorate the overriding method itself, or remove it.',
   );
 
 export const orderUnknown = (callback: string, relation: string, target: string, event: string, remedy: string) =>

@@ -1,17 +1,21 @@
 import { EventDefinition, checkArguments } from './event-definition.js';
-import { type CurrentEvent, currentEvent, withCurrentEvent } from './current-event.js';
+import { currentEvent, describeRun, withCurrentEvent } from './current-event.js';
 import { isTraced, runChannel } from './diagnostics.js';
 import { closed, definitionConflict, eventInvalid, withInvalid } from './errors.js';
 import { type EventKey, eventLabel, type RunArguments, type RunEvent } from './event-map.js';
 import type { EventsCore } from './events-core.js';
 import { handled } from './in-flight.js';
 import type { RegisteredEvent } from './registered-event.js';
-import { type Outcome, runInOrder, runInParallel, runSettled } from './runs.js';
+import { type How, type Outcome, runInOrder, runInParallel, runSettled } from './runs.js';
 import { isThenable } from './thenable.js';
 
-/** What is about a run rather than carried by its event. This version knows no field yet. */
+/** What is about a run rather than carried by its event. */
 export interface RunContext {
-  readonly [field: string]: never;
+  /**
+   * The HTTP request in whose context the run takes place: its inline callbacks get the same request-scoped instances
+   * as the controller that serves it.
+   */
+  readonly request?: object;
 }
 
 /** Runs events: inject it where something happens that others must follow. */
@@ -41,7 +45,7 @@ export class EventRunner {
     // The common case first: a name without a schema, and nobody who watches.
     if (typeof event === 'string' && this.isPlain()) {
       const known = this.core.registry.find(event);
-      if (known && !known.definition) return runInOrder(this.core, known, args);
+      if (known && !known.definition) return runInOrder(this.core, known, args, undefined);
     }
     return this.start(event, args, runInOrder, undefined);
   }
@@ -75,15 +79,19 @@ export class EventRunner {
    * The same runner, for runs about which something is to be said. In their callbacks `currentEvent()` answers.
    *
    * @example
-   * await this.events.with({}).run('user_joined', name, email);
+   * await this.events.with({ request }).run('user_joined', name, email);
    *
-   * @throws EVENTS_WITH_INVALID for a field that this version does not know
+   * @throws EVENTS_WITH_INVALID for a field that this version does not know, or a wrong value
    */
   with(context: RunContext): EventRunner {
     if (typeof context !== 'object' || context === null) {
       throw withInvalid('its argument', context, 'Pass an object.');
     }
     for (const [field, value] of Object.entries(context)) {
+      if (field === 'request') {
+        if (value === undefined || (typeof value === 'object' && value !== null)) continue;
+        throw withInvalid(field, value, 'Pass the request object of Express or Fastify.');
+      }
       throw withInvalid(
         field,
         value,
@@ -142,18 +150,17 @@ export class EventRunner {
 
   private begin<T>(event: RegisteredEvent, args: readonly unknown[], how: How<T>): Promise<T> {
     const { core } = this;
-    const work = () => how(core, event, args);
+    const request = this.context?.request;
+    const work = () => how(core, event, args, request);
     const traced = runChannel.hasSubscribers
       ? () => handled(runChannel.tracePromise(work, { event: event.label, arguments: args }))
       : work;
     // A run inside a tracked one is another event: its callbacks must not see the outer one as theirs.
     if (!this.context && !core.options.tracksCurrentEvent && currentEvent() === undefined) return traced();
-    const current: CurrentEvent = Object.freeze({ event: event.key, arguments: args, signal: core.signal });
-    return withCurrentEvent(current, traced);
+    return withCurrentEvent(describeRun(core, event, args, request), traced);
   }
 }
 
-type How<T> = (core: EventsCore, event: RegisteredEvent, args: readonly unknown[]) => Promise<T>;
 type Definition = EventDefinition<string, unknown[], unknown[]>;
 
 interface Reference {
@@ -162,7 +169,7 @@ interface Reference {
   readonly args: readonly unknown[];
 }
 
-const LATER_FIELDS = ['tx', 'request', 'key', 'delayMs', 'id'];
+const LATER_FIELDS = ['tx', 'key', 'delayMs', 'id'];
 
 function referenceOf(event: unknown, args: readonly unknown[]): Reference {
   if (typeof event === 'string' && event !== '') return { key: event, args };

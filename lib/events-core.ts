@@ -1,9 +1,9 @@
-import { Inject, Injectable, Optional } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { BackgroundWork } from './background-work.js';
 import { CallbackRegistry } from './callback-registry.js';
 import { EarlyRuns } from './early-runs.js';
 import { shutdownTimeout } from './errors.js';
-import { type CompleteOptions, completeOptions, EVENTS_OPTIONS, type EventsOptions } from './events.options.js';
+import { type CompleteOptions, EVENTS_SETTINGS } from './events.options.js';
 import { Failures } from './failures.js';
 import { InFlight } from './in-flight.js';
 import { Unanswered } from './unanswered.js';
@@ -11,7 +11,6 @@ import { Unanswered } from './unanswered.js';
 /** What all runners of one application share. Two applications in one process have two. */
 @Injectable()
 export class EventsCore {
-  readonly options: CompleteOptions;
   readonly failures: Failures;
   readonly inFlight = new InFlight();
   readonly background: BackgroundWork;
@@ -23,14 +22,13 @@ export class EventsCore {
 
   constructor(
     @Inject(CallbackRegistry) readonly registry: CallbackRegistry,
-    @Optional() @Inject(EVENTS_OPTIONS) options?: EventsOptions,
+    @Inject(EVENTS_SETTINGS) readonly options: CompleteOptions,
   ) {
-    this.options = completeOptions(options);
-    this.patienceMs = this.options.shutdownTimeout;
-    this.failures = new Failures(this.options.onError);
-    this.background = new BackgroundWork(this.options.background, this.inFlight, this.failures);
+    this.patienceMs = options.shutdownTimeout;
+    this.failures = new Failures(options.onError);
+    this.background = new BackgroundWork(this);
     this.early = new EarlyRuns(() => registry.refresh());
-    this.unanswered = new Unanswered(this.options.strict, this.failures, () => registry.labels);
+    this.unanswered = new Unanswered(options.strict, this.failures, () => registry.labels);
   }
 
   /** Aborts when runs are given up. */

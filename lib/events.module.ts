@@ -7,12 +7,21 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
+import { CallbackDiscovery } from './callback-discovery.js';
 import { CallbackRegistry } from './callback-registry.js';
+import { Enhancers } from './enhancers.js';
+import { Entrypoints } from './entrypoints.js';
 import { configuredTwice } from './errors.js';
 import { EventRunner } from './event-runner.js';
 import { EventsCore } from './events-core.js';
 import { EventsShutdownModule } from './events-shutdown.js';
-import { ConfigurableModuleClass, EVENTS_OPTIONS, type EventsOptions } from './events.options.js';
+import {
+  completeOptions,
+  ConfigurableModuleClass,
+  EVENTS_OPTIONS,
+  EVENTS_SETTINGS,
+  type EventsOptions,
+} from './events.options.js';
 
 @Global()
 @Module({ exports: [EVENTS_OPTIONS] })
@@ -23,6 +32,10 @@ class EventsOptionsModule extends ConfigurableModuleClass {}
 @Module({
   imports: [DiscoveryModule, EventsShutdownModule],
   providers: [
+    { provide: EVENTS_SETTINGS, useFactory: completeOptions, inject: [{ token: EVENTS_OPTIONS, optional: true }] },
+    Enhancers,
+    Entrypoints,
+    CallbackDiscovery,
     CallbackRegistry,
     EventsCore,
     { provide: EventRunner, useFactory: (core: EventsCore) => new EventRunner(core), inject: [EventsCore] },
@@ -58,7 +71,7 @@ class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
  * @Module({ imports: [EventsModule.forRoot({ strict: true })] })
  *
  * @throws while the application starts: EVENTS_OPTION_INVALID, EVENTS_CONFIGURED_TWICE, EVENTS_DEFINITION_CONFLICT,
- * EVENTS_DELIVERY_UNAVAILABLE, EVENTS_SCOPE_UNAVAILABLE, EVENTS_ENHANCER_UNAVAILABLE, EVENTS_ORDER_UNKNOWN,
+ * EVENTS_DELIVERY_UNAVAILABLE, EVENTS_ENHANCER_UNAVAILABLE, EVENTS_ORDER_UNKNOWN,
  * EVENTS_ORDER_AMBIGUOUS, EVENTS_ORDER_IMPOSSIBLE
  */
 @Module({ imports: [EventsCoreModule], exports: [EventsCoreModule] })

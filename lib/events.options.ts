@@ -42,6 +42,12 @@ export interface EventsOptions {
    * @default false
    */
   tracksCurrentEvent?: boolean;
+  /**
+   * `true`: the guards, interceptors, pipes and filters of the whole application apply to callbacks too. They must be
+   * able to tell an event from a request: see `switchToEvent()`.
+   * @default false
+   */
+  appliesGlobalEnhancers?: boolean;
 }
 
 /** The options with their defaults filled in. @internal */
@@ -53,6 +59,9 @@ export type CompleteOptions = Required<Omit<EventsOptions, 'background' | 'onErr
 /** @internal */
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN: EVENTS_OPTIONS } =
   new ConfigurableModuleBuilder<EventsOptions>({ moduleName: 'Events' }).setClassMethodName('forRoot').build();
+
+/** The token of {@link CompleteOptions}. @internal */
+export const EVENTS_SETTINGS = Symbol('EVENTS_SETTINGS');
 
 const isBoolean = (value: unknown) => typeof value === 'boolean';
 const isCount = (least: number) => (value: unknown) => Number.isSafeInteger(value) && (value as number) >= least;
@@ -71,6 +80,7 @@ const CHECKS: Record<string, Check> = {
   'background.concurrency': [isCount(1), 'pass a whole number, 1 or more'],
   'background.maxQueued': [isCount(0), 'pass a whole number, 0 or more'],
   tracksCurrentEvent: [isBoolean, 'pass true or false'],
+  appliesGlobalEnhancers: [isBoolean, 'pass true or false'],
 };
 
 /**
@@ -93,6 +103,7 @@ export function completeOptions(options: EventsOptions = {}): CompleteOptions {
       maxQueued: options.background?.maxQueued ?? 10_000,
     },
     tracksCurrentEvent: options.tracksCurrentEvent ?? false,
+    appliesGlobalEnhancers: options.appliesGlobalEnhancers ?? false,
   };
 }
 

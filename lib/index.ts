@@ -10,6 +10,7 @@ export { defineEvent, type EventDefinition, type PassedTo, type ReceivedFrom } f
 export { Callback } from './callback.decorator.js';
 export type { CallbackOptions, CallbackTarget, Delivery } from './callback.options.js';
 export { currentEvent, type CurrentEvent } from './current-event.js';
+export { switchToEvent, type EventHost } from './event-host.js';
 
 // Running them
 export { EventRunner, type RunContext } from './event-runner.js';

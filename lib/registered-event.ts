@@ -2,6 +2,8 @@ import type { Delivery } from './callback.options.js';
 import { type CallbackTrace, callbackChannel } from './diagnostics.js';
 import type { EventDefinition } from './event-definition.js';
 import type { EventKey } from './event-map.js';
+import type { RunScope } from './run-scope.js';
+import { awaitable } from './thenable.js';
 
 /** A method that answers an event, bound to the instance that Nest made. */
 export interface RegisteredCallback {
@@ -10,6 +12,8 @@ export interface RegisteredCallback {
   readonly isOptional: boolean;
   readonly target: Record<string | symbol, (...args: unknown[]) => unknown>;
   readonly method: string | symbol;
+  /** How to call it when it takes more than that: an instance of the run's own, or guards before it. */
+  readonly invoke?: (args: readonly unknown[], scope: RunScope) => unknown;
 }
 
 /** An event, and what answers it: `inline`, then `background`, each in order. */
@@ -21,13 +25,19 @@ export interface RegisteredEvent {
   readonly definition?: EventDefinition<string, unknown[], unknown[]>;
   readonly inline: readonly RegisteredCallback[];
   readonly background: readonly RegisteredCallback[];
+  /** Whether any of them needs a {@link RunScope}. */
+  readonly isScoped: boolean;
 }
 
 /**
  * Looks the method up on each call, so that a spy set after boot is seen. A fixed number of arguments is a third
  * faster than spreading them, for which there is no limit either.
+ *
+ * @param scope must be there when the event `isScoped`
  */
-export function call({ target, method }: RegisteredCallback, args: readonly unknown[]): unknown {
+export function call(callback: RegisteredCallback, args: readonly unknown[], scope: RunScope | undefined): unknown {
+  if (callback.invoke) return callback.invoke(args, scope!);
+  const { target, method } = callback;
   switch (args.length) {
     case 0:
       return target[method]();
@@ -42,18 +52,35 @@ export function call({ target, method }: RegisteredCallback, args: readonly unkn
   }
 }
 
-/** {@link call}, told to the subscribers of the diagnostics channel when there are any. */
-export function perform(callback: RegisteredCallback, event: RegisteredEvent, args: readonly unknown[]): unknown {
-  return callbackChannel.hasSubscribers ? callTraced(callback, event, args) : call(callback, args);
-}
-
 /** {@link call}, told to the subscribers of the diagnostics channel. */
-export function callTraced(callback: RegisteredCallback, event: RegisteredEvent, args: readonly unknown[]): unknown {
+export function callTraced(
+  callback: RegisteredCallback,
+  event: RegisteredEvent,
+  args: readonly unknown[],
+  scope: RunScope | undefined,
+): unknown {
   const trace: CallbackTrace = {
     event: event.label,
     arguments: args,
     callback: callback.id,
     delivery: callback.delivery,
   };
-  return callbackChannel.tracePromise(() => call(callback, args) as Promise<unknown>, trace);
+  const traced = () => {
+    const result = call(callback, args, scope);
+    return (awaitable(result) ?? result) as Promise<unknown>;
+  };
+  return callbackChannel.tracePromise(traced, trace);
+}
+
+/** {@link call}, told to those subscribers if there are any, and with what it returns awaited. */
+export async function perform(
+  callback: RegisteredCallback,
+  event: RegisteredEvent,
+  args: readonly unknown[],
+  scope: RunScope | undefined,
+): Promise<unknown> {
+  const result = callbackChannel.hasSubscribers
+    ? callTraced(callback, event, args, scope)
+    : call(callback, args, scope);
+  return awaitable(result) ?? result;
 }

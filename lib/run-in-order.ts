@@ -1,9 +1,9 @@
-import type { BackgroundWork } from './background-work.js';
 import { callbackChannel } from './diagnostics.js';
-import type { Failures } from './failures.js';
-import { handled, type InFlight, Pending } from './in-flight.js';
+import type { EventsCore } from './events-core.js';
+import { handled, Pending } from './in-flight.js';
 import { call, callTraced, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
-import { isThenable } from './thenable.js';
+import { type RunScope, scopeOfRun } from './run-scope.js';
+import { awaitable } from './thenable.js';
 
 const DONE = Promise.resolve();
 
@@ -19,14 +19,16 @@ export class RunInOrder extends Pending<void> {
   private onValue!: () => void;
   private onFailure!: (error: unknown) => void;
 
+  private readonly scope: RunScope | undefined;
+
   constructor(
-    inFlight: InFlight,
-    private readonly background: BackgroundWork,
-    private readonly failures: Failures,
+    private readonly core: EventsCore,
     private readonly event: RegisteredEvent,
     private readonly args: readonly unknown[],
+    private readonly request: object | undefined,
   ) {
-    super(inFlight);
+    super(core.inFlight);
+    this.scope = scopeOfRun(core, event, args, request);
   }
 
   start(): Promise<void> {
@@ -54,20 +56,23 @@ export class RunInOrder extends Pending<void> {
     while (this.position < inline.length) {
       const callback = (this.current = inline[this.position++]);
       try {
-        const result = this.isTraced ? callTraced(callback, this.event, this.args) : call(callback, this.args);
-        if (isThenable(result)) return result;
+        const result = this.isTraced
+          ? callTraced(callback, this.event, this.args, this.scope)
+          : call(callback, this.args, this.scope);
+        const waiting = awaitable(result);
+        if (waiting) return waiting;
       } catch (error) {
         this.hasFailed(callback, error);
       }
     }
-    if (this.event.background.length > 0) this.background.start(this.event, this.args);
+    if (this.event.background.length > 0) this.core.background.start(this.event, this.args, this.request);
     return undefined;
   }
 
   /** Reports it; throws it on unless the callback is optional. */
   private hasFailed(callback: RegisteredCallback, error: unknown): void {
     const stops = !callback.isOptional && !this.isOver;
-    this.failures.report(this.event, callback, this.args, error, stops);
+    this.core.failures.report(this.event, callback, this.args, error, stops);
     if (stops) throw error;
   }
 

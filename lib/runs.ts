@@ -3,6 +3,7 @@ import type { EventsCore } from './events-core.js';
 import { handled } from './in-flight.js';
 import { perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { RunInOrder } from './run-in-order.js';
+import { type RunScope, scopeOfRun } from './run-scope.js';
 
 /** What became of one callback in `runSettled()`. */
 export type Outcome = {
@@ -17,36 +18,40 @@ export type Outcome = {
   | { readonly status: 'started' }
 );
 
+type Run = [core: EventsCore, event: RegisteredEvent, args: readonly unknown[], request: object | undefined];
+
+/** A way to run an event, once its arguments are checked. */
+export type How<T> = (...run: Run) => Promise<T>;
+
 /** `run()`: one after another, the first failure stops. */
-export const runInOrder = (core: EventsCore, event: RegisteredEvent, args: readonly unknown[]): Promise<void> =>
-  new RunInOrder(core.inFlight, core.background, core.failures, event, args).start();
+export const runInOrder: How<void> = (core, event, args, request) => new RunInOrder(core, event, args, request).start();
 
 /** `runSettled()`: one after another, whatever fails. */
-export const runSettled = (core: EventsCore, event: RegisteredEvent, args: readonly unknown[]): Promise<Outcome[]> =>
-  handled(collectOutcomes(core, event, args));
+export const runSettled: How<Outcome[]> = (...run) => handled(collectOutcomes(...run));
 
-async function collectOutcomes(core: EventsCore, event: RegisteredEvent, args: readonly unknown[]): Promise<Outcome[]> {
+async function collectOutcomes(...[core, event, args, request]: Run): Promise<Outcome[]> {
+  const scope = scopeOfRun(core, event, args, request);
   const outcomes: Outcome[] = [];
   for (const callback of event.inline) {
     const startedAt = performance.now();
-    const result = await settle(core, callback, event, args, true);
+    const result = await settle(core, callback, event, args, scope, true);
     outcomes.push({ callback: callback.id, ...result, durationMs: performance.now() - startedAt });
   }
   for (const callback of event.background) {
     const startedAt = performance.now();
-    core.background.accept(callback, event, args);
+    core.background.accept(callback, event, args, request);
     outcomes.push({ callback: callback.id, status: 'started', durationMs: performance.now() - startedAt });
   }
   return outcomes;
 }
 
 /** `runParallel()`: all at once. */
-export const runInParallel = (core: EventsCore, event: RegisteredEvent, args: readonly unknown[]): Promise<void> =>
-  handled(waitForAll(core, event, args));
+export const runInParallel: How<void> = (...run) => handled(waitForAll(...run));
 
-async function waitForAll(core: EventsCore, event: RegisteredEvent, args: readonly unknown[]): Promise<void> {
+async function waitForAll(...[core, event, args, request]: Run): Promise<void> {
+  const scope = scopeOfRun(core, event, args, request);
   const results = await Promise.all(
-    event.inline.map((callback) => settle(core, callback, event, args, !callback.isOptional)),
+    event.inline.map((callback) => settle(core, callback, event, args, scope, !callback.isOptional)),
   );
   const failed = event.inline.flatMap((callback, index) => {
     const result = results[index];
@@ -57,7 +62,7 @@ async function waitForAll(core: EventsCore, event: RegisteredEvent, args: readon
     const [ids, reasons] = [failed.map(({ id }) => id), failed.map(({ reason }) => reason)];
     throw severalFailed(event.label, ids, reasons);
   }
-  core.background.start(event, args);
+  core.background.start(event, args, request);
 }
 
 type Settled = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown };
@@ -68,9 +73,10 @@ async function settle(
   callback: RegisteredCallback,
   event: RegisteredEvent,
   args: readonly unknown[],
+  scope: RunScope | undefined,
   reachesCaller: boolean,
 ): Promise<Settled> {
-  const work = attempt(() => perform(callback, event, args));
+  const work = perform(callback, event, args, scope);
   try {
     const value = await inFlight.watch(callback.id, work, (late) =>
       failures.report(event, callback, args, late, false),
@@ -82,6 +88,3 @@ async function settle(
     return { status: 'rejected', reason };
   }
 }
-
-/** A synchronous exception becomes a rejection. */
-const attempt = async (work: () => unknown): Promise<unknown> => work();

@@ -1,7 +1,10 @@
-import type { ModulesContainer } from '@nestjs/core';
+import type { DiscoveryService, ModulesContainer } from '@nestjs/core';
 
 /** Nest's record of one module, as `ModulesContainer` holds it. */
 export type NestModule = ModulesContainer extends Map<string, infer Module> ? Module : never;
+
+/** Nest's record of one provider or controller. */
+export type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
 /**
  * All modules, imported ones before their importer, depth first, as listed, first visit wins; lazily loaded ones last,

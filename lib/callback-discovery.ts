@@ -1,0 +1,135 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { DiscoveryService, ModuleRef } from '@nestjs/core';
+import { type Declaration, declarationsOf } from './callback.decorator.js';
+import { isLaterDelivery } from './callback.options.js';
+import type { Orderable } from './callback-order.js';
+import { type EnhancedCall, Enhancers } from './enhancers.js';
+import { deliveryUnavailable } from './errors.js';
+import type { EventKey } from './event-map.js';
+import type { NestModule, Wrapper } from './nest-modules.js';
+import type { RegisteredCallback } from './registered-event.js';
+
+/** A callback found, before it has its place in the order of its event. */
+export interface Found extends RegisteredCallback, Orderable {
+  readonly declaration: Declaration;
+  readonly wrapper: Wrapper;
+}
+
+/** Finds what the `@Callback()`s of Nest's providers and controllers declare, and how each is to be called. */
+@Injectable()
+export class CallbackDiscovery {
+  private readonly logger = new Logger('EventsModule');
+  private readonly warned = new Set<string>();
+
+  constructor(
+    @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
+    @Inject(Enhancers) private readonly enhancers: Enhancers,
+  ) {}
+
+  /** The controllers of a module, then its providers, as listed. */
+  wrappersOf(module: NestModule): Wrapper[] {
+    return [...this.discovery.getControllers({}, [module]), ...this.discovery.getProviders({}, [module])];
+  }
+
+  /** All callbacks of these modules by event, in the order of the modules, of their lists and of the methods. */
+  read(modules: readonly NestModule[]): Map<EventKey, Found[]> {
+    const byEvent = new Map<EventKey, Found[]>();
+    const instances = new Set<object>();
+    const hosts = new Map<unknown, { module: NestModule; prototype: object }>();
+    for (const module of modules) {
+      for (const wrapper of this.wrappersOf(module)) {
+        const prototype = wrapper.isAlias ? null : prototypeOf(wrapper);
+        const declarations = declarationsOf(prototype);
+        if (!prototype || declarations.length === 0) continue;
+        const { instance } = wrapper as { instance: object | undefined };
+        if (instance && instances.has(instance)) continue;
+        if (instance) instances.add(instance);
+        const first = hosts.get(wrapper.token);
+        if (first?.prototype === prototype && isSameByMistake(first.module, module)) {
+          this.warnOfTwice(prototype.constructor.name, first.module, module);
+          continue;
+        }
+        if (!first) hosts.set(wrapper.token, { module, prototype });
+        for (const declaration of declarations) {
+          const found = this.register(declaration, wrapper, module, prototype);
+          const others = byEvent.get(declaration.key);
+          if (others) others.push(found);
+          else byEvent.set(declaration.key, [found]);
+        }
+      }
+    }
+    return byEvent;
+  }
+
+  private register(declaration: Declaration, wrapper: Wrapper, module: NestModule, prototype: object): Found {
+    const { key, method, options } = declaration;
+    const id = options.id ?? `${prototype.constructor.name || '(anonymous class)'}.${String(method)}`;
+    const delivery = options.delivery ?? 'inline';
+    if (isLaterDelivery(delivery)) throw deliveryUnavailable(id, delivery);
+    const enhanced = this.enhancers.callOf({ event: key, id, method, prototype, wrapper, module });
+    return {
+      id,
+      delivery,
+      isOptional: options.optional ?? false,
+      target: wrapper.instance as RegisteredCallback['target'],
+      method,
+      invoke: invocation(wrapper, module, method, enhanced),
+      declaration,
+      wrapper,
+      stage: delivery === 'inline' ? 0 : 1,
+      before: toArray(options.before),
+      after: toArray(options.after),
+      isOf: (target) => wrapper.token === target || prototype === target.prototype || prototype instanceof target,
+    };
+  }
+
+  private warnOfTwice(name: string, first: NestModule, second: NestModule): void {
+    const message =
+      first === second
+        ? `${name} is both a controller and a provider of ${first.name}, so Nest makes two instances of it. ` +
+          'Its callbacks run once, on the controller. Remove it from the providers.'
+        : `${name} is provided by ${first.name} and by ${second.name}, so Nest makes two instances of it. ` +
+          `Its callbacks run once, on the one of ${first.name}. Export it there, and remove it from the providers of ${second.name}.`;
+    if (!this.warned.has(message)) this.logger.warn(message);
+    this.warned.add(message);
+  }
+}
+
+/**
+ * The prototype whose declarations count: the instance's own, as a factory or an override may provide something else
+ * than the class that was asked for. A factory that runs per request has made nothing yet, and is taken at its token's
+ * word.
+ */
+function prototypeOf({ instance, metatype, isNotMetatype, token }: Wrapper): object | null {
+  if (typeof instance === 'object' && instance !== null) return Object.getPrototypeOf(instance) as object | null;
+  const type = (isNotMetatype ? token : metatype) as Function | null;
+  return typeof type === 'function' && !instance ? (type.prototype as object | null) : null;
+}
+
+/** Several instances of one dynamic module each have their own on purpose. */
+const isSameByMistake = (first: NestModule, second: NestModule) =>
+  first === second || first.metatype !== second.metatype;
+
+/** How to call what is more than a method of one instance; `undefined` for the rest, which costs a call and no more. */
+function invocation(
+  wrapper: Wrapper,
+  module: NestModule,
+  method: string | symbol,
+  enhanced: EnhancedCall | undefined,
+): RegisteredCallback['invoke'] {
+  if (!wrapper.isTransient && wrapper.isDependencyTreeStatic()) {
+    return enhanced && ((args) => enhanced(wrapper.instance as object, undefined, args));
+  }
+  const moduleRef = module.providers.get(ModuleRef)!.instance as ModuleRef;
+  const isDurable = wrapper.isDependencyTreeDurable();
+  return async (args, scope) => {
+    const contextId = scope.idFor(moduleRef, isDurable);
+    const target = await moduleRef.resolve<RegisteredCallback['target']>(wrapper.token as never, contextId, {
+      strict: true,
+    });
+    return enhanced ? enhanced(target, contextId, args) : target[method](...args);
+  };
+}
+
+const toArray = <T>(value: T | readonly T[] | undefined): readonly T[] =>
+  value === undefined ? [] : Array.isArray(value) ? value : [value as T];

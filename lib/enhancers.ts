@@ -1,0 +1,182 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { ApplicationConfig, type ContextId, ExternalContextCreator, type NestContainer } from '@nestjs/core';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
+import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
+import { enhancerUnavailable } from './errors.js';
+import type { EventKey } from './event-map.js';
+import { handlerOf } from './event-host.js';
+import { EVENTS_SETTINGS, type CompleteOptions } from './events.options.js';
+import type { NestModule, Wrapper } from './nest-modules.js';
+
+/** A callback as its guards, interceptors, pipes and filters see it. */
+export interface Enhanced {
+  readonly event: EventKey;
+  readonly id: string;
+  readonly method: string | symbol;
+  readonly prototype: object;
+  readonly wrapper: Wrapper;
+  readonly module: NestModule;
+}
+
+/** Calls a method through its enhancers. */
+export type EnhancedCall = (target: object, contextId: ContextId | undefined, args: readonly unknown[]) => unknown;
+
+const KINDS = [
+  { key: '__guards__', decorator: '@UseGuards()', does: 'canActivate' },
+  { key: '__interceptors__', decorator: '@UseInterceptors()', does: 'intercept' },
+  { key: '__pipes__', decorator: '@UsePipes()', does: 'transform' },
+  { key: '__exceptionFilters__', decorator: '@UseFilters()', does: 'catch' },
+] as const;
+const [, , PIPES, FILTERS] = KINDS;
+
+/** Nest's own way of applying enhancers to any method, for the callbacks that have some. */
+@Injectable()
+export class Enhancers {
+  private readonly creator: ExternalContextCreator;
+
+  constructor(
+    @Inject(ExternalContextCreator) external: ExternalContextCreator,
+    @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
+    @Inject(EVENTS_SETTINGS) private readonly options: CompleteOptions,
+  ) {
+    // Global enhancers are read from the container's configuration: without one, there are none.
+    const { container } = external as unknown as { container: NestContainer };
+    this.creator = ExternalContextCreator.fromContainer(
+      options.appliesGlobalEnhancers
+        ? container
+        : (Object.create(container, { applicationConfig: { value: undefined } }) as NestContainer),
+    );
+  }
+
+  /**
+   * The way to call this callback through its enhancers; `undefined` when it has none, and is to be called directly.
+   *
+   * @throws EVENTS_ENHANCER_UNAVAILABLE when one of them could not be applied
+   */
+  callOf(callback: Enhanced): EnhancedCall | undefined {
+    const { event, id, method, prototype, wrapper, module } = callback;
+    const handler = handlerOf(event, id, prototype, method);
+    const places = [prototype.constructor, handler];
+    const declared = (key: string) => places.flatMap((place) => (Reflect.getMetadata(key, place) as unknown[]) ?? []);
+    this.refuseWhatCannotApply(callback, declared);
+    const has = (kind: (typeof KINDS)[number]) => declared(kind.key).length > 0 || this.globals(kind).length > 0;
+    if (!KINDS.some(has)) return undefined;
+
+    const creator = Object.create(this.creator, {
+      getContextModuleKey: { value: () => module.token },
+      getHostModuleKey: { value: () => module.token },
+    }) as ExternalContextCreator;
+    // Not the filters of create(): they see neither event nor callback, and log what the failure report logs.
+    const { filtersContextCreator } = creator as unknown as { filtersContextCreator: FiltersContextCreator };
+    const hasPipes = has(PIPES);
+    const hasFilters = has(FILTERS);
+    const name = String(method);
+
+    const create = (target: object, contextId: ContextId, count: number) => {
+      const inner = creator.create(
+        target as never,
+        handler as never,
+        name,
+        hasPipes ? argumentsKey(prototype.constructor, method, count) : undefined,
+        hasPipes ? { exchangeKeyForValue: (_type, index, args) => (args as unknown[])[index as number] } : undefined,
+        contextId,
+        wrapper.id,
+        { guards: true, interceptors: true, filters: false },
+        'event',
+      ) as (...args: unknown[]) => Promise<unknown>;
+      if (!hasFilters) return inner;
+      const filters = filtersContextCreator.create(target, handler, module.token, contextId, wrapper.id);
+      return async (...args: unknown[]) => {
+        try {
+          return await inner(...args);
+        } catch (error) {
+          const host = new ExecutionContextHost(args, prototype.constructor as never, handler);
+          host.setType('event');
+          const recovered: unknown = filters.invokeCustomFilters(error, host);
+          // As everywhere in Nest outside HTTP: a filter that returns nothing has not handled it.
+          if (recovered === undefined) throw error;
+          return recovered;
+        }
+      };
+    };
+
+    const byCount = new Map<number, (...args: unknown[]) => unknown>();
+    return (target, contextId, args) => {
+      if (contextId) return create(target, contextId, args.length)(...args);
+      let created = byCount.get(args.length);
+      if (!created) byCount.set(args.length, (created = create(target, STATIC_CONTEXT, args.length)));
+      return created(...args);
+    };
+  }
+
+  private globals({ key }: (typeof KINDS)[number]): readonly unknown[] {
+    if (!this.options.appliesGlobalEnhancers) return [];
+    if (key === '__guards__') return this.config.getGlobalGuards();
+    if (key === '__interceptors__') return this.config.getGlobalInterceptors();
+    return key === '__pipes__' ? this.config.getGlobalPipes() : this.config.getGlobalFilters();
+  }
+
+  /** Nest leaves out in silence what it finds no instance of. A guard that is left out lets everybody pass. */
+  private refuseWhatCannotApply({ id, wrapper, module }: Enhanced, declared: (key: string) => unknown[]): void {
+    for (const { key, decorator, does } of KINDS) {
+      for (const enhancer of declared(key)) {
+        if (typeof enhancer !== 'function') {
+          if (typeof (enhancer as Record<string, unknown> | null)?.[does] === 'function') continue;
+          throw enhancerUnavailable(id, decorator, `one of them has no method ${does}()`);
+        }
+        const host = module.injectables.get(enhancer);
+        if (!host) {
+          throw enhancerUnavailable(
+            id,
+            decorator,
+            `${module.name} does not know ${enhancer.name}, since Nest reads enhancers only from classes that it creates itself`,
+          );
+        }
+        // One that depends on the request is created with each run.
+        if (!host.isDependencyTreeStatic()) continue;
+        const { instance, isResolved } = host.getInstanceByContextId(STATIC_CONTEXT, wrapper.id);
+        if (!isResolved || typeof (instance as Record<string, unknown>)[does] !== 'function') {
+          throw enhancerUnavailable(id, decorator, `there is no instance of ${enhancer.name} with a method ${does}()`);
+        }
+      }
+    }
+    if (!this.options.appliesGlobalEnhancers) return;
+    const perRequest = [
+      ...this.config.getGlobalRequestGuards(),
+      ...this.config.getGlobalRequestInterceptors(),
+      ...this.config.getGlobalRequestPipes(),
+      ...this.config.getGlobalRequestFilters(),
+    ];
+    if (perRequest.length > 0) {
+      throw enhancerUnavailable(
+        id,
+        'global enhancers',
+        `${perRequest.map(({ name }) => String(name)).join(', ')} depends on the request, of which Nest makes no instance for an event`,
+      );
+    }
+  }
+}
+
+interface FiltersContextCreator {
+  create(
+    target: object,
+    handler: Function,
+    moduleKey: string,
+    contextId: ContextId,
+    inquirerId: string,
+  ): { invokeCustomFilters(error: unknown, host: ExecutionContextHost): unknown };
+}
+
+/** As `@Body()` would be: Nest's own pipes leave parameters of custom decorators alone. */
+const PARAMETER_TYPE_BODY = 3;
+
+/** Tells Nest to run pipes over each of `count` arguments: it knows only parameters that a decorator has declared. */
+function argumentsKey(type: Function, method: string | symbol, count: number): string {
+  const key = `nestjs-callbacks:arguments:${count}`;
+  const parameters = Array.from({ length: count }, (_, index) => [
+    `${PARAMETER_TYPE_BODY}:${index}`,
+    { index, data: index, pipes: [] },
+  ]);
+  Reflect.defineMetadata(key, Object.fromEntries(parameters), type, String(method));
+  return key;
+}
