@@ -1,19 +1,6 @@
 /** What `@Callback()` promises: which methods answer an event, and what the decorator leaves alone. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import {
-  applyDecorators,
-  type CanActivate,
-  Controller,
-  Get,
-  Inject,
-  Injectable,
-  Module,
-  Scope,
-  SetMetadata,
-  UseGuards,
-  UsePipes,
-} from '@nestjs/common';
-import { REQUEST } from '@nestjs/core';
+import { applyDecorators, Controller, Get, Injectable, SetMetadata } from '@nestjs/common';
 import { Callback, type CallbackOptions, EventsError } from 'nestjs-callbacks';
 import { closeApps, startApp } from './app.js';
 
@@ -200,96 +187,6 @@ describe('An inherited callback', () => {
   });
 });
 
-describe('However it is provided, a callback runs once', () => {
-  @Injectable()
-  class Bot {
-    constructor() {
-      made++;
-    }
-    @Callback('x') announce() {
-      ran.push(['announced']);
-    }
-  }
-  let made: number;
-  beforeEach(() => {
-    made = 0;
-  });
-
-  it.each([
-    ['useClass', { provide: 'BOT', useClass: Bot }],
-    ['useFactory', { provide: 'BOT', useFactory: () => new Bot() }],
-    ['an async useFactory', { provide: 'BOT', useFactory: async () => new Bot() }],
-    ['useValue', { provide: 'BOT', useValue: new Bot() }],
-  ])('by %s', async (_, provider) => {
-    const { events } = await startApp({ providers: [provider] });
-    await events.run('x');
-    expect(ran).toHaveLength(1);
-  });
-
-  it('by useExisting and by a factory that returns what is provided already', async () => {
-    const { events } = await startApp({
-      providers: [
-        Bot,
-        { provide: 'ALIAS', useExisting: Bot },
-        { provide: 'SAME', useFactory: (bot: Bot) => bot, inject: [Bot] },
-      ],
-    });
-    await events.run('x');
-    expect(ran).toHaveLength(1);
-  });
-
-  it('by a class that two modules list, with a warning that names both', async () => {
-    @Module({ providers: [Bot] })
-    class DiscordModule {}
-    @Module({ providers: [Bot] })
-    class ChatModule {}
-
-    const { events, log } = await startApp({ imports: [DiscordModule, ChatModule] });
-    await events.run('x');
-
-    expect(made).toBe(2);
-    expect(ran).toHaveLength(1);
-    expect(log.of('warn')).toEqual([
-      'Bot is provided by DiscordModule and by ChatModule, so Nest makes two instances of it. Its callbacks run once, ' +
-        'on the one of DiscordModule. Export it there, and remove it from the providers of ChatModule.',
-    ]);
-  });
-
-  it('by a controller that is listed as a provider too, with a warning', async () => {
-    @Controller()
-    class Page {
-      @Callback('x') show() {
-        ran.push([this instanceof Page]);
-      }
-    }
-    const { events, log } = await startApp({ controllers: [Page], providers: [Page] });
-    await events.run('x');
-
-    expect(ran).toHaveLength(1);
-    expect(log.of('warn')[0]).toMatch(/^Page is both a controller and a provider of AppModule/);
-  });
-
-  it('but on each instance of a class under two tokens, and of a dynamic module imported twice', async () => {
-    @Module({})
-    class ChatModule {
-      static named(channel: string) {
-        return { module: ChatModule, providers: [Bot, { provide: 'CHANNEL', useValue: channel }] };
-      }
-    }
-    const { events, log } = await startApp({
-      imports: [ChatModule.named('#a'), ChatModule.named('#b')],
-      providers: [
-        { provide: 'ONE', useClass: Bot },
-        { provide: 'TWO', useClass: Bot },
-      ],
-    });
-    await events.run('x');
-
-    expect(ran).toHaveLength(4);
-    expect(log.of('warn')).toEqual([]);
-  });
-});
-
 describe('@Callback() refuses, while the class is being defined,', () => {
   it.each<[string, () => unknown, string]>([
     ['a class', () => (Callback('x') as any)(class Bot {}), '@Callback() was put on the class Bot. '],
@@ -416,44 +313,6 @@ describe('@Callback() refuses, while the class is being defined,', () => {
 });
 
 describe('The boot refuses, until this package can honour it,', () => {
-  it.each([
-    ['request-scoped', Scope.REQUEST],
-    ['transient', Scope.TRANSIENT],
-  ])('a callback of a %s provider', async (scope, nestScope) => {
-    @Injectable({ scope: nestScope })
-    class Bot {
-      @Callback('x') announce() {}
-    }
-    await expect(startApp([Bot])).rejects.toMatchObject({
-      code: 'EVENTS_SCOPE_UNAVAILABLE',
-      message: expect.stringMatching(`^Bot\\.announce is declared on a ${scope} provider, for which`),
-    });
-  });
-
-  it('a callback of a provider that depends on the request', async () => {
-    @Injectable()
-    class Bot {
-      constructor(@Inject(REQUEST) readonly request: unknown) {}
-      @Callback('x') announce() {}
-    }
-    await expect(startApp([Bot])).rejects.toMatchObject({ code: 'EVENTS_SCOPE_UNAVAILABLE' });
-  });
-
-  it('a callback with guards, interceptors, pipes or filters, on the method or the class', async () => {
-    const guard: CanActivate = { canActivate: () => true };
-    @Injectable()
-    @UseGuards(guard)
-    class Bot {
-      @UsePipes({ transform: (value: unknown) => value })
-      @Callback('x')
-      announce() {}
-    }
-    await expect(startApp([Bot])).rejects.toMatchObject({
-      code: 'EVENTS_ENHANCER_UNAVAILABLE',
-      message: expect.stringMatching(/^Bot\.announce carries @UseGuards\(\) and @UsePipes\(\), which/),
-    });
-  });
-
   const boot = (options: any, decorate: MethodDecorator = () => {}) => {
     @Injectable()
     class Bot {

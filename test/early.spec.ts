@@ -1,4 +1,4 @@
-/** What happens to a run made while the application starts, and to callbacks that arrive later. */
+/** What happens to a run made while the application starts. */
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   Controller,
@@ -10,7 +10,7 @@ import {
   type OnModuleInit,
   Scope,
 } from '@nestjs/common';
-import { LazyModuleLoader, REQUEST } from '@nestjs/core';
+import { REQUEST } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { Callback, EventRunner, EventsModule } from 'nestjs-callbacks';
 import { closeApps, deferred, Log, startApp, turn } from './app.js';
@@ -204,48 +204,5 @@ describe('A run', () => {
     expect(error).toMatchObject({ code: 'EVENTS_ORDER_UNKNOWN' });
     await turn();
     expect(early).toMatchObject([{ code: 'EVENTS_ORDER_UNKNOWN' }]);
-  });
-});
-
-describe('A lazily loaded module', () => {
-  @Module({ providers: [Witness] })
-  class LazyModule {}
-
-  it('joins in at the next run, after all others', async () => {
-    @Injectable()
-    class Root {
-      @Callback('x') see(who: string) {
-        ran.push(`root ${who}`);
-      }
-    }
-    const { app, events, log } = await startApp([Root]);
-    await events.run('x', 'before');
-    await app.get(LazyModuleLoader).load(() => LazyModule);
-    await events.run('x', 'after');
-
-    expect(ran).toEqual(['root before', 'root after', 'after']);
-    expect(log.of('log').filter((line) => /answer/.test(line))).toEqual([
-      '1 callback answers 1 event',
-      '2 callbacks answer 1 event',
-    ]);
-  });
-
-  it('that is still loading keeps nobody waiting', async () => {
-    const slow = deferred();
-    @Module({ imports: [LazyModule], providers: [{ provide: 'SLOW', useFactory: () => slow.promise }] })
-    class SlowModule {
-      @Callback('x') see(who: string) {
-        ran.push(`slow module ${who}`);
-      }
-    }
-    const { app, events } = await startApp([]);
-    const loading = app.get(LazyModuleLoader).load(() => SlowModule);
-    await turn();
-    await events.run('x', 'meanwhile');
-    slow.resolve();
-    await loading;
-    await events.run('x', 'then');
-
-    expect(ran).toEqual(['meanwhile', 'then', 'slow module then']);
   });
 });

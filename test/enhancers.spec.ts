@@ -242,7 +242,7 @@ describe('An interceptor', () => {
     expect(ran).toEqual(['before', 'callback', 'after']);
   });
 
-  it('may answer in the callback\'s place', async () => {
+  it("may answer in the callback's place", async () => {
     const cached: NestInterceptor = { intercept: () => of('first', 'cached') };
     @Injectable()
     class Calculator {
@@ -263,7 +263,11 @@ describe('An observable that a callback returns', () => {
     @Injectable()
     class Streams {
       @Callback('x') two() {
-        return concat(of(1), turn().then(() => ran.push('second')), of(3));
+        return concat(
+          of(1),
+          turn().then(() => ran.push('second')),
+          of(3),
+        );
       }
       @Callback('x') none() {
         ran.push('none');
@@ -276,7 +280,11 @@ describe('An observable that a callback returns', () => {
       }
     }
     const { events } = await startApp([Streams]);
-    expect((await events.runSettled('x')).map((outcome) => 'value' in outcome && outcome.value)).toEqual([3, undefined, 5]);
+    expect((await events.runSettled('x')).map((outcome) => 'value' in outcome && outcome.value)).toEqual([
+      3,
+      undefined,
+      5,
+    ]);
     ran = [];
     await events.run('x');
     expect(ran).toEqual(['second', 'none']);
@@ -318,7 +326,7 @@ describe('A pipe', () => {
     expect(seen[0]).toMatchObject({ type: 'body', metatype: Order });
   });
 
-  it('that refuses is the callback\'s failure', async () => {
+  it("that refuses is the callback's failure", async () => {
     @Injectable()
     class Orders {
       @UsePipes(ParseIntPipe)
@@ -354,7 +362,7 @@ describe('A filter', () => {
     }
   }
 
-  it('may recover: what it returns is the callback\'s value, and the run goes on', async () => {
+  it("may recover: what it returns is the callback's value, and the run goes on", async () => {
     const { events, log } = await startApp([Orders]);
     const error = new BadRequestException('bad');
 
@@ -469,7 +477,9 @@ describe('Global enhancers', () => {
       startApp({ providers: [{ provide: APP_GUARD, useClass: PerRequest }, Plain] }, { appliesGlobalEnhancers: true }),
     ).rejects.toMatchObject({
       code: 'EVENTS_ENHANCER_UNAVAILABLE',
-      message: expect.stringMatching(/^Plain\.go carries global enhancers that could not be applied to it: PerRequest depends on the request/),
+      message: expect.stringMatching(
+        /^Plain\.go carries global enhancers that could not be applied to it: PerRequest depends on the request/,
+      ),
     });
   });
 });

@@ -109,30 +109,4 @@ describe('EventsModule', () => {
     await two.events.run('x');
     expect(ran).toEqual(['app 1', 'app 2']);
   });
-
-  it("lets the callbacks of an override count, and the original's not", async () => {
-    const ran: string[] = [];
-    @Injectable()
-    class Bot {
-      @Callback('x') announce() {
-        ran.push('original');
-      }
-    }
-    class Fake {
-      @Callback('x') announce() {
-        ran.push('fake');
-      }
-    }
-    for (const override of ['useClass', 'useValue'] as const) {
-      const builder = Test.createTestingModule({ imports: [EventsModule], providers: [Bot] }).setLogger(new Log());
-      const app = await (
-        override === 'useClass'
-          ? builder.overrideProvider(Bot).useClass(Fake)
-          : builder.overrideProvider(Bot).useValue(new Fake())
-      ).compile();
-      await app.get(EventRunner).run('x');
-      await app.close();
-    }
-    expect(ran).toEqual(['fake', 'fake']);
-  });
 });

@@ -150,7 +150,10 @@ describe('A callback of a request-scoped provider', () => {
         ran.push(['Page', this.tenant.number]);
       }
     }
-    const { events } = await startApp({ controllers: [Page], providers: [Tenant, { provide: 'USERS', useClass: Users }] });
+    const { events } = await startApp({
+      controllers: [Page],
+      providers: [Tenant, { provide: 'USERS', useClass: Users }],
+    });
     await events.run('x', 'Ada');
     expect(ran).toEqual([
       ['Page', 1],
@@ -240,7 +243,9 @@ describe('with({ request })', () => {
     const { app } = await startApp({ controllers: [Page], providers: [Session, Users] });
 
     expect(await visit(app, 'Ada')).toBe('ok');
-    expect(await (await fetch(await app.getUrl(), { headers: { 'x-user': 'Bob', connection: 'close' } })).text()).toBe('ok');
+    expect(await (await fetch(await app.getUrl(), { headers: { 'x-user': 'Bob', connection: 'close' } })).text()).toBe(
+      'ok',
+    );
     expect(ran).toEqual([
       ['inline', 1, 'Ada'],
       ['inline', 1, 'Ada'],
@@ -270,7 +275,7 @@ describe('A callback of a transient provider', () => {
     }
   }
 
-  it('gets a new instance for each run, shared by the run\'s callbacks', async () => {
+  it("gets a new instance for each run, shared by the run's callbacks", async () => {
     const { events } = await startApp([Counter]);
     made = 0;
     await events.run('x');
