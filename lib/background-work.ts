@@ -79,11 +79,19 @@ export class BackgroundWork {
     else this.core.failures.tell(event, callback, args, error, false);
   }
 
+  /** Closing: the log has the first drop of each callback, and nothing will make room again. */
+  tellOfDropped(): void {
+    for (const [id, count] of this.dropped) {
+      this.core.failures.logger.warn(`${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`);
+    }
+    this.dropped.clear();
+  }
+
   private recover({ id }: RegisteredCallback): void {
     const count = this.dropped.get(id);
     if (count === undefined) return;
     this.dropped.delete(id);
-    this.core.failures.warn(
+    this.core.failures.logger.warn(
       `The background has room again: ${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`,
     );
   }

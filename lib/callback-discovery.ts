@@ -1,6 +1,6 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
-import { type Declaration, declarationsOf } from './callback.decorator.js';
+import { type Declaration, declarationsOf, idOf } from './callback.decorator.js';
 import { isLaterDelivery } from './callback.options.js';
 import type { Orderable } from './callback-order.js';
 import { type EnhancedCall, Enhancers } from './enhancers.js';
@@ -8,6 +8,7 @@ import { deliveryUnavailable } from './errors.js';
 import type { EventKey } from './event-map.js';
 import type { NestModule, Wrapper } from './nest-modules.js';
 import type { RegisteredCallback } from './registered-event.js';
+import { SafeLogger } from './safe-logger.js';
 
 /** A callback found, before it has its place in the order of its event. */
 export interface Found extends RegisteredCallback, Orderable {
@@ -18,7 +19,7 @@ export interface Found extends RegisteredCallback, Orderable {
 /** Finds what the `@Callback()`s of Nest's providers and controllers declare, and how each is to be called. */
 @Injectable()
 export class CallbackDiscovery {
-  private readonly logger = new Logger('EventsModule');
+  private readonly logger = new SafeLogger('EventsModule');
   private readonly warned = new Set<string>();
 
   constructor(
@@ -31,11 +32,15 @@ export class CallbackDiscovery {
     return [...this.discovery.getControllers({}, [module]), ...this.discovery.getProviders({}, [module])];
   }
 
-  /** All callbacks of these modules by event, in the order of the modules, of their lists and of the methods. */
-  read(modules: readonly NestModule[]): Map<EventKey, Found[]> {
+  /**
+   * All callbacks of these modules by event, in the order of the modules, of their lists and of the methods.
+   *
+   * @param onProblem is told what is wrong with a callback, which is then left out
+   */
+  read(modules: readonly NestModule[], onProblem: (event: EventKey, problem: unknown) => void): Map<EventKey, Found[]> {
     const byEvent = new Map<EventKey, Found[]>();
     const instances = new Set<object>();
-    const hosts = new Map<unknown, { module: NestModule; prototype: object }>();
+    const hosts = new Map<unknown, NestModule>();
     for (const module of modules) {
       for (const wrapper of this.wrappersOf(module)) {
         const prototype = wrapper.isAlias ? null : prototypeOf(wrapper);
@@ -44,17 +49,23 @@ export class CallbackDiscovery {
         const { instance } = wrapper as { instance: object | undefined };
         if (instance && instances.has(instance)) continue;
         if (instance) instances.add(instance);
-        const first = hosts.get(wrapper.token);
-        if (first?.prototype === prototype && isSameByMistake(first.module, module)) {
-          this.warnOfTwice(prototype.constructor.name, first.module, module);
-          continue;
+        // A token of another kind, or a factory, is no mistake: it makes what it is asked for.
+        if (wrapper.token === prototype.constructor && !wrapper.isNotMetatype) {
+          const first = hosts.get(wrapper.token);
+          if (first && isSameByMistake(first, module)) {
+            this.warnOfTwice(prototype.constructor.name, first, module);
+            continue;
+          }
+          hosts.set(wrapper.token, first ?? module);
         }
-        if (!first) hosts.set(wrapper.token, { module, prototype });
         for (const declaration of declarations) {
-          const found = this.register(declaration, wrapper, module, prototype);
-          const others = byEvent.get(declaration.key);
-          if (others) others.push(found);
-          else byEvent.set(declaration.key, [found]);
+          const found = byEvent.get(declaration.key) ?? [];
+          byEvent.set(declaration.key, found);
+          try {
+            found.push(this.register(declaration, wrapper, module, prototype));
+          } catch (problem) {
+            onProblem(declaration.key, problem);
+          }
         }
       }
     }
@@ -63,7 +74,7 @@ export class CallbackDiscovery {
 
   private register(declaration: Declaration, wrapper: Wrapper, module: NestModule, prototype: object): Found {
     const { key, method, options } = declaration;
-    const id = options.id ?? `${prototype.constructor.name || '(anonymous class)'}.${String(method)}`;
+    const id = idOf(declaration, prototype.constructor.name);
     const delivery = options.delivery ?? 'inline';
     if (isLaterDelivery(delivery)) throw deliveryUnavailable(id, delivery);
     const enhanced = this.enhancers.callOf({ event: key, id, method, prototype, wrapper, module });

@@ -17,13 +17,13 @@ export interface Orderable {
  * The callbacks of one event in the order in which a run calls them: as given, stage by stage, except where
  * `before`/`after` demand otherwise.
  *
- * @param isReplaced whether a class that has no callback here would have had one, had no override taken its place
+ * @param isReplaced whether a class or id that has no callback here would have had one, had no override taken its place
  * @throws EVENTS_ORDER_UNKNOWN, EVENTS_ORDER_AMBIGUOUS, EVENTS_ORDER_IMPOSSIBLE
  */
 export function inOrder<T extends Orderable>(
   event: string,
   callbacks: readonly T[],
-  isReplaced: (target: Function) => boolean,
+  isReplaced: (target: CallbackTarget) => boolean,
 ): T[] {
   const staged = callbacks.toSorted((a, b) => a.stage - b.stage);
   if (!staged.some(({ before, after }) => before.length + after.length > 0)) return staged;
@@ -57,15 +57,21 @@ export function inOrder<T extends Orderable>(
     }
     const ofId = staged.filter(({ id }) => id === target);
     if (ofId.length > 1) throw orderAmbiguous(callback.id, relation, target);
+    if (ofId[0] === callback) throw orderImpossible(event, `${callback.id} asks to run ${relation} itself`);
     if (ofId.length === 1) return ofId;
-    const ids = staged.map(({ id }) => id);
+    if (isReplaced(target)) return [];
+    const ids = staged.map(({ id }) => id).filter((id) => id !== callback.id);
     const near = nearest(target, ids);
     throw orderUnknown(
       callback.id,
       relation,
       `"${target}"`,
       event,
-      near ? `Did you mean "${near}"?` : `It has ${ids.map((id) => `"${id}"`).join(', ')}.`,
+      near
+        ? `Did you mean "${near}"?`
+        : ids.length > 0
+          ? `The others are ${ids.map((id) => `"${id}"`).join(', ')}.`
+          : 'It is the only one.',
     );
   }
 }

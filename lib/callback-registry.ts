@@ -1,19 +1,21 @@
-import { Inject, Injectable, Logger, Scope } from '@nestjs/common';
+import { Inject, Injectable, Scope } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
-import { declarationsOf } from './callback.decorator.js';
+import { declarationsOf, idOf } from './callback.decorator.js';
 import { CallbackDiscovery, type Found } from './callback-discovery.js';
+import type { CallbackTarget } from './callback.options.js';
 import { inOrder } from './callback-order.js';
 import { Entrypoints } from './entrypoints.js';
 import { definitionConflict } from './errors.js';
 import { type EventKey, eventLabel } from './event-map.js';
 import { modulesInOrder, type NestModule, type Wrapper } from './nest-modules.js';
 import type { RegisteredEvent } from './registered-event.js';
+import { SafeLogger } from './safe-logger.js';
 
 /** Who answers what in this application, in order. Read from Nest's modules once they have their instances. */
 @Injectable()
 export class CallbackRegistry {
-  private readonly logger = new Logger('EventsModule');
+  private readonly logger = new SafeLogger('EventsModule');
   private events: ReadonlyMap<EventKey, RegisteredEvent> = new Map();
   private modulesRead = -1;
   private hasBooted = false;
@@ -48,6 +50,13 @@ export class CallbackRegistry {
     return true;
   }
 
+  /** Whether the application will never be complete, since a provider threw while Nest created it. */
+  get hasFailed(): boolean {
+    return (
+      !this.hasBooted && [...this.modules.values()].some((module) => this.discovery.wrappersOf(module).some(hasFailed))
+    );
+  }
+
   /** The same when Nest says that all instances exist: it calls no hook before. */
   boot(): void {
     if (this.hasBooted) return;
@@ -56,9 +65,24 @@ export class CallbackRegistry {
     this.modulesRead = size;
   }
 
+  /** A wrong callback fails the boot. Later, in a lazily loaded module, it fails the runs of its own event. */
   private take(modules: readonly NestModule[]): void {
-    const found = [...this.discovery.read(modules)];
-    this.events = new Map(found.map(([key, callbacks]) => [key, this.assemble(key, callbacks)]));
+    const problems = new Map<EventKey, unknown>();
+    const onProblem = (key: EventKey, problem: unknown) => {
+      if (!this.hasBooted) throw problem;
+      if (this.events.get(key)?.problem === undefined) this.logger.error((problem as Error).message);
+      problems.set(key, problems.get(key) ?? problem);
+    };
+    const found = [...this.discovery.read(modules, onProblem)];
+    const events = found.map(([key, callbacks]) => {
+      try {
+        return [key, this.assemble(key, callbacks, problems.get(key))] as const;
+      } catch (problem) {
+        onProblem(key, problem);
+        return [key, refused(key, problem)] as const;
+      }
+    });
+    this.events = new Map(events);
     this.hasBooted = true;
     this.describe();
   }
@@ -67,19 +91,22 @@ export class CallbackRegistry {
     return this.events.get(key);
   }
 
-  /** The labels of all events that have callbacks. */
-  get labels(): string[] {
-    return [...this.events.values()].map(({ label }) => label);
+  /** All events that have callbacks. */
+  get keys(): EventKey[] {
+    return [...this.events.keys()];
   }
 
-  private assemble(key: EventKey, callbacks: Found[]): RegisteredEvent {
+  private assemble(key: EventKey, callbacks: Found[], problem: unknown): RegisteredEvent {
     const label = eventLabel(key);
     const definitions = new Map(
       callbacks
         .filter(({ declaration }) => declaration.definition?.schemas.length)
         .map(({ declaration, id }) => [declaration.definition!, id]),
     );
-    if (definitions.size > 1) throw definitionConflict(label, [...definitions.values()][1]);
+    if (definitions.size > 1) {
+      const [one, other] = definitions.values();
+      throw definitionConflict(label, other, one);
+    }
     const ordered = inOrder(label, callbacks, (target) => this.isReplaced(target, key));
     for (const callback of ordered) this.entrypoints.add(label, callback);
     return Object.freeze({
@@ -89,16 +116,21 @@ export class CallbackRegistry {
       inline: Object.freeze(ordered.filter(({ delivery }) => delivery === 'inline')),
       background: Object.freeze(ordered.filter(({ delivery }) => delivery === 'background')),
       isScoped: ordered.some(({ invoke }) => invoke !== undefined),
+      problem,
+      isPlain: definitions.size === 0 && problem === undefined,
     });
   }
 
-  /** A class that declares a callback of the event and is a token, but whose provider an override has replaced. */
-  private isReplaced(target: Function, key: EventKey): boolean {
-    return (
-      declarationsOf(target.prototype as object).some((declaration) => declaration.key === key) &&
-      [...this.modules.values()].some(
-        (module) => module.providers.has(target) || module.controllers.has(target as never),
-      )
+  /** A class that declares this callback of the event and is a token, but whose provider an override has replaced. */
+  private isReplaced(target: CallbackTarget, key: EventKey): boolean {
+    const declares = (type: unknown) =>
+      typeof type === 'function' &&
+      (target === type || typeof target === 'string') &&
+      declarationsOf(type.prototype as object | null).some(
+        (declaration) => declaration.key === key && (target === type || idOf(declaration, type.name) === target),
+      );
+    return [...this.modules.values()].some((module) =>
+      [...module.providers.keys(), ...module.controllers.keys()].some(declares),
     );
   }
 
@@ -118,6 +150,19 @@ export class CallbackRegistry {
   }
 }
 
+const NONE = Object.freeze([]);
+
+const refused = (key: EventKey, problem: unknown): RegisteredEvent =>
+  Object.freeze({
+    key,
+    label: eventLabel(key),
+    inline: NONE,
+    background: NONE,
+    isScoped: false,
+    problem,
+    isPlain: false,
+  });
+
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
 
 /**
@@ -126,8 +171,13 @@ const plural = (count: number, one: string, many: string) => `${count} ${count =
  */
 function isCreated(wrapper: Wrapper): boolean {
   if (wrapper.scope === Scope.TRANSIENT) return true;
+  if (hasFailed(wrapper)) return false;
   return wrapper.getInstanceByContextId(STATIC_CONTEXT).isResolved === true || dependsOnRequest(wrapper);
 }
+
+/** Nest forgets the instance of a provider that threw, and makes up another answer each time it is asked. */
+const hasFailed = (wrapper: Wrapper) =>
+  wrapper.getInstanceByContextId(STATIC_CONTEXT) !== wrapper.getInstanceByContextId(STATIC_CONTEXT);
 
 function dependsOnRequest(wrapper: Wrapper | undefined, seen = new Set<Wrapper>()): boolean {
   if (!wrapper || seen.has(wrapper)) return false;

@@ -39,6 +39,13 @@ export function Callback<const Event>(
   event: CallbackEvent<Event>,
   options: CallbackOptions = {},
 ): CallbackDecorator<Event> {
+  if (typeof options === 'string' || typeof options === 'symbol') {
+    throw eventInvalid(
+      `@Callback on ${String(options)}`,
+      undefined,
+      `Write its event in parentheses: @Callback('user_joined').`,
+    );
+  }
   return (target: object, method: string | symbol, descriptor?: PropertyDescriptor) => {
     const callback = requireMethod(target, method, descriptor);
     const { key, definition } = eventOf(event, callback);
@@ -69,6 +76,10 @@ export function declarationsOf(prototype: object | null): readonly Declaration[]
 
 const NONE: readonly Declaration[] = [];
 
+/** The name by which a callback is known, given that of its class. @internal */
+export const idOf = ({ method, options }: Declaration, className: string) =>
+  options.id ?? `${className || '(anonymous class)'}.${String(method)}`;
+
 function requireMethod(target: object, method: string | symbol, descriptor: unknown): string {
   if (method === undefined) throw notAMethod(`the class ${(target as Function).name}`);
   if (typeof method === 'object') throw standardDecorator(String((method as { name: string | symbol }).name));
@@ -90,7 +101,7 @@ function eventOf(event: unknown, callback: string): Pick<Declaration, 'key' | 'd
     `@Callback() on ${callback}`,
     event,
     event === undefined
-      ? 'It is undefined while the class is being defined, which an import circle does: move the event to a file of its own.'
+      ? 'Nothing was passed, or an import circle makes it undefined here: then move the event to a file of its own.'
       : 'Pass a name, a class, or what defineEvent() returned.',
   );
 }

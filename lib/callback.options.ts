@@ -56,7 +56,8 @@ const CHECKS: { [Option in keyof Required<CallbackOptions>]: [(value: any) => bo
 function isTarget(target: unknown): boolean {
   return Array.isArray(target)
     ? target.every(isTarget)
-    : typeof target === 'function' || (typeof target === 'string' && target !== '');
+    : (typeof target === 'function' && typeof target.prototype === 'object') ||
+        (typeof target === 'string' && target !== '');
 }
 
 /** @throws EVENTS_CALLBACK_INVALID @internal */

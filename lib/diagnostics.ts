@@ -1,5 +1,5 @@
 import { type Channel, type ChannelListener, tracingChannel } from 'node:diagnostics_channel';
-import { Logger } from '@nestjs/common';
+import { SafeLogger } from './safe-logger.js';
 
 /** What the subscribers of `nestjs-callbacks:run` get: one run of an event, whatever answers it. */
 export interface RunTrace {
@@ -42,7 +42,7 @@ function guard(channel: Channel): void {
         try {
           listener(message, name);
         } catch (error) {
-          new Logger('EventRunner').error(`A subscriber of ${String(name)} threw`, error);
+          new SafeLogger('EventRunner').error(`A subscriber of ${String(name)} threw`, error);
         }
       };
       guardedBy.set(listener, safe);

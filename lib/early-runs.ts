@@ -1,5 +1,7 @@
-import { Logger } from '@nestjs/common';
-import { closed } from './errors.js';
+import { AsyncResource } from 'node:async_hooks';
+import type { CallbackRegistry } from './callback-registry.js';
+import { closed, neverStarted } from './errors.js';
+import type { Failures } from './failures.js';
 import { handled } from './in-flight.js';
 
 const LONGEST_POLL_MS = 100;
@@ -14,18 +16,19 @@ interface EarlyRun {
 
 /** Runs made before Nest has created all instances, by a constructor say: they start, in order, when it has. */
 export class EarlyRuns {
-  private readonly logger = new Logger('EventRunner');
   private waiting: EarlyRun[] = [];
   private poll: NodeJS.Timeout | undefined;
 
-  /** @param isReady asks whether all instances exist; what it throws is what the boot fails with */
-  constructor(private readonly isReady: () => boolean) {}
+  constructor(
+    private readonly registry: CallbackRegistry,
+    private readonly failures: Failures,
+  ) {}
 
   add<T>(event: string, run: () => Promise<T>): Promise<T> {
     return handled(
       new Promise<T>((resolve, reject) => {
         const warning = setTimeout(() => this.warn(event), WARN_AFTER_MS);
-        this.waiting.push({ event, reject, warning, start: () => resolve(run()) });
+        this.waiting.push({ event, reject, warning, start: AsyncResource.bind(() => resolve(run())) });
         this.pollAfter(1);
       }),
     );
@@ -34,21 +37,29 @@ export class EarlyRuns {
   /** Starts what waits, when it can. Nest's hooks call it; the poll is for what runs before them. */
   flush(): void {
     if (this.waiting.length === 0) return;
-    let failure: { readonly error: unknown } | undefined;
     try {
-      if (!this.isReady()) return;
+      if (!this.registry.refresh()) {
+        if (this.registry.hasFailed) this.rejectAll(neverStarted);
+        return;
+      }
     } catch (error) {
-      failure = { error };
+      this.rejectAll(() => error);
+      return;
     }
-    for (const { start, reject } of this.take()) {
-      if (failure) reject(failure.error);
-      else start();
-    }
+    for (const { start } of this.take()) start();
   }
 
   /** The application closes without ever having been complete. */
   close(): void {
-    for (const { event, reject } of this.take()) reject(closed(event));
+    this.rejectAll(closed);
+  }
+
+  private rejectAll(errorOf: (event: string) => unknown): void {
+    for (const { event, reject } of this.take()) {
+      const error = errorOf(event);
+      this.failures.refuse(event, error);
+      reject(error);
+    }
   }
 
   private take(): EarlyRun[] {
@@ -70,7 +81,7 @@ export class EarlyRuns {
   }
 
   private warn(event: string): void {
-    this.logger.warn(
+    this.failures.logger.warn(
       `"${event}" was run ${WARN_AFTER_MS / 1000} s ago and still waits for Nest to create all providers. ` +
         'Awaited inside an async provider factory it waits for itself: run it in onModuleInit() or onApplicationBootstrap() instead.',
     );

@@ -94,10 +94,10 @@ export const configuredTwice = (count: number) =>
       'Keep the one in the root module; other modules need no import, or the plain EventsModule.',
   );
 
-export const definitionConflict = (event: string, where: string) =>
+export const definitionConflict = (event: string, where: string, other: string) =>
   new EventsError(
     'EVENTS_DEFINITION_CONFLICT',
-    `${where} uses a definition of "${event}" with other schemas than the one its callbacks declare. ` +
+    `${where} uses a definition of "${event}" with other schemas than that of ${other}. ` +
       'Export one defineEvent() and import it in both places.',
   );
 
@@ -134,17 +134,11 @@ export const orderImpossible = (event: string, reason: string) =>
     `The callbacks of "${event}" cannot be ordered: ${reason}. Remove one of these before/after options.`,
   );
 
-export const withInvalid = (field: string, found: unknown, remedy: string) =>
-  new EventsError('EVENTS_WITH_INVALID', `with() was given ${field}: ${show(found)}. ${remedy}`);
+export const withInvalid = (found: string, remedy: string) =>
+  new EventsError('EVENTS_WITH_INVALID', `with() was given ${found}. ${remedy}`);
 
-export const nobodyAnswers = (event: string, near?: string) =>
-  new EventsError(
-    'EVENTS_NOBODY_ANSWERS',
-    `"${event}" was run, but no callback answers it. ` +
-      (near
-        ? `Did you mean "${near}"?`
-        : `Declare one with @Callback('${event}') on a provider of an imported module, or check the name.`),
-  );
+export const nobodyAnswers = (event: string, hint: string) =>
+  new EventsError('EVENTS_NOBODY_ANSWERS', `"${event}" was run, but no callback answers it. ${hint}`);
 
 export const argumentsInvalid = (event: string, problem: string, issues?: unknown) =>
   new EventsError(
@@ -156,7 +150,7 @@ export const argumentsInvalid = (event: string, problem: string, issues?: unknow
 export const schemaFailed = (event: string, position: number, cause: unknown) =>
   new EventsError(
     'EVENTS_SCHEMA_FAILED',
-    `The schema of argument ${position} of "${event}" threw ${show(cause)} instead of reporting an issue. No callback has run; mend the schema.`,
+    `The schema of argument ${position} of "${event}" answered ${show(cause)} instead of a value or an issue. No callback has run; mend the schema.`,
     { cause },
   );
 
@@ -180,6 +174,12 @@ export const closed = (event: string) =>
     `"${event}" was run after the application had closed, so no callback has run. Run it before, or await app.close() later.`,
   );
 
+export const neverStarted = (event: string) =>
+  new EventsError(
+    'EVENTS_CLOSED',
+    `"${event}" was run while the application was starting, which has failed, so no callback has run. Mend what kept it from starting.`,
+  );
+
 export const shutdownTimeout = (timeout: number, pending: readonly string[]) =>
   new EventsError(
     'EVENTS_SHUTDOWN_TIMEOUT',
@@ -190,9 +190,8 @@ export const shutdownTimeout = (timeout: number, pending: readonly string[]) =>
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** A value as a message shows it: short, on one line. */
-export const show = (value: unknown) =>
-  typeof value === 'function'
-    ? value.name
-      ? `the function ${value.name}`
-      : 'a function'
-    : inspect(value, { depth: 1, breakLength: Infinity, maxStringLength: 80, maxArrayLength: 5 });
+export const show = (value: unknown): string => {
+  if (value instanceof Error) return `${value.name}: ${value.message}`;
+  if (typeof value === 'function') return value.name ? `the function ${value.name}` : 'a function';
+  return inspect(value, { depth: 1, breakLength: Infinity, maxStringLength: 80, maxArrayLength: 5 });
+};

@@ -102,6 +102,9 @@ export function checkArguments(
 }
 
 function accepted(name: string, results: readonly Result[]): unknown[] {
+  results.forEach((result, index) => {
+    if (typeof result !== 'object' || result === null) throw schemaFailed(name, index + 1, result);
+  });
   const issues = results.map((result) => result.issues ?? []);
   const problems = issues.flatMap((found, index) =>
     found.map((issue) => `argument ${index + 1}${pathOf(issue)}: ${issue.message}`),

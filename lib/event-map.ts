@@ -35,9 +35,11 @@ export type RunEvent<Event> = Event extends string
   ? Known<Event>
   : Event extends Function
     ? 'an instance of this class, not the class itself'
-    : Event extends object
-      ? Event
-      : 'a name, an instance of an event class, or what defineEvent() returned';
+    : Event extends PromiseLike<unknown>
+      ? 'what this promise resolves to: await it first'
+      : Event extends object
+        ? Event
+        : 'a name, an instance of an event class, or what defineEvent() returned';
 
 type AnyDefinition = EventDefinition<any, any, any>;
 

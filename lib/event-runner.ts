@@ -1,7 +1,7 @@
 import { EventDefinition, checkArguments } from './event-definition.js';
 import { currentEvent, describeRun, withCurrentEvent } from './current-event.js';
 import { isTraced, runChannel } from './diagnostics.js';
-import { closed, definitionConflict, eventInvalid, withInvalid } from './errors.js';
+import { closed, definitionConflict, eventInvalid, show, withInvalid } from './errors.js';
 import { type EventKey, eventLabel, type RunArguments, type RunEvent } from './event-map.js';
 import type { EventsCore } from './events-core.js';
 import { handled } from './in-flight.js';
@@ -20,7 +20,7 @@ export interface RunContext {
 
 /** Runs events: inject it where something happens that others must follow. */
 export class EventRunner {
-  /** @internal Nest makes it; inject it. */
+  /** Nest makes it: inject it. */
   constructor(
     private readonly core: EventsCore,
     private readonly context?: RunContext,
@@ -45,7 +45,7 @@ export class EventRunner {
     // The common case first: a name without a schema, and nobody who watches.
     if (typeof event === 'string' && this.isPlain()) {
       const known = this.core.registry.find(event);
-      if (known && !known.definition) return runInOrder(this.core, known, args, undefined);
+      if (known?.isPlain) return runInOrder(this.core, known, args, undefined);
     }
     return this.start(event, args, runInOrder, undefined);
   }
@@ -85,16 +85,15 @@ export class EventRunner {
    */
   with(context: RunContext): EventRunner {
     if (typeof context !== 'object' || context === null) {
-      throw withInvalid('its argument', context, 'Pass an object.');
+      throw withInvalid(show(context), 'Pass an object.');
     }
     for (const [field, value] of Object.entries(context)) {
       if (field === 'request') {
         if (value === undefined || (typeof value === 'object' && value !== null)) continue;
-        throw withInvalid(field, value, 'Pass the request object of Express or Fastify.');
+        throw withInvalid(`${field}: ${show(value)}`, 'Pass the request object of Express or Fastify.');
       }
       throw withInvalid(
-        field,
-        value,
+        `${field}: ${show(value)}`,
         LATER_FIELDS.includes(field)
           ? 'This version of nestjs-callbacks does not offer it yet.'
           : 'It has no such field. What the event carries is passed to run() after the event.',
@@ -132,16 +131,23 @@ export class EventRunner {
       }
       core.early.flush();
       const known = core.registry.find(reference.key);
-      if (!known) core.unanswered.meet(label);
+      if (!known) core.unanswered.meet(reference.key);
+      if (known?.problem) throw known.problem;
       const checked = checkedBy(definitionFor(known, reference), reference.args);
       if (!isThenable(checked)) return known ? this.begin(known, checked, how) : Promise.resolve(nothing);
+      let isChecking = true;
       const begun = Promise.resolve(checked)
         .catch(refuse)
         .then((valid) => {
-          if (core.isClosed) refuse(closed(label));
+          isChecking = false;
+          if (core.isClosed || core.signal.aborted) refuse(closed(label));
           return known ? this.begin(known, valid, how) : nothing;
         });
-      return core.inFlight.watch(label, begun, () => {});
+      return core.inFlight.watch(
+        () => (isChecking ? `the schemas of "${label}"` : undefined),
+        begun,
+        () => {},
+      );
     } catch (error) {
       core.failures.refuse(label, error);
       return handled(Promise.reject(error));
@@ -153,7 +159,7 @@ export class EventRunner {
     const request = this.context?.request;
     const work = () => how(core, event, args, request);
     const traced = runChannel.hasSubscribers
-      ? () => handled(runChannel.tracePromise(work, { event: event.label, arguments: args }))
+      ? () => handled(runChannel.tracePromise(work, { event: event.label, arguments: [...args] }))
       : work;
     // A run inside a tracked one is another event: its callbacks must not see the outer one as theirs.
     if (!this.context && !core.options.tracksCurrentEvent && currentEvent() === undefined) return traced();
@@ -177,6 +183,7 @@ function referenceOf(event: unknown, args: readonly unknown[]): Reference {
   if (typeof event === 'function') {
     throw eventInvalid('run()', event, `Pass an instance of it: run(new ${event.name || 'TheEvent'}(…)).`);
   }
+  if (isThenable(event)) throw eventInvalid('run()', event, 'Await the promise first, and pass what it resolves to.');
   const constructor: unknown = typeof event === 'object' && event !== null && Object.getPrototypeOf(event)?.constructor;
   if (typeof constructor !== 'function' || constructor === Object || constructor === Array) {
     throw eventInvalid('run()', event, 'Pass a name, an instance of an event class, or what defineEvent() returned.');
@@ -187,7 +194,8 @@ function referenceOf(event: unknown, args: readonly unknown[]): Reference {
 /** The schemas that hold: those of the callbacks, else those of the call. Both at once must be the same. */
 function definitionFor(known: RegisteredEvent | undefined, { definition }: Reference): Definition | undefined {
   const passed = definition?.schemas.length ? definition : undefined;
-  if (known?.definition && passed && known.definition !== passed) throw definitionConflict(known.label, 'run()');
+  if (known?.definition && passed && known.definition !== passed)
+    throw definitionConflict(known.label, 'run()', 'its callbacks');
   return known?.definition ?? passed;
 }
 

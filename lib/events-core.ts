@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Inject, Injectable } from '@nestjs/common';
 import { BackgroundWork } from './background-work.js';
 import { CallbackRegistry } from './callback-registry.js';
@@ -7,6 +8,13 @@ import { type CompleteOptions, EVENTS_SETTINGS } from './events.options.js';
 import { Failures } from './failures.js';
 import { InFlight } from './in-flight.js';
 import { Unanswered } from './unanswered.js';
+
+/** Somebody who pressed Ctrl-C wonders. */
+const NOTICE_AFTER_MS = 1_000;
+
+// Work that is given up may start other work, which gets one round, and so on, but not for ever.
+const ROUND_MS = 10;
+const MOST_ROUNDS = 100;
 
 /** What all runners of one application share. Two applications in one process have two. */
 @Injectable()
@@ -19,6 +27,7 @@ export class EventsCore {
   isClosed = false;
   private readonly abort = new AbortController();
   private patienceMs: number;
+  private draining: Promise<void> | undefined;
 
   constructor(
     @Inject(CallbackRegistry) readonly registry: CallbackRegistry,
@@ -27,8 +36,10 @@ export class EventsCore {
     this.patienceMs = options.shutdownTimeout;
     this.failures = new Failures(options.onError);
     this.background = new BackgroundWork(this);
-    this.early = new EarlyRuns(() => registry.refresh());
-    this.unanswered = new Unanswered(options.strict, this.failures, () => registry.labels);
+    this.early = new EarlyRuns(registry, this.failures);
+    // Callbacks that listen to it are not a leak, however many run at once.
+    setMaxListeners(0, this.signal);
+    this.unanswered = new Unanswered(options.strict, this.failures, () => registry.keys);
   }
 
   /** Aborts when runs are given up. */
@@ -38,21 +49,42 @@ export class EventsCore {
 
   /**
    * Waits for all runs and background work. What is pending when `shutdownTimeout` is used up, by all calls together,
-   * is rejected.
+   * is rejected; and what is run in answer to that, too.
    */
-  async drain(): Promise<void> {
+  drain(): Promise<void> {
+    return (this.draining ??= this.waitUntilIdle().finally(() => {
+      this.draining = undefined;
+    }));
+  }
+
+  private async waitUntilIdle(): Promise<void> {
+    this.early.flush();
     const startedAt = performance.now();
-    const timer = setTimeout(() => this.giveUp(), this.patienceMs);
+    const notice = setTimeout(() => this.failures.logger.warn(this.waiting), NOTICE_AFTER_MS);
+    let rounds = 0;
+    let timer = setTimeout(giveUp.bind(this), this.patienceMs);
     // What ends may have started something else.
-    while (!this.inFlight.isIdle) await this.inFlight.whenIdle();
+    while (!this.inFlight.isIdle && rounds < MOST_ROUNDS) await this.inFlight.whenIdle();
     clearTimeout(timer);
+    clearTimeout(notice);
     this.patienceMs = Math.max(0, this.patienceMs - (performance.now() - startedAt));
+
+    function giveUp(this: EventsCore): void {
+      rounds++;
+      timer = setTimeout(giveUp.bind(this), ROUND_MS);
+      if (!this.inFlight.isIdle) this.giveUp();
+    }
   }
 
   /** From here on `run()` is refused. */
   close(): void {
     this.isClosed = true;
+    this.background.tellOfDropped();
     this.early.close();
+  }
+
+  private get waiting(): string {
+    return `Closing waits for ${this.inFlight.waitsFor.join(', ')}, up to ${this.options.shutdownTimeout} ms in all.`;
   }
 
   private giveUp(): void {

@@ -1,8 +1,10 @@
-import { HttpException, Logger } from '@nestjs/common';
+import { HttpException } from '@nestjs/common';
 import type { Delivery } from './callback.options.js';
-import { show } from './errors.js';
+import { inspect } from 'node:util';
+import { EventsError, show } from './errors.js';
 import type { EventsOptions } from './events.options.js';
 import type { RegisteredCallback, RegisteredEvent } from './registered-event.js';
+import { SafeLogger } from './safe-logger.js';
 import { isThenable } from './thenable.js';
 
 /** One callback's failure, as `onError` is told of it. */
@@ -17,15 +19,15 @@ export interface CallbackFailure {
   /** What the callback threw, as it is; or an `EventsError` when it was dropped, or did not finish. */
   readonly error: unknown;
   /**
-   * Whether the caller of `run()` got the error too, thrown or as an outcome. It is `false` for background and
-   * optional callbacks, of which only this report tells.
+   * Whether the caller got the error too, thrown or in an outcome of `runSettled()`. Of background callbacks, and of
+   * optional ones in `run()`, only this report tells.
    */
   readonly reachesCaller: boolean;
 }
 
 /** Where every failure is reported: Nest's logger, then `onError`. Reporting itself never throws. */
 export class Failures {
-  private readonly logger = new Logger('EventRunner');
+  readonly logger = new SafeLogger('EventRunner');
 
   constructor(private readonly onError: EventsOptions['onError']) {}
 
@@ -38,7 +40,8 @@ export class Failures {
     reachesCaller: boolean,
   ): void {
     const isExpected = reachesCaller && error instanceof HttpException;
-    this.log(isExpected ? 'debug' : 'error', `"${event.label}": ${callback.id} failed`, error);
+    const isOurs = error instanceof EventsError && error.code === 'EVENTS_BACKGROUND_FULL';
+    this.log(isExpected ? 'debug' : 'error', isOurs ? '' : `"${event.label}": ${callback.id} failed`, error);
     this.tell(event, callback, args, error, reachesCaller);
   }
 
@@ -53,7 +56,7 @@ export class Failures {
     if (!this.onError) return;
     const itself = (problem: unknown) => this.log('error', 'The onError option of EventsModule threw', problem);
     try {
-      const told = this.onError({ event: label, callback: id, delivery, arguments: args, error, reachesCaller });
+      const told = this.onError({ event: label, callback: id, delivery, arguments: [...args], error, reachesCaller });
       if (isThenable(told)) Promise.resolve(told).catch(itself);
     } catch (problem) {
       itself(problem);
@@ -62,21 +65,15 @@ export class Failures {
 
   /** `run()` rejected before any callback was called. */
   refuse(event: string, error: unknown): void {
-    this.log('error', `"${event}" was not run`, error);
+    this.log('error', error instanceof EventsError ? '' : `"${event}" was not run`, error);
   }
 
-  warn(message: string): void {
-    this.logger.warn(message);
-  }
-
+  /** @param what happened, if the error's own message does not say */
   log(level: 'debug' | 'error', what: string, error: unknown): void {
-    try {
-      const isError = error instanceof Error;
-      const message = `${what}: ${isError ? error.message || error.name : `it threw ${show(error)}`}`;
-      if (level === 'error' && isError) this.logger.error(message, error.stack);
-      else this.logger[level](message);
-    } catch (problem) {
-      process.emitWarning(`${what}, and the logger threw when told: ${show(problem)}`);
-    }
+    const isError = error instanceof Error;
+    const found = isError ? error.message || error.name : `it threw ${show(error)}`;
+    const message = what ? `${what}: ${found}` : found;
+    if (level === 'error' && isError) this.logger.error(message, 'cause' in error ? inspect(error) : error.stack);
+    else this.logger[level](message);
   }
 }

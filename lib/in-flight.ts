@@ -10,8 +10,8 @@ export abstract class Pending<T> {
   private resolve!: (value: T) => void;
   private reject!: (error: unknown) => void;
 
-  /** What is being waited for, by name. */
-  abstract readonly waitsFor: string;
+  /** What is being waited for, by name; `undefined` when something else in flight says it. */
+  abstract readonly waitsFor: string | undefined;
 
   constructor(private readonly inFlight: InFlight) {}
 
@@ -47,7 +47,7 @@ export abstract class Pending<T> {
 class Watched<T> extends Pending<T> {
   constructor(
     inFlight: InFlight,
-    readonly waitsFor: string,
+    private readonly name: () => string | undefined,
     work: PromiseLike<T>,
     onLateFailure: (error: unknown) => void,
   ) {
@@ -58,13 +58,17 @@ class Watched<T> extends Pending<T> {
       (error) => (this.isOver ? onLateFailure(error) : this.fail(error)),
     );
   }
+
+  get waitsFor(): string | undefined {
+    return this.name();
+  }
 }
 
 /** All that an application waits for before it closes. */
 export class InFlight {
   private first: Pending<any> | undefined;
   private last: Pending<any> | undefined;
-  private onIdle: (() => void) | undefined;
+  private onIdle: (() => void)[] = [];
   private gaveUpWith: object | undefined;
 
   add(pending: Pending<any>): void {
@@ -81,11 +85,15 @@ export class InFlight {
     if (next) next.previous = previous;
     else this.last = previous;
     pending.previous = pending.next = undefined;
-    if (!this.first) this.onIdle?.();
+    if (!this.first) for (const tell of this.onIdle.splice(0)) tell();
   }
 
   /** Tracks `work`; what it fails with after it was given up goes to `onLateFailure`. */
-  watch<T>(waitsFor: string, work: PromiseLike<T>, onLateFailure: (error: unknown) => void): Promise<T> {
+  watch<T>(
+    waitsFor: () => string | undefined,
+    work: PromiseLike<T>,
+    onLateFailure: (error: unknown) => void,
+  ): Promise<T> {
     return new Watched(this, waitsFor, work, onLateFailure).promise;
   }
 
@@ -95,13 +103,16 @@ export class InFlight {
 
   /** Resolves when nothing is in flight. */
   whenIdle(): Promise<void> {
-    return this.isIdle ? Promise.resolve() : new Promise((resolve) => (this.onIdle = resolve));
+    return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.onIdle.push(resolve));
   }
 
   /** What is being waited for, by name, the oldest first; `(3 times)` behind a name that occurs so often. */
   get waitsFor(): string[] {
     const times = new Map<string, number>();
-    for (let at = this.first; at; at = at.next) times.set(at.waitsFor, (times.get(at.waitsFor) ?? 0) + 1);
+    for (let at = this.first; at; at = at.next) {
+      const name = at.waitsFor;
+      if (name) times.set(name, (times.get(name) ?? 0) + 1);
+    }
     return [...times].map(([name, count]) => (count > 1 ? `${name} (${count} times)` : name));
   }
 

@@ -3,7 +3,15 @@ export { EventsModule } from './events.module.js';
 export type { EventsOptions } from './events.options.js';
 
 // Declaring events
-export type { EventMap, EventName, EventClass, CallbackArguments, RunArguments } from './event-map.js';
+export type {
+  CallbackArguments,
+  CallbackEvent,
+  EventClass,
+  EventMap,
+  EventName,
+  RunArguments,
+  RunEvent,
+} from './event-map.js';
 export { defineEvent, type EventDefinition, type PassedTo, type ReceivedFrom } from './event-definition.js';
 
 // Answering them

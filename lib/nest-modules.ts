@@ -16,29 +16,25 @@ export function modulesInOrder(modules: ModulesContainer): NestModule[] {
   const visit = (module: NestModule): void => {
     if (visited.has(module)) return;
     visited.add(module);
-    for (const imported of module.imports) {
-      if (!imported.isGlobal || isListed(imported, module)) visit(imported);
-    }
+    for (const imported of listedImports(module)) visit(imported);
     ordered.add(module);
   };
   for (const module of modules.values()) visit(module);
   return [...ordered];
 }
 
-/** Nest adds every global module to the imports of every module; only those that the module itself lists count here. */
-function isListed(imported: NestModule, module: NestModule): boolean {
+/**
+ * Nest adds every global module to the imports of every module, behind those that the module lists itself; only the
+ * listed ones count here.
+ */
+function listedImports(module: NestModule): NestModule[] {
   const { metatype, token } = module;
   const { container } = module as unknown as { container?: Container };
-  const listed: unknown[] = [
+  const listed = new Set<unknown>([
     ...((Reflect.getMetadata('imports', metatype) as unknown[]) ?? []),
     ...((container?.getDynamicMetadataByToken(token, 'imports') as unknown[]) ?? []),
-  ];
-  return listed.some((entry) => {
-    // A promise of a dynamic module cannot be looked into: it may be this one.
-    if (entry instanceof Promise) return true;
-    const { forwardRef, module = forwardRef?.() ?? entry } = entry as { forwardRef?(): unknown; module?: unknown };
-    return ((module as { module?: unknown }).module ?? module) === imported.metatype;
-  });
+  ]);
+  return [...module.imports].filter((imported, index) => !imported.isGlobal || index < listed.size);
 }
 
 /** The part of Nest's container that knows what `forRoot()` and its like imported. It is not public. */

@@ -27,6 +27,10 @@ export interface RegisteredEvent {
   readonly background: readonly RegisteredCallback[];
   /** Whether any of them needs a {@link RunScope}. */
   readonly isScoped: boolean;
+  /** What is wrong with callbacks that a lazily loaded module brought: the event is refused, and no other. */
+  readonly problem?: unknown;
+  /** Neither schemas nor a problem. */
+  readonly isPlain: boolean;
 }
 
 /**
@@ -61,7 +65,7 @@ export function callTraced(
 ): unknown {
   const trace: CallbackTrace = {
     event: event.label,
-    arguments: args,
+    arguments: [...args],
     callback: callback.id,
     delivery: callback.delivery,
   };

@@ -6,6 +6,7 @@ import { type RunScope, scopeOfRun } from './run-scope.js';
 import { awaitable } from './thenable.js';
 
 const DONE = Promise.resolve();
+const { then } = Promise.prototype;
 
 /**
  * One `run()`: callback after callback, each awaited, until one fails. It is synchronous until a promise shows up,
@@ -71,14 +72,16 @@ export class RunInOrder extends Pending<void> {
 
   /** Reports it; throws it on unless the callback is optional. */
   private hasFailed(callback: RegisteredCallback, error: unknown): void {
+    // Given up at shutdown, and told so already, as was the run within it that now fails.
+    if (this.isOver && this.core.inFlight.isGivenUpBy(error)) return;
     const stops = !callback.isOptional && !this.isOver;
     this.core.failures.report(this.event, callback, this.args, error, stops);
     if (stops) throw error;
   }
 
   private waitFor(result: PromiseLike<unknown>): void {
-    // A foreign thenable may call back twice, or throw: a promise around it settles once.
-    Promise.resolve(result).then(this.onValue, this.onFailure);
+    // As `await` does: a promise around a foreign thenable settles once, and a promise's own `then` is not asked.
+    then.call(Promise.resolve(result), this.onValue, this.onFailure);
   }
 
   private proceed(): void {

@@ -78,8 +78,12 @@ async function settle(
 ): Promise<Settled> {
   const work = perform(callback, event, args, scope);
   try {
-    const value = await inFlight.watch(callback.id, work, (late) =>
-      failures.report(event, callback, args, late, false),
+    const value = await inFlight.watch(
+      () => callback.id,
+      work,
+      (late) => {
+        if (!inFlight.isGivenUpBy(late)) failures.report(event, callback, args, late, false);
+      },
     );
     return { status: 'fulfilled', value };
   } catch (reason) {

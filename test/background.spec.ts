@@ -116,6 +116,15 @@ describe('A background callback', () => {
     ]);
   });
 
+  it('whose drops were not told when the application closes is told of then', async () => {
+    const { app, events, log } = await startApp([Bot], { background: { concurrency: 1, maxQueued: 0 } });
+    for (let i = 1; i <= 4; i++) await events.run('x', i);
+    await turn();
+    gates[0].resolve();
+    await app.close();
+    expect(log.of('warn')).toEqual(['3 deliveries to Bot.announce were dropped (EVENTS_BACKGROUND_FULL).']);
+  });
+
   it('runs in the async context of the run that caused it, whoever makes room for it', async () => {
     const request = new AsyncLocalStorage<string>();
     @Injectable()

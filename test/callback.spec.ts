@@ -259,12 +259,26 @@ describe('@Callback() refuses, while the class is being defined,', () => {
     expect(defining(onMethod(undefined))).toMatchObject({
       code: 'EVENTS_EVENT_INVALID',
       message:
-        '@Callback() on Bot.announce was given undefined as the event. It is undefined while the class is being ' +
-        'defined, which an import circle does: move the event to a file of its own.',
+        '@Callback() on Bot.announce was given undefined as the event. Nothing was passed, or an import ' +
+        'circle makes it undefined here: then move the event to a file of its own.',
     });
     for (const event of ['', 7, null, {}, () => {}]) {
       expect(defining(onMethod(event)).message).toMatch(/Pass a name, a class, or what defineEvent\(\) returned\.$/);
     }
+  });
+
+  it('to be used without its parentheses', () => {
+    const error = defining(() => {
+      class Bot {
+        @(Callback as any) announce() {}
+      }
+      return Bot;
+    });
+    expect(error).toMatchObject({
+      code: 'EVENTS_EVENT_INVALID',
+      message:
+        "@Callback on announce was given undefined as the event. Write its event in parentheses: @Callback('user_joined').",
+    });
   });
 
   it('the same event twice on a method', () => {
@@ -291,6 +305,10 @@ describe('@Callback() refuses, while the class is being defined,', () => {
     ],
     [{ id: '' }, "Bot.announce has id: ''. Pass a string that is not empty."],
     [{ delivery: 'later' }, "Bot.announce has delivery: 'later'. Pass 'inline' or 'background'."],
+    [
+      { after: () => class Later {} },
+      'Bot.announce has after: the function after. Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).',
+    ],
     [{ optional: 'yes' }, "Bot.announce has optional: 'yes'. Pass true or false."],
     [
       { after: undefined },
@@ -300,7 +318,7 @@ describe('@Callback() refuses, while the class is being defined,', () => {
       { before: [undefined] },
       'Bot.announce has before: [ undefined ]. Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).',
     ],
-    ['background', "Bot.announce has the options 'background'. Pass an object, or leave them out."],
+    [7, 'Bot.announce has the options 7. Pass an object, or leave them out.'],
   ])('the options %j', (options, message) => {
     const error = defining(() => {
       class Bot {

@@ -50,7 +50,18 @@ describe('A class event', () => {
     const { events, log } = await startApp([Emails]);
     await events.run('UserJoined');
     expect(ran).toEqual([]);
-    expect(log.of('warn')).toHaveLength(1);
+    expect(log.of('warn')).toEqual([
+      '"UserJoined" was run, but no callback answers it. Another event called "UserJoined" is answered: a name and a class, ' +
+        'or two classes, are two events.',
+    ]);
+    class RootJoined extends AdminJoined {}
+    await events.run(new RootJoined('Root', 'root@example.org'));
+    await events.run(new Date());
+    expect(log.of('warn').slice(1)).toEqual([
+      '"RootJoined" was run, but no callback answers it. UserJoined is answered, but a class event matches its exact class only.',
+      '"Date" was run, but no callback answers it. Declare one with @Callback(Date) on a provider of an imported module, or ' +
+        'check the name.',
+    ]);
   });
 });
 
@@ -187,7 +198,9 @@ describe('A definition', () => {
       await expect(events.run(defineEvent('x', z.string(), schema), 'Ada', 1)).rejects.toMatchObject({
         code: 'EVENTS_SCHEMA_FAILED',
         cause: bug,
-        message: expect.stringMatching(/^The schema of argument 2 of "x" threw TypeError: x is undefined/),
+        message: expect.stringMatching(
+          /^The schema of argument 2 of "x" answered TypeError: x is undefined instead of/,
+        ),
       });
     }
   });
@@ -203,18 +216,18 @@ describe('A definition', () => {
     class Two {
       @Callback(two) greet(_name: string) {}
     }
-    const message = (where: string) =>
-      `${where} uses a definition of "user_joined" with other schemas than the one its callbacks declare. ` +
+    const message = (where: string, other: string) =>
+      `${where} uses a definition of "user_joined" with other schemas than that of ${other}. ` +
       'Export one defineEvent() and import it in both places.';
 
     await expect(startApp([One, Two])).rejects.toMatchObject({
       code: 'EVENTS_DEFINITION_CONFLICT',
-      message: message('Two.greet'),
+      message: message('Two.greet', 'One.greet'),
     });
     const { events } = await startApp([One]);
     await expect(events.run(two, 'Ada')).rejects.toMatchObject({
       code: 'EVENTS_DEFINITION_CONFLICT',
-      message: message('run()'),
+      message: message('run()', 'its callbacks'),
     });
   });
 

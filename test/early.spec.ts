@@ -1,4 +1,5 @@
 /** What happens to a run made while the application starts. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   Controller,
@@ -188,6 +189,66 @@ describe('A run', () => {
     ]);
     release.resolve();
     await (await compiled).close();
+  });
+
+  it.each(['at once', 'after a while'])('is rejected, and runs nothing, when a provider fails %s', async (when) => {
+    const early: unknown[] = [];
+    const log = new Log();
+    @Injectable()
+    class Early {
+      constructor(events: EventRunner) {
+        events.run('x', 'never').catch((error: unknown) => early.push(error));
+      }
+    }
+    const fail = async () => {
+      if (when === 'after a while') await turn();
+      throw new Error('no database');
+    };
+    await expect(
+      Test.createTestingModule({
+        imports: [EventsModule, WitnessModule],
+        providers: [Early, { provide: 'BROKEN', useFactory: fail }],
+      })
+        .setLogger(log)
+        .compile(),
+    ).rejects.toThrow('no database');
+
+    for (let i = 0; i < 50 && early.length === 0; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(early).toMatchObject([{ code: 'EVENTS_CLOSED', message: expect.stringContaining('which has failed') }]);
+    expect(log.of('error').join()).toContain('"x" was run while the application was starting');
+    expect(ran).toEqual([]);
+  });
+
+  it('keeps the async context that it was made in', async () => {
+    const storage = new AsyncLocalStorage<string>();
+    @Injectable()
+    class Seeing {
+      @Callback('y') see() {
+        ran.push(storage.getStore()!);
+      }
+    }
+    @Injectable()
+    class Early {
+      constructor(events: EventRunner) {
+        storage.run('constructor', () => void events.run('y'));
+      }
+    }
+    await startApp([Seeing, Early]);
+    expect(ran).toEqual(['constructor']);
+  });
+
+  it('that nobody awaits is not lost when the application closes before it was initialised', async () => {
+    @Injectable()
+    class Early {
+      constructor(events: EventRunner) {
+        void events.run('x', 'early');
+      }
+    }
+    const app = await Test.createTestingModule({ imports: [EventsModule, WitnessModule], providers: [Early] })
+      .setLogger(new Log())
+      .compile();
+    await app.close();
+    expect(ran).toEqual(['early']);
   });
 
   it('made early is rejected with what the boot fails with', async () => {

@@ -92,7 +92,7 @@ describe('However it is provided, a callback runs once', () => {
     expect(log.of('warn')[0]).toMatch(/^Page is both a controller and a provider of AppModule/);
   });
 
-  it('but on each instance of a class under two tokens, and of a dynamic module imported twice', async () => {
+  it('but on each instance of a class under several tokens, and of a dynamic module imported twice', async () => {
     @Module({})
     class ChatModule {
       static named(channel: string) {
@@ -104,11 +104,12 @@ describe('However it is provided, a callback runs once', () => {
       providers: [
         { provide: 'ONE', useClass: Bot },
         { provide: 'TWO', useClass: Bot },
+        { provide: 'THREE', useFactory: () => new Bot() },
       ],
     });
     await events.run('x');
 
-    expect(ran).toHaveLength(4);
+    expect(ran).toHaveLength(5);
     expect(log.of('warn')).toEqual([]);
   });
 });
@@ -186,17 +187,33 @@ describe('A lazily loaded module', () => {
     expect(ran).toEqual(['request Ada']);
   });
 
-  it('whose callbacks are wrong makes runs fail with what is wrong, rather than without them', async () => {
+  it('whose callbacks are wrong fails the runs of their events, says so once, and leaves the others alone', async () => {
     @Injectable()
     class Broken {
       @Callback('x', { after: 'nobody' }) see() {}
+      @Callback('y', { delivery: 'durable' as never }) later() {}
+      @Callback('z') fine(who: string) {
+        ran.push(`fine ${who}`);
+      }
     }
     @Module({ providers: [Broken] })
     class BrokenModule {}
-    const { app, events } = await startApp([Witness]);
+    @Injectable()
+    class Other {
+      @Callback('other') see(who: string) {
+        ran.push(`other ${who}`);
+      }
+    }
+    const { app, events, log } = await startApp([Witness, Other]);
     await app.get(LazyModuleLoader).load(() => BrokenModule);
-    for (let i = 0; i < 2; i++)
+    for (let i = 0; i < 2; i++) {
       await expect(events.run('x', 'Ada')).rejects.toMatchObject({ code: 'EVENTS_ORDER_UNKNOWN' });
+      await expect(events.run('y', 'Ada')).rejects.toMatchObject({ code: 'EVENTS_DELIVERY_UNAVAILABLE' });
+      await events.run('z', 'Ada');
+      await events.run('other', 'Ada');
+    }
+    expect(ran).toEqual(['fine Ada', 'other Ada', 'fine Ada', 'other Ada']);
+    expect(log.of('error').filter((line) => line.includes('asks to run after'))).toHaveLength(3);
   });
 });
 

@@ -1,8 +1,9 @@
 /** In what order callbacks run: as the modules import each other, as classes are listed, as methods are written. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Controller, type DynamicModule, forwardRef, Global, Injectable, Module, type Type } from '@nestjs/common';
-import { Callback, type CallbackOptions, type EventRunner } from 'nestjs-callbacks';
-import { closeApps, startApp } from './app.js';
+import { Test } from '@nestjs/testing';
+import { Callback, type CallbackOptions, EventRunner, EventsModule } from 'nestjs-callbacks';
+import { closeApps, Log, startApp } from './app.js';
 
 afterEach(closeApps);
 
@@ -62,6 +63,25 @@ describe('Callbacks run', () => {
     });
 
     expect(await order(events)).toBe('A Global D1 D P1 P');
+  });
+
+  it('with overridden modules in the place of what they replace, and with promises of modules', async () => {
+    const everywhere = module('Global');
+    const replacement = module('Replacement');
+    Global()(everywhere);
+    Global()(replacement);
+    const a = module('A', [Promise.resolve({ module: module('P') })]);
+    const compiled = await Test.createTestingModule({
+      imports: [EventsModule, a, everywhere, module('B')],
+      providers: [step('Root')],
+    })
+      .overrideModule(everywhere)
+      .useModule(replacement)
+      .setLogger(new Log())
+      .compile();
+
+    expect(await order(compiled.get(EventRunner))).toBe('P A Replacement B Root');
+    await compiled.close();
   });
 
   it('with modules that import each other, without going round', async () => {
@@ -150,12 +170,16 @@ describe('before and after', () => {
     expect(await order(events)).toBe('Steps.two Steps.one');
   });
 
-  it('accept a class whose callbacks an override has replaced', async () => {
+  it('accept a class, and an id, whose callbacks an override has replaced', async () => {
     const database = step('Database');
     const { events } = await startApp({
-      providers: [step('Greet', { after: database }), { provide: database, useValue: { go() {} } }],
+      providers: [
+        step('Greet', { after: database }),
+        step('Count', { after: 'Database.go' }),
+        { provide: database, useValue: { go() {} } },
+      ],
     });
-    expect(await order(events)).toBe('Greet');
+    expect(await order(events)).toBe('Greet Count');
   });
 
   it('count among background callbacks too', async () => {
@@ -184,7 +208,7 @@ describe('before and after', () => {
       'an unknown id, with those there are',
       () => [step('A', { before: 'nothing like it' }), step('B')],
       'EVENTS_ORDER_UNKNOWN',
-      'A.go asks to run before "nothing like it", but no callback of "x" is "nothing like it". It has "A.go", "B.go".',
+      'A.go asks to run before "nothing like it", but no callback of "x" is "nothing like it". The others are "B.go".',
     ],
     [
       'an id that two callbacks have',
@@ -197,6 +221,12 @@ describe('before and after', () => {
       () => [step('Z'), step('A', { after: 'B.go' }), step('B', { after: 'C.go' }), step('C', { after: 'A.go' })],
       'EVENTS_ORDER_IMPOSSIBLE',
       'The callbacks of "x" cannot be ordered: A.go → C.go → B.go → A.go run each after the one before it. Remove one of these before/after options.',
+    ],
+    [
+      'a callback after itself',
+      () => [step('A', { after: 'A.go' })],
+      'EVENTS_ORDER_IMPOSSIBLE',
+      'The callbacks of "x" cannot be ordered: A.go asks to run after itself. Remove one of these before/after options.',
     ],
     [
       'an inline callback after a background one',

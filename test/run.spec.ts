@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { ConflictException, Injectable } from '@nestjs/common';
 import { Callback, type CallbackFailure, EventRunner, EventsError } from 'nestjs-callbacks';
-import { closeApps, deferred, startApp, turn } from './app.js';
+import { closeApps, deferred, Log, startApp, turn } from './app.js';
 
 let ran: string[];
 beforeEach(() => {
@@ -113,6 +113,26 @@ describe('run()', () => {
     expect(ran).toEqual(['two']);
   });
 
+  it("does not ask a native promise's own then", async () => {
+    @Injectable()
+    class Steps {
+      @Callback('x') one() {
+        const promise = turn().then(() => ran.push('one'));
+        return Object.assign(promise, {
+          then() {
+            throw new Error('patched');
+          },
+        });
+      }
+      @Callback('x') two() {
+        ran.push('two');
+      }
+    }
+    const { events } = await startApp([Steps]);
+    await events.run('x');
+    expect(ran).toEqual(['one', 'two']);
+  });
+
   it('sees a spy that was set after the boot', async () => {
     @Injectable()
     class Emails {
@@ -160,6 +180,10 @@ describe('run()', () => {
     [
       { name: 'x' },
       "run() was given { name: 'x' } as the event. Pass a name, an instance of an event class, or what defineEvent() returned.",
+    ],
+    [
+      Promise.resolve(5),
+      'run() was given Promise { 5 } as the event. Await the promise first, and pass what it resolves to.',
     ],
     [
       class UserJoined {},
@@ -263,6 +287,41 @@ describe('A failure', () => {
       ['Steps.two', false],
     ]);
     expect(log.of('error')).toHaveLength(4);
+  });
+});
+
+describe('A logger that throws', () => {
+  it('harms neither a run nor the process', async () => {
+    @Injectable()
+    class Emails {
+      @Callback('x') greet() {
+        throw new ConflictException('taken');
+      }
+      @Callback('y', { optional: true }) fail() {
+        throw new Error('boom');
+      }
+    }
+    const log = new Log();
+    const { events } = await startApp([Emails], undefined, log);
+    const told: unknown[] = [];
+    const warning = jest.spyOn(process, 'emitWarning').mockImplementation((message) => void told.push(message));
+    const broken = () => {
+      throw new Error('log full');
+    };
+    Object.assign(log, { error: broken, warn: broken, debug: broken, log: broken });
+    try {
+      await expect(events.run('x')).rejects.toThrow('taken');
+      await events.run('y');
+      await events.run('nobody');
+      await turn();
+    } finally {
+      warning.mockRestore();
+    }
+    expect(told).toEqual([
+      '"x": Emails.greet failed: taken (and the logger threw when told: Error: log full)',
+      '"y": Emails.fail failed: boom (and the logger threw when told: Error: log full)',
+      expect.stringContaining('"nobody" was run, but no callback answers it.'),
+    ]);
   });
 });
 

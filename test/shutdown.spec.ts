@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Get, Global, Injectable, Module, type OnModuleDestroy } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { Callback, type CallbackFailure, EventRunner, EventsModule } from 'nestjs-callbacks';
+import { Callback, type CallbackFailure, defineEvent, EventRunner, EventsModule } from 'nestjs-callbacks';
+import { EventsCore } from '../lib/events-core.js';
 import { closeApps, deferred, Log, startApp, turn } from './app.js';
 
 let ran: string[];
@@ -117,7 +118,7 @@ describe('run()', () => {
       '"inline" was run after the application had closed, so no callback has run. Run it before, or await app.close() later.';
     await expect(events.run('inline')).rejects.toMatchObject({ code: 'EVENTS_CLOSED', message });
     await expect(events.runSettled('inline')).rejects.toMatchObject({ code: 'EVENTS_CLOSED' });
-    expect(log.of('error')[0]).toContain(`"inline" was not run: ${message}`);
+    expect(log.of('error')[0]).toContain(message);
   });
 });
 
@@ -172,6 +173,63 @@ describe('When shutdownTimeout has passed,', () => {
     gate.resolve();
     await turn();
     expect(ran).toEqual(['pool closed', 'background done']);
+  });
+
+  it('what is run in answer to that is given up as well', async () => {
+    const never = () => new Promise(() => {});
+    @Injectable()
+    class Compensating {
+      constructor(private readonly events: EventRunner) {}
+      @Callback('outer') async outer() {
+        await this.events.run('inner').catch(() => this.events.run('compensate'));
+      }
+      @Callback('inner') inner() {
+        return never();
+      }
+      @Callback('compensate') compensate() {
+        ran.push('compensating');
+        return never();
+      }
+    }
+    const { app, events, log } = await startApp([Compensating], { shutdownTimeout: 20 });
+    const run = events.run('outer');
+    await app.close();
+
+    await expect(run).rejects.toMatchObject({ code: 'EVENTS_SHUTDOWN_TIMEOUT' });
+    expect(ran).toEqual(['compensating']);
+    expect(log.of('error').map((line) => /not finished: (.*?)\. /.exec(line)?.[1])).toEqual([
+      'Compensating.inner, Compensating.outer',
+      'Compensating.compensate',
+    ]);
+  });
+
+  it('a run whose schemas had not answered does not begin any more', async () => {
+    const checked = defineEvent('checked', {
+      '~standard': { version: 1, vendor: 'test', validate: (value) => gate.promise.then(() => ({ value })) },
+    });
+    @Injectable()
+    class Checked {
+      @Callback(checked) go() {
+        ran.push('checked');
+      }
+    }
+    const { app, events } = await startApp([Checked], { shutdownTimeout: 20 });
+    const run = events.run(checked, 'Ada');
+    await app.close();
+    await expect(run).rejects.toThrow(message('the schemas of "checked"'));
+    gate.resolve();
+    await turn();
+    expect(ran).toEqual([]);
+  });
+
+  it('two calls of close() wait together', async () => {
+    const { app, events } = await startApp([Pool, Worker], { shutdownTimeout: 1_000 });
+    const run = events.run('inline');
+    const core = app.get<{ drain(): Promise<void> }>(EventsCore);
+    const drained = [core.drain(), core.drain()];
+    gate.resolve();
+    await Promise.all([run, ...drained]);
+    expect(ran).toEqual(['inline done', 'next done']);
   });
 
   it('a failure that comes later still is reported', async () => {

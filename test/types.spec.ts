@@ -34,6 +34,10 @@ const takes: Record<string, string> = {
   'runSettled and runParallel alike': `
     events.runSettled('user_joined', 'Ada', 'a@b').then((outcomes) => outcomes.map((outcome) => outcome.status === 'fulfilled' ? outcome.value : outcome.callback));
     events.runParallel(userLeft, 'Ada');`,
+  'a wrapper of your own': `
+    import { type RunArguments, type RunEvent } from 'nestjs-callbacks';
+    const emit = <const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>) => events.run<Event>(event, ...args);
+    emit('user_joined', 'Ada', 'ada@example.org');`,
   'a runner made by with()': `events.with({}).run('user_joined', 'Ada', 'ada@example.org');`,
   'a method that takes all the arguments': method(`@Callback('user_joined')`, '(name: string, email: string)'),
   'a method that takes fewer, or wider ones': method(`@Callback('user_joined')`, '(name: string | number)'),
@@ -81,6 +85,10 @@ const refuses: Record<string, [source: string, ...messages: RegExp[]]> = {
     `events.run(UserJoined);`,
     /^Argument of type 'typeof UserJoined' is not assignable to parameter of type '"an instance of this class, not the class itself"'\.$/,
   ],
+  'a promise of an event': [
+    `events.run(Promise.resolve(new UserJoined('Ada', 'a@b')));`,
+    /is not assignable to parameter of type '"what this promise resolves to: await it first"'\.$/,
+  ],
   'an event that is nothing of the kind': [
     `events.run(5);`,
     /^Argument of type '5' is not assignable to parameter of type '"a name, an instance of an event class, or what defineEvent\(\) returned"'\.$/,
@@ -114,7 +122,7 @@ const refuses: Record<string, [source: string, ...messages: RegExp[]]> = {
   ],
   'a field of with() that is not offered': [
     `events.with({ delayMs: 5 });`,
-    /^Type 'number' is not assignable to type 'never'\./,
+    /'delayMs' does not exist in type 'RunContext'/,
   ],
 };
 

@@ -84,7 +84,7 @@ describe('with()', () => {
     [{ tx: {} }, 'tx: {}. This version of nestjs-callbacks does not offer it yet.'],
     [{ delayMs: 5 }, 'delayMs: 5. This version of nestjs-callbacks does not offer it yet.'],
     [{ name: 'Ada' }, "name: 'Ada'. It has no such field. What the event carries is passed to run() after the event."],
-    [null, 'its argument: null. Pass an object.'],
+    [null, 'null. Pass an object.'],
   ])('refuses %p', async (context, message) => {
     const { events } = await startApp([]);
     expect(() => events.with(context)).toThrow(
