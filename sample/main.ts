@@ -3,22 +3,25 @@ import { Logger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { AppModule } from './app.module.js';
 
-const port = Number(process.env.PORT ?? 3000);
 const logger = new Logger('Sample');
+const port = Number(process.env.PORT || 3000);
+if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+  logger.error(`PORT is ${process.env.PORT}, which is no port. Choose one, as in: PORT=3001 npm start`);
+  process.exit(2);
+}
 
-const app = await NestFactory.create(AppModule);
+const app = await NestFactory.create(AppModule, { abortOnError: false }).catch(fail);
 app.enableShutdownHooks();
-try {
-  await app.listen(port);
-  const { port: actual } = app.getHttpServer().address();
-  const url = `http://localhost:${actual}`;
-  logger.log(
-    `Open ${url}, or try: curl ${url}/signup -H 'content-type: application/json' -d '{"name":"Ada","email":"ada@example.org"}'`,
-  );
-} catch (error) {
-  logger.error(
-    `Port ${port} is not to be had: ${(error as Error).message}. Choose another, as in: PORT=3001 npm start`,
-  );
-  await app.close();
-  process.exitCode = 1;
+await app.init().catch(fail);
+await app
+  .listen(port)
+  .catch((error: Error) => fail(new Error(`${error.message}. Choose another port, as in: PORT=3001 npm start`)));
+const url = `http://localhost:${app.getHttpServer().address().port}`;
+logger.log(
+  `Open ${url}, or try: curl ${url}/signup -H 'content-type: application/json' -d '{"name":"Ada","email":"ada@example.org"}'`,
+);
+
+function fail(error: Error): never {
+  logger.error(error.message);
+  process.exit(1);
 }

@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { createInterface } from 'node:readline/promises';
+import { ConsoleLogger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { EventRunner } from 'nestjs-callbacks';
 import { AppModule } from './app.module.js';
@@ -8,7 +9,22 @@ import { type Step, whatHappened } from './what-happened.js';
 
 // `npm run signup [name e-mail]`. Its exit status: 0 signed up, 1 a callback failed, 2 name or e-mail won't do.
 
-const [name, email] = process.argv.length > 2 ? process.argv.slice(2) : await ask('Name: ', 'E-mail: ');
+/** What the modules say of their work, without what Nest says of its own. */
+class Quiet extends ConsoleLogger {
+  override log(message: string, context?: string) {
+    if (['Database', 'Mailer', 'DiscordBot'].includes(context!)) console.log(message);
+  }
+  override debug() {}
+}
+
+const given = process.argv.slice(2);
+if (given.length !== 0 && given.length !== 2) {
+  console.error(
+    `Got ${given.length} arguments, and take none or two: npm run signup -- "Ada Lovelace" ada@example.org`,
+  );
+  process.exit(2);
+}
+const [name, email] = given.length === 2 ? given : await ask('Name: ', 'E-mail: ');
 const asked = signUp.safeParse({ name, email });
 if (asked.success) {
   process.exitCode = await run(asked.data.name, asked.data.email);
@@ -19,7 +35,7 @@ if (asked.success) {
 
 async function run(name: string, email: string): Promise<number> {
   const app = await NestFactory.createApplicationContext(AppModule, {
-    logger: ['error', 'warn'],
+    logger: new Quiet(),
     abortOnError: false,
   }).catch((error: Error) => console.error(error.message));
   if (!app) return 1;

@@ -7,11 +7,15 @@ const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFil
 const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);
 
 /** Compiles each source as a module of one program, as a user's project would; returns each one's messages. */
-export function compile(sources: readonly string[], overrides: ts.CompilerOptions = {}): string[][] {
-  const files = new Map(sources.map((source, index) => [join(root, 'test', `snippet-${index}.ts`), source]));
-  const settings = { ...options, noUnusedLocals: false, ...overrides };
+export function compile(sources: readonly string[], names: readonly string[] = []): string[][] {
+  const files = new Map(
+    sources.map((source, index) => [join(root, 'test', names[index] ?? `snippet-${index}.ts`), source]),
+  );
+  const settings = { ...options, noUnusedLocals: false };
   const host = ts.createCompilerHost(settings);
-  const { fileExists, readFile, getSourceFile } = host;
+  const { fileExists, readFile, getSourceFile, directoryExists } = host;
+  host.directoryExists = (folder) =>
+    [...files.keys()].some((file) => file.startsWith(`${folder}/`)) || directoryExists!(folder);
   host.fileExists = (file) => files.has(file) || fileExists(file);
   host.readFile = (file) => files.get(file) ?? readFile(file);
   host.getSourceFile = (file, language, ...rest) =>

@@ -51,8 +51,8 @@ export class Database implements OnModuleInit, OnModuleDestroy {
     const folder = resolve(process.env.DATA_FOLDER ?? '.data', 'database');
     mkdirSync(folder, { recursive: true });
     const unlock = lockFolder(join(folder, '..'));
+    this.logger.log(`Rows go to ${folder}, which takes some seconds at first (set DATABASE_URL for a Postgres server)`);
     const database = await PGlite.create(folder);
-    this.logger.log(`Rows go to ${folder} (set DATABASE_URL for a Postgres server)`);
     return {
       query: (text, params) => database.query(text, params),
       close: async () => {
