@@ -1,13 +1,12 @@
 // Packs this package and installs it in fresh applications, as `nest new` makes them: Nest 11 (CommonJS, ts-jest) and
 // Nest 12 (ES modules, vitest). Each must build, pass its tests and run, on every Node version supported.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const templates = join(root, 'test', 'consumers');
 const NODES = ['20', '22', '24'];
 const EXPECTED = [
   'first: 201 Welcome, Ada',
@@ -16,14 +15,26 @@ const EXPECTED = [
   'closed',
 ];
 
+/** Jest and vitest provide these as globals. */
+const withGlobals = (source) => source.replace(/^import .* from '@jest\/globals';$/m, '');
+
 const consumers = [
-  // ts-jest resolves no ".js" to ".ts", and the stock application has no such imports.
   {
     name: 'nest-11',
     cli: '@nestjs/cli@11',
-    adapt: (source) => source.replaceAll("'./app.module.js'", "'./app.module'"),
+    fastify: '@nestjs/platform-fastify@11',
+    // ts-jest finds no ".ts" for ".js", and the stock application imports without an ending.
+    adapt: (source) => withGlobals(source).replace(/from '(\.\/.*)\.js'/g, "from '$1'"),
+    // Nest 11 differs inside: the specs of what depends on that run here too.
+    specs: ['platforms', 'scopes', 'enhancers', 'order', 'early'],
   },
-  { name: 'nest-12', cli: '@nestjs/cli@12', adapt: (source) => source },
+  {
+    name: 'nest-12',
+    cli: '@nestjs/cli@12',
+    fastify: '@nestjs/platform-fastify@12.5.0',
+    adapt: withGlobals,
+    specs: ['platforms'],
+  },
 ];
 
 const folder = mkdtempSync(join(tmpdir(), 'consumers-'));
@@ -57,16 +68,18 @@ function pack() {
   return join(folder, filename);
 }
 
-function create({ name, cli, adapt }, tarball) {
+function create({ name, cli, fastify, adapt, specs }, tarball) {
   const app = join(folder, name);
   run(folder, 'npx', '-y', cli, 'new', name, '--skip-git', '--package-manager', 'npm', '--strict');
-  run(app, 'npm', 'install', tarball);
+  run(app, 'npm', 'install', tarball, fastify);
   for (const unused of ['app.controller.ts', 'app.controller.spec.ts', 'app.service.ts'])
     rmSync(join(app, 'src', unused));
-  copyFileSync(join(templates, 'app.module.ts'), join(app, 'src', 'app.module.ts'));
-  const write = (from, to) => writeFileSync(join(app, 'src', to), adapt(readFileSync(join(templates, from), 'utf8')));
-  write('main.ts', 'main.ts');
-  write('app.spec.txt', 'app.spec.ts');
+  const write = (from, to) =>
+    writeFileSync(join(app, 'src', to), adapt(readFileSync(join(root, 'test', from), 'utf8')));
+  for (const file of ['app.module.ts', 'main.ts']) write(`consumers/${file}`, file);
+  write('consumers/app.spec.txt', 'app.spec.ts');
+  write('app.ts', 'app.ts');
+  for (const spec of specs) write(`${spec}.spec.ts`, `${spec}.spec.ts`);
   return app;
 }
 
