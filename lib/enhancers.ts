@@ -65,6 +65,8 @@ export class Enhancers {
     const creator = Object.create(this.creator, {
       getContextModuleKey: { value: () => module.token },
       getHostModuleKey: { value: () => module.token },
+      // Nest 11 keeps what it knows of a method for good, whatever the number of arguments.
+      handlerMetadataStorage: { value: { get() {}, set() {} } },
     }) as ExternalContextCreator;
     // Not the filters of create(): they see neither event nor callback, and log what the failure report logs.
     const { filtersContextCreator } = creator as unknown as { filtersContextCreator: FiltersContextCreator };
@@ -93,8 +95,8 @@ export class Enhancers {
           const host = new ExecutionContextHost(args, prototype.constructor as never, handler);
           host.setType('event');
           const recovered: unknown = filters.invokeCustomFilters(error, host);
-          // As everywhere in Nest outside HTTP: a filter that returns nothing has not handled it.
-          if (recovered === undefined) throw error;
+          // As everywhere in Nest outside HTTP: a filter that returns nothing has not handled it (Nest 11 says null).
+          if (recovered === undefined || recovered === null) throw error;
           return recovered;
         }
       };

@@ -43,8 +43,8 @@ export class Project {
   }
 
   /** Runs one of its files in a process of its own, and waits for the end of that. */
-  run(file: string, { args = [], env = {}, input = '' }: Invocation = {}): Promise<Ended> {
-    const child = spawn(process.execPath, [join(this.folder, file), ...args], {
+  run(file: string, { flags = [], args = [], env = {}, input = '' }: Invocation = {}): Promise<Ended> {
+    const child = spawn(process.execPath, [...flags, join(this.folder, file), ...args], {
       env: { ...process.env, NO_COLOR: '1', NODE_OPTIONS: '', ...env },
     });
     let output = '';
@@ -60,6 +60,8 @@ export class Project {
 }
 
 export interface Invocation {
+  /** For Node. */
+  readonly flags?: readonly string[];
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly input?: string;

@@ -49,6 +49,20 @@ describe('However it is provided, a callback runs once', () => {
     expect(ran).toHaveLength(1);
   });
 
+  it('beside providers that are no objects, or have no prototype', async () => {
+    const { events } = await startApp({
+      providers: [
+        Bot,
+        { provide: 'NOTHING', useValue: null },
+        { provide: 'TEXT', useFactory: () => 'text' },
+        { provide: 'FUNCTION', useFactory: () => () => {} },
+        { provide: 'BARE', useFactory: () => Object.create(null) as object },
+      ],
+    });
+    await events.run('x');
+    expect(ran).toHaveLength(1);
+  });
+
   it('by useExisting and by a factory that returns what is provided already', async () => {
     const { events } = await startApp({
       providers: [
