@@ -17,7 +17,9 @@ import { SafeLogger } from './safe-logger.js';
 export class CallbackRegistry {
   private readonly logger = new SafeLogger('EventsModule');
   private events: ReadonlyMap<EventKey, RegisteredEvent> = new Map();
+  /** How many modules there were when all of them were read, and how many were read at all. */
   private modulesRead = -1;
+  private createdRead = -1;
   private hasBooted = false;
   private said = '';
 
@@ -35,7 +37,7 @@ export class CallbackRegistry {
   /**
    * Reads the modules that came since the last time. `false` while Nest is still creating the application's instances.
    *
-   * @throws what is wrong with the callbacks, each time until it is mended
+   * @throws what is wrong with the callbacks, while the application starts
    */
   refresh(): boolean {
     if (this.isCurrent) return true;
@@ -45,7 +47,7 @@ export class CallbackRegistry {
     const isComplete = created.length === modules.length;
     // At boot, all wait for all. Later, a lazily loaded module that is still being created joins when it is done.
     if (!isComplete && !this.hasBooted) return false;
-    this.take(created);
+    if (created.length !== this.createdRead) this.take(created);
     if (isComplete) this.modulesRead = size;
     return true;
   }
@@ -83,6 +85,7 @@ export class CallbackRegistry {
       }
     });
     this.events = new Map(events);
+    this.createdRead = modules.length;
     this.hasBooted = true;
     this.describe();
   }
