@@ -192,6 +192,7 @@ const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 /** A value as a message shows it: short, on one line. */
 export const show = (value: unknown): string => {
   if (value instanceof Error) return `${value.name}: ${value.message}`;
+  if (value instanceof Promise) return 'a promise';
   if (typeof value === 'function') return value.name ? `the function ${value.name}` : 'a function';
   return inspect(value, { depth: 1, breakLength: Infinity, maxStringLength: 80, maxArrayLength: 5 });
 };

@@ -99,7 +99,7 @@ export class EventRunner {
           : 'It has no such field. What the event carries is passed to run() after the event.',
       );
     }
-    return new EventRunner(this.core, context);
+    return new EventRunner(this.core, { ...this.context, ...context });
   }
 
   private isPlain(): boolean {

@@ -76,13 +76,13 @@ export function callTraced(
   return callbackChannel.tracePromise(traced, trace);
 }
 
-/** {@link call}, told to those subscribers if there are any, and with what it returns awaited. */
-export async function perform(
+/** {@link call}, told to those subscribers if there are any; returns a thenable when there is something to await. */
+export function perform(
   callback: RegisteredCallback,
   event: RegisteredEvent,
   args: readonly unknown[],
   scope: RunScope | undefined,
-): Promise<unknown> {
+): unknown {
   const result = callbackChannel.hasSubscribers
     ? callTraced(callback, event, args, scope)
     : call(callback, args, scope);

@@ -4,6 +4,7 @@ import { handled } from './in-flight.js';
 import { perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { RunInOrder } from './run-in-order.js';
 import { type RunScope, scopeOfRun } from './run-scope.js';
+import { isThenable } from './thenable.js';
 
 /** What became of one callback in `runSettled()`. */
 export type Outcome = {
@@ -76,15 +77,12 @@ async function settle(
   scope: RunScope | undefined,
   reachesCaller: boolean,
 ): Promise<Settled> {
-  const work = perform(callback, event, args, scope);
+  const onLateFailure = (late: unknown) => {
+    if (!inFlight.isGivenUpBy(late)) failures.report(event, callback, args, late, false);
+  };
   try {
-    const value = await inFlight.watch(
-      () => callback.id,
-      work,
-      (late) => {
-        if (!inFlight.isGivenUpBy(late)) failures.report(event, callback, args, late, false);
-      },
-    );
+    const result = perform(callback, event, args, scope);
+    const value = isThenable(result) ? await inFlight.watch(() => callback.id, result, onLateFailure) : result;
     return { status: 'fulfilled', value };
   } catch (reason) {
     if (inFlight.isGivenUpBy(reason)) throw reason;

@@ -183,7 +183,7 @@ describe('run()', () => {
     ],
     [
       Promise.resolve(5),
-      'run() was given Promise { 5 } as the event. Await the promise first, and pass what it resolves to.',
+      'run() was given a promise as the event. Await the promise first, and pass what it resolves to.',
     ],
     [
       class UserJoined {},

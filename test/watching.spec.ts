@@ -80,6 +80,21 @@ describe('currentEvent()', () => {
 });
 
 describe('with()', () => {
+  it('adds to what the runner was made with', async () => {
+    const seen: unknown[] = [];
+    @Injectable()
+    class Witness {
+      @Callback('x') see() {
+        seen.push(currentEvent()?.request);
+      }
+    }
+    const { events } = await startApp([Witness]);
+    const request = {};
+    await events.with({ request }).with({}).run('x');
+    await events.with({ request }).with({ request: undefined }).run('x');
+    expect(seen).toEqual([request, undefined]);
+  });
+
   it.each<[any, string]>([
     [{ tx: {} }, 'tx: {}. This version of nestjs-callbacks does not offer it yet.'],
     [{ delayMs: 5 }, 'delayMs: 5. This version of nestjs-callbacks does not offer it yet.'],
