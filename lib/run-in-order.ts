@@ -81,7 +81,7 @@ export class RunInOrder extends Pending<void> {
 
   private waitFor(result: PromiseLike<unknown>): void {
     // As `await` does: a promise around a foreign thenable settles once, and a promise's own `then` is not asked.
-    then.call(Promise.resolve(result), this.onValue, this.onFailure);
+    void then.call(Promise.resolve(result), this.onValue, this.onFailure);
   }
 
   private proceed(): void {

@@ -42,7 +42,7 @@ class Tenant {
 @Injectable()
 class NotEve implements CanActivate {
   canActivate(context: ExecutionContext) {
-    return (switchToEvent(context)?.arguments[0] as UserJoined).name !== 'Eve';
+    return (switchToEvent(context)!.arguments[0] as UserJoined).name !== 'Eve';
   }
 }
 
