@@ -21,6 +21,13 @@ export interface CallbackTrace extends RunTrace {
 export const runChannel = tracingChannel<unknown, RunTrace>('nestjs-callbacks:run');
 export const callbackChannel = tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback');
 
+const GUARDS = Symbol.for('nestjs-callbacks:guards');
+
+interface Guards {
+  readonly guardedBy: WeakMap<ChannelListener, ChannelListener>;
+  readonly guarded: WeakSet<ChannelListener>;
+}
+
 for (const tracing of [runChannel, callbackChannel]) {
   for (const step of ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const) guard(tracing[step]);
 }
@@ -30,9 +37,9 @@ for (const tracing of [runChannel, callbackChannel]) {
  * the run goes on. Node changes a channel's prototype with its first subscriber and then subscribes anew through the
  * channel itself: hence the look-up of the method on each call, and the set of listeners that are guarded already.
  */
-function guard(channel: Channel): void {
-  const guardedBy = new WeakMap<ChannelListener, ChannelListener>();
-  const guarded = new WeakSet<ChannelListener>();
+function guard(channel: Channel & { [GUARDS]?: Guards }): void {
+  // Channels belong to the process: what another copy of this module subscribed can be unsubscribed through this one.
+  const { guardedBy, guarded } = (channel[GUARDS] ??= { guardedBy: new WeakMap(), guarded: new WeakSet() });
   const prototype = () => Object.getPrototypeOf(channel) as Channel;
 
   channel.subscribe = (listener) => {

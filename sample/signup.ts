@@ -5,7 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { EventRunner } from 'nestjs-callbacks';
 import { AppModule } from './app.module.js';
 import { signUp } from './signup/sign-up.js';
-import { type Step, whatHappened } from './what-happened.js';
+import { type Step, WhatHappened } from './what-happened.js';
 
 // `npm run signup [name e-mail]`. Its exit status: 0 signed up, 1 a callback failed, 2 name or e-mail won't do.
 
@@ -40,10 +40,13 @@ async function run(name: string, email: string): Promise<number> {
   }).catch((error: Error) => console.error(error.message));
   if (!app) return 1;
   const steps: Step[] = [];
-  const failure = await whatHappened(steps, () => app.get(EventRunner).run('user_joined', name, email)).then(
-    () => undefined,
-    (error: Error) => error,
-  );
+  const failure = await app
+    .get(WhatHappened)
+    .during(steps, () => app.get(EventRunner).run('user_joined', name, email))
+    .then(
+      () => undefined,
+      (error: Error) => error,
+    );
   // Closing waits for what runs in the background.
   await app.close();
   for (const { callback, status, error } of steps) console.log(`${callback}: ${status}${error ? `, ${error}` : ''}`);

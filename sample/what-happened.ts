@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { tracingChannel } from 'node:diagnostics_channel';
+import { Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import type { CallbackTrace } from 'nestjs-callbacks';
 
 /** What one callback did. */
@@ -9,31 +10,45 @@ export interface Step {
   error?: string;
 }
 
-const stepsOf = new AsyncLocalStorage<Step[]>();
-const open = new WeakMap<CallbackTrace, Step>();
-
-tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback').subscribe({
-  start(trace) {
-    const steps = stepsOf.getStore();
-    if (!steps) return;
-    const step: Step = { callback: trace.callback, status: 'running' };
-    open.set(trace, step);
-    steps.push(step);
-  },
-  end() {},
-  asyncStart() {},
-  asyncEnd(trace) {
-    const step = open.get(trace);
-    if (step?.status === 'running') step.status = 'done';
-  },
-  error(trace) {
-    const step = open.get(trace);
-    if (step) Object.assign(step, { status: 'failed', error: (trace.error as Error).message });
-  },
-});
-
 /**
- * Does `work`, and collects what each callback that it caused did: the diagnostics channel tells, and nobody else has
- * to know of it. Background callbacks join the steps as they begin.
+ * Collects what each callback that some work caused did: the diagnostics channel tells, and nobody else has to know of
+ * it. Background callbacks join the steps as they begin.
  */
-export const whatHappened = <T>(steps: Step[], work: () => T): T => stepsOf.run(steps, work);
+@Injectable()
+export class WhatHappened implements OnModuleInit, OnModuleDestroy {
+  private readonly channel = tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback');
+  private readonly stepsOf = new AsyncLocalStorage<Step[]>();
+  private readonly open = new WeakMap<CallbackTrace, Step>();
+
+  onModuleInit(): void {
+    this.channel.subscribe(this.subscriber);
+  }
+
+  onModuleDestroy(): void {
+    this.channel.unsubscribe(this.subscriber);
+  }
+
+  during<T>(steps: Step[], work: () => T): T {
+    return this.stepsOf.run(steps, work);
+  }
+
+  private readonly subscriber = {
+    start: (trace: CallbackTrace) => {
+      const steps = this.stepsOf.getStore();
+      if (!steps) return;
+      const step: Step = { callback: trace.callback, status: 'running' };
+      this.open.set(trace, step);
+      steps.push(step);
+    },
+    end: () => {},
+    asyncStart: () => {},
+    asyncEnd: (trace: CallbackTrace) => {
+      const step = this.open.get(trace);
+      if (step?.status === 'running') step.status = 'done';
+    },
+    error: (trace: CallbackTrace) => {
+      const step = this.open.get(trace);
+      if (step) Object.assign(step, { status: 'failed', error: (trace.error as Error).message });
+    },
+  };
+}

@@ -7,14 +7,16 @@ import {
   type NestInterceptor,
 } from '@nestjs/common';
 import { catchError, defer, from, lastValueFrom, map, type Observable } from 'rxjs';
-import { type Step, whatHappened } from '../what-happened.js';
+import { type Step, WhatHappened } from '../what-happened.js';
 
 /** Adds to every answer, and to every error, what each callback did: after a failure some of it was done already. */
 @Injectable()
 export class TellWhatHappened implements NestInterceptor<object, object> {
+  constructor(private readonly whatHappened: WhatHappened) {}
+
   intercept(_context: ExecutionContext, next: CallHandler<object>): Observable<object> {
     const steps: Step[] = [];
-    return defer(() => from(whatHappened(steps, () => lastValueFrom(next.handle())))).pipe(
+    return defer(() => from(this.whatHappened.during(steps, () => lastValueFrom(next.handle())))).pipe(
       map((answer) => ({ ...answer, happened: steps })),
       catchError((error: unknown) => {
         const known = error instanceof HttpException ? error : new InternalServerErrorException();
