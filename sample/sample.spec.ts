@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type ParsedMail, simpleParser } from 'mailparser';
@@ -24,6 +24,7 @@ let base: Settings;
 let log: Log;
 let app: INestApplication | undefined;
 let project: Project;
+let running: string | undefined;
 let people = 0;
 
 beforeAll(() => {
@@ -31,27 +32,27 @@ beforeAll(() => {
   project.copy('sample');
 });
 afterAll(() => project.remove());
-beforeEach(() => {
-  log = new Log();
-});
-afterEach(stop);
-
-/** Starts the application as `npm start` does; a second call restarts it. */
+/** Starts the application as `npm start` does, unless it runs with these settings already. */
 async function start(settings: Settings = {}): Promise<string> {
-  await stop();
-  for (const name of SETTINGS) {
-    const value = { ...base, ...settings }[name];
-    if (value === undefined) delete process.env[name];
-    else process.env[name] = value;
+  const wanted = JSON.stringify({ ...base, ...settings });
+  if (wanted !== running) {
+    await stop();
+    for (const name of SETTINGS) {
+      const value = { ...base, ...settings }[name];
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+    log = new Log();
+    app = await NestFactory.create(AppModule, { logger: log, abortOnError: false });
+    await app.listen(0, '127.0.0.1');
+    running = wanted;
   }
-  app = await NestFactory.create(AppModule, { logger: log, abortOnError: false });
-  await app.listen(0, '127.0.0.1');
-  return `http://127.0.0.1:${app.getHttpServer().address().port}`;
+  return `http://127.0.0.1:${app!.getHttpServer().address().port}`;
 }
 
 async function stop(): Promise<void> {
   await app?.close();
-  app = undefined;
+  app = running = undefined;
   Object.assign(process.env, inherited);
   for (const name of SETTINGS) if (inherited[name] === undefined) delete process.env[name];
 }
@@ -192,6 +193,7 @@ function signUpSpecs() {
     it('refuses a second sign-up with the same e-mail with 409 and sends nothing, also after a restart', async () => {
       const ada = nobodyYet();
       await post(await start(), ada);
+      await stop();
       const url = await start();
 
       const [status, body] = await post(url, { name: 'Eve', email: ada.email.toUpperCase() });
@@ -322,6 +324,8 @@ function signUpSpecs() {
   });
 
   describe('npm run signup', () => {
+    beforeAll(stop);
+
     const signup = (...args: string[]) => project.run('sample/signup.js', { args, env: { ...base } });
 
     it('takes name and e-mail, says what each callback did, and exits with 0', async () => {
