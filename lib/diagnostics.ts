@@ -1,5 +1,6 @@
-import { type Channel, type ChannelListener, tracingChannel } from 'node:diagnostics_channel';
+import { type Channel, type ChannelListener, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
 import { SafeLogger } from './safe-logger.js';
+import { awaitable } from './thenable.js';
 
 /** What the subscribers of `nestjs-callbacks:run` get: one run of an event, whatever answers it. */
 export interface RunTrace {
@@ -58,6 +59,52 @@ function guard(channel: Channel & { [GUARDS]?: Guards }): void {
     prototype().subscribe.call(channel, safe);
   };
   channel.unsubscribe = (listener) => prototype().unsubscribe.call(channel, guardedBy.get(listener) ?? listener);
+}
+
+/**
+ * Does `work`, and tells the subscribers: `start`, `error` if it fails, `end` when it has returned, `asyncStart` and
+ * `asyncEnd` when its result is there, which for a synchronous one is at once. Node's own `tracePromise()` does not agree
+ * with itself, from version to version, on what is no promise.
+ */
+export function traced<Trace extends RunTrace>(
+  channel: TracingChannel<unknown, Trace>,
+  trace: Trace & { result?: unknown },
+  work: () => unknown,
+): unknown {
+  const isOver = () => {
+    channel.asyncStart.publish(trace);
+    channel.asyncEnd.publish(trace);
+  };
+  const hasFailed = (error: unknown) => {
+    trace.error = error;
+    channel.error.publish(trace);
+  };
+  return channel.start.runStores(trace, () => {
+    let waiting: PromiseLike<unknown> | undefined;
+    try {
+      const result = work();
+      waiting = awaitable(result);
+      if (!waiting) return (trace.result = result);
+    } catch (error) {
+      hasFailed(error);
+      throw error;
+    } finally {
+      channel.end.publish(trace);
+      if (!waiting) isOver();
+    }
+    return Promise.resolve(waiting).then(
+      (result) => {
+        trace.result = result;
+        isOver();
+        return result;
+      },
+      (error: unknown) => {
+        hasFailed(error);
+        isOver();
+        throw error;
+      },
+    );
+  });
 }
 
 /** Whether anybody listens to either channel: asked once per run. */

@@ -1,6 +1,6 @@
 import { EventDefinition, checkArguments } from './event-definition.js';
 import { currentEvent, describeRun, withCurrentEvent } from './current-event.js';
-import { isTraced, runChannel } from './diagnostics.js';
+import { isTraced, runChannel, traced } from './diagnostics.js';
 import { closed, definitionConflict, eventInvalid, show, withInvalid } from './errors.js';
 import { type EventKey, eventLabel, type RunArguments, type RunEvent } from './event-map.js';
 import type { EventsCore } from './events-core.js';
@@ -158,12 +158,12 @@ export class EventRunner {
     const { core } = this;
     const request = this.context?.request;
     const work = () => how(core, event, args, request);
-    const traced = runChannel.hasSubscribers
-      ? () => handled(runChannel.tracePromise(work, { event: event.label, arguments: [...args] }))
+    const observed = runChannel.hasSubscribers
+      ? () => handled(traced(runChannel, { event: event.label, arguments: [...args] }, work) as Promise<T>)
       : work;
     // A run inside a tracked one is another event: its callbacks must not see the outer one as theirs.
-    if (!this.context && !core.options.tracksCurrentEvent && currentEvent() === undefined) return traced();
-    return withCurrentEvent(describeRun(core, event, args, request), traced);
+    if (!this.context && !core.options.tracksCurrentEvent && currentEvent() === undefined) return observed();
+    return withCurrentEvent(describeRun(core, event, args, request), observed);
   }
 }
 

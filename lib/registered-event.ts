@@ -1,5 +1,5 @@
 import type { Delivery } from './callback.options.js';
-import { type CallbackTrace, callbackChannel } from './diagnostics.js';
+import { type CallbackTrace, callbackChannel, traced } from './diagnostics.js';
 import type { EventDefinition } from './event-definition.js';
 import type { EventKey } from './event-map.js';
 import type { RunScope } from './run-scope.js';
@@ -69,11 +69,7 @@ export function callTraced(
     callback: callback.id,
     delivery: callback.delivery,
   };
-  const traced = () => {
-    const result = call(callback, args, scope);
-    return (awaitable(result) ?? result) as Promise<unknown>;
-  };
-  return callbackChannel.tracePromise(traced, trace);
+  return traced(callbackChannel, trace, () => call(callback, args, scope));
 }
 
 /** {@link call}, told to those subscribers if there are any; returns a thenable when there is something to await. */

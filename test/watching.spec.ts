@@ -173,6 +173,33 @@ describe('The tracing channels', () => {
     expect(traces.find((trace) => trace.error)).toMatchObject({ callback: 'Steps.two', error: boom });
   });
 
+  it('tell that a callback is over, whether it returned or threw at once', async () => {
+    @Injectable()
+    class Sync {
+      @Callback('sync') fine() {
+        return 1;
+      }
+      @Callback('sync') broken() {
+        throw boom;
+      }
+    }
+    const { events } = await startApp([Sync]);
+    callbacks.subscribe(steps);
+    const run = events.run('sync');
+    expect(told.map(([step, , callback]) => `${callback} ${step}`)).toEqual([
+      'Sync.fine start',
+      'Sync.fine end',
+      'Sync.fine asyncStart',
+      'Sync.fine asyncEnd',
+      'Sync.broken start',
+      'Sync.broken error',
+      'Sync.broken end',
+      'Sync.broken asyncStart',
+      'Sync.broken asyncEnd',
+    ]);
+    await expect(run).rejects.toBe(boom);
+  });
+
   it('tell of every run', async () => {
     const { events } = await startApp([Steps]);
     runs.subscribe(steps);
