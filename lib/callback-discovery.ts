@@ -4,7 +4,7 @@ import { type Declaration, declarationsOf, idOf } from './callback.decorator.js'
 import { isLaterDelivery } from './callback.options.js';
 import type { Orderable } from './callback-order.js';
 import { type EnhancedCall, Enhancers } from './enhancers.js';
-import { deliveryUnavailable } from './errors.js';
+import { callbackInvalid, deliveryUnavailable } from './errors.js';
 import type { EventKey } from './event-map.js';
 import type { NestModule, Wrapper } from './nest-modules.js';
 import type { RegisteredCallback } from './registered-event.js';
@@ -52,6 +52,17 @@ export class CallbackDiscovery {
         // A token of another kind, or a factory, is no mistake: it makes what it is asked for.
         if (wrapper.token === prototype.constructor && !wrapper.isNotMetatype) {
           const first = hosts.get(wrapper.token);
+          if (first === module && !wrapper.isDependencyTreeStatic()) {
+            const { name } = prototype.constructor;
+            onProblem(
+              declarations[0].key,
+              callbackInvalid(
+                idOf(declarations[0], name),
+                `two request-scoped hosts: ${name} is both a controller and a provider of ${module.name}`,
+                'Remove it from the providers.',
+              ),
+            );
+          }
           if (first && isSameByMistake(first, module)) {
             this.warnOfTwice(prototype.constructor.name, first, module);
             continue;
@@ -84,13 +95,36 @@ export class CallbackDiscovery {
       isOptional: options.optional ?? false,
       target: wrapper.instance as RegisteredCallback['target'],
       method,
-      invoke: invocation(wrapper, module, method, enhanced),
+      invoke: this.invocation(id, wrapper, module, prototype, method, enhanced),
       declaration,
       wrapper,
       stage: delivery === 'inline' ? 0 : 1,
       before: toArray(options.before),
       after: toArray(options.after),
       isOf: (target) => wrapper.token === target || prototype === target.prototype || prototype instanceof target,
+    };
+  }
+
+  /** How to call what is more than a method of one instance; `undefined` for the rest, which costs a call and no more. */
+  private invocation(
+    id: string,
+    wrapper: Wrapper,
+    module: NestModule,
+    prototype: object,
+    method: string | symbol,
+    enhanced: EnhancedCall | undefined,
+  ): RegisteredCallback['invoke'] {
+    if (!wrapper.isTransient && wrapper.isDependencyTreeStatic()) {
+      return enhanced && ((args) => enhanced(wrapper.instance as object, undefined, args));
+    }
+    const moduleRef = module.providers.get(ModuleRef)!.instance as ModuleRef;
+    return async (args, scope) => {
+      const contextId = scope.idFor(moduleRef);
+      const target = await moduleRef.resolve<RegisteredCallback['target']>(wrapper.token as never, contextId, {
+        strict: true,
+      });
+      this.enhancers.refuseOthers(id, Object.getPrototypeOf(target) as object, prototype, method);
+      return enhanced ? enhanced(target, contextId, args) : target[method](...args);
     };
   }
 
@@ -120,27 +154,6 @@ function prototypeOf({ instance, metatype, isNotMetatype, token }: Wrapper): obj
 /** Several instances of one dynamic module each have their own on purpose. */
 const isSameByMistake = (first: NestModule, second: NestModule) =>
   first === second || first.metatype !== second.metatype;
-
-/** How to call what is more than a method of one instance; `undefined` for the rest, which costs a call and no more. */
-function invocation(
-  wrapper: Wrapper,
-  module: NestModule,
-  method: string | symbol,
-  enhanced: EnhancedCall | undefined,
-): RegisteredCallback['invoke'] {
-  if (!wrapper.isTransient && wrapper.isDependencyTreeStatic()) {
-    return enhanced && ((args) => enhanced(wrapper.instance as object, undefined, args));
-  }
-  const moduleRef = module.providers.get(ModuleRef)!.instance as ModuleRef;
-  const isDurable = wrapper.isDependencyTreeDurable();
-  return async (args, scope) => {
-    const contextId = scope.idFor(moduleRef, isDurable);
-    const target = await moduleRef.resolve<RegisteredCallback['target']>(wrapper.token as never, contextId, {
-      strict: true,
-    });
-    return enhanced ? enhanced(target, contextId, args) : target[method](...args);
-  };
-}
 
 const toArray = <T>(value: T | readonly T[] | undefined): readonly T[] =>
   value === undefined ? [] : Array.isArray(value) ? value : [value as T];

@@ -43,35 +43,40 @@ export class CallbackRegistry {
     if (this.isCurrent) return true;
     const size = this.modules.size;
     const modules = modulesInOrder(this.modules);
-    const created = modules.filter((module) => this.discovery.wrappersOf(module).every(isCreated));
+    const created = modules.filter((module) => this.everythingOf(module).every(isCreated));
     const isComplete = created.length === modules.length;
     // At boot, all wait for all. Later, a lazily loaded module that is still being created joins when it is done.
     if (!isComplete && !this.hasBooted) return false;
-    if (created.length !== this.createdRead) this.take(created);
+    if (created.length !== this.createdRead) this.take(created, this.hasBooted);
     if (isComplete) this.modulesRead = size;
     return true;
   }
 
   /** Whether the application will never be complete, since a provider threw while Nest created it. */
   get hasFailed(): boolean {
-    return (
-      !this.hasBooted && [...this.modules.values()].some((module) => this.discovery.wrappersOf(module).some(hasFailed))
-    );
+    return !this.hasBooted && [...this.modules.values()].some((module) => this.everythingOf(module).some(hasFailed));
   }
 
-  /** The same when Nest says that all instances exist: it calls no hook before. */
+  /**
+   * The same when Nest says that all instances exist: it calls no hook before. What an early run has read is read again,
+   * since `useGlobalGuards()` and its like may have been called in between.
+   */
   boot(): void {
-    if (this.hasBooted) return;
     const size = this.modules.size;
-    this.take(modulesInOrder(this.modules));
+    this.take(modulesInOrder(this.modules), false);
     this.modulesRead = size;
   }
 
+  /** With guards and their like, which callbacks may need. */
+  private everythingOf(module: NestModule): Wrapper[] {
+    return [...this.discovery.wrappersOf(module), ...module.injectables.values()];
+  }
+
   /** A wrong callback fails the boot. Later, in a lazily loaded module, it fails the runs of its own event. */
-  private take(modules: readonly NestModule[]): void {
+  private take(modules: readonly NestModule[], isLenient: boolean): void {
     const problems = new Map<EventKey, unknown>();
     const onProblem = (key: EventKey, problem: unknown) => {
-      if (!this.hasBooted) throw problem;
+      if (!isLenient) throw problem;
       if (this.events.get(key)?.problem === undefined) this.logger.error((problem as Error).message);
       problems.set(key, problems.get(key) ?? problem);
     };

@@ -61,6 +61,21 @@ export class Enhancers {
     this.refuseWhatCannotApply(callback, declared);
     const has = (kind: (typeof KINDS)[number]) => declared(kind.key).length > 0 || this.globals(kind).length > 0;
     if (!KINDS.some(has)) return undefined;
+    const instance = wrapper.instance as object | undefined;
+    if (instance && instance.constructor !== prototype.constructor) {
+      throw enhancerUnavailable(
+        id,
+        'enhancers',
+        `its instance has a constructor of its own, by which Nest would look for them`,
+      );
+    }
+    if (has(PIPES) && typeof method === 'symbol') {
+      throw enhancerUnavailable(
+        id,
+        PIPES.decorator,
+        'Nest cannot read the parameters of a method whose name is a symbol',
+      );
+    }
 
     const creator = Object.create(this.creator, {
       getContextModuleKey: { value: () => module.token },
@@ -111,6 +126,29 @@ export class Enhancers {
     };
   }
 
+  /**
+   * A factory that runs per request may return another class than it promised at boot: its own enhancers, if it has
+   * any, would not apply.
+   *
+   * @throws EVENTS_ENHANCER_UNAVAILABLE
+   */
+  refuseOthers(id: string, actual: object, expected: object, method: string | symbol): void {
+    if (actual === expected) return;
+    const declared = (key: string, { constructor, [method]: handler }: Record<string | symbol, object>) =>
+      [constructor, handler].map((place) => Reflect.getMetadata(key, place) as unknown);
+    for (const { key, decorator } of KINDS) {
+      const known = declared(key, expected as Record<string | symbol, object>);
+      const found = declared(key, actual as Record<string | symbol, object>);
+      if (found.some((metadata, place) => metadata !== undefined && metadata !== known[place])) {
+        throw enhancerUnavailable(
+          id,
+          decorator,
+          `a factory made it of ${actual.constructor.name}, which was not known at boot`,
+        );
+      }
+    }
+  }
+
   private globals({ key }: (typeof KINDS)[number]): readonly unknown[] {
     if (!this.options.appliesGlobalEnhancers) return [];
     if (key === '__guards__') return this.config.getGlobalGuards();
@@ -127,7 +165,9 @@ export class Enhancers {
           throw enhancerUnavailable(id, decorator, `one of them has no method ${does}()`);
         }
         const host = module.injectables.get(enhancer);
-        if (!host) {
+        // Another class of the module may have brought it: then Nest would not construct it for this one.
+        const isBound = host?.isDependencyTreeStatic() || wrapper.getEnhancersMetadata()?.includes(host!);
+        if (!host || !isBound) {
           throw enhancerUnavailable(
             id,
             decorator,

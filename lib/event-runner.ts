@@ -89,7 +89,8 @@ export class EventRunner {
     }
     for (const [field, value] of Object.entries(context)) {
       if (field === 'request') {
-        if (value === undefined || (typeof value === 'object' && value !== null)) continue;
+        if (value === undefined || (typeof value === 'object' && value !== null && Object.isExtensible(value)))
+          continue;
         throw withInvalid(`${field}: ${show(value)}`, 'Pass the request object of Express or Fastify.');
       }
       throw withInvalid(

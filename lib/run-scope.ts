@@ -18,25 +18,23 @@ export class RunScope {
   ) {}
 
   /** Nest's id of this context, in which `REQUEST` injects the request, or else the current event. */
-  idFor(moduleRef: ModuleRef, isDurable: boolean): ContextId {
-    return (this.contextId ??= this.sharesRequest
-      ? this.ofRequest(moduleRef, isDurable)
-      : this.ofEvent(moduleRef, isDurable));
+  idFor(moduleRef: ModuleRef): ContextId {
+    return (this.contextId ??= this.sharesRequest ? this.ofRequest(moduleRef) : this.ofEvent(moduleRef));
   }
 
-  private ofEvent(moduleRef: ModuleRef, isDurable: boolean): ContextId {
+  private ofEvent(moduleRef: ModuleRef): ContextId {
     const id = ContextIdFactory.getByRequest(this.current);
-    moduleRef.registerRequestByContextId(isDurable ? payloadOf(id) : this.current, id);
+    moduleRef.registerRequestByContextId(this.current, id);
     return id;
   }
 
   /** Nest has made one for the request if the controller is request-scoped; else this does, as Nest would. */
-  private ofRequest(moduleRef: ModuleRef, isDurable: boolean): ContextId {
+  private ofRequest(moduleRef: ModuleRef): ContextId {
     const request = this.current.request as Record<symbol, unknown> & { raw?: Record<symbol, unknown> };
     const id = ContextIdFactory.getByRequest(request);
     if (request[REQUEST_CONTEXT_ID] ?? request.raw?.[REQUEST_CONTEXT_ID]) return id;
     Object.defineProperty(request, REQUEST_CONTEXT_ID, { value: id });
-    moduleRef.registerRequestByContextId(isDurable ? payloadOf(id) : Object.assign(request, payloadOf(id)), id);
+    moduleRef.registerRequestByContextId(Object.assign(request, payloadOf(id)), id);
     return id;
   }
 }

@@ -24,9 +24,10 @@ import {
   UsePipes,
 } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE, Reflector } from '@nestjs/core';
-import { Callback, switchToEvent } from 'nestjs-callbacks';
+import { Test } from '@nestjs/testing';
+import { Callback, EventRunner, EventsModule, switchToEvent } from 'nestjs-callbacks';
 import { concat, EMPTY, map, of } from 'rxjs';
-import { closeApps, startApp, turn } from './app.js';
+import { closeApps, Log, startApp, turn } from './app.js';
 
 let ran: unknown[];
 beforeEach(() => {
@@ -525,6 +526,71 @@ describe('The application does not start', () => {
     await expect(startApp([Accounts])).rejects.toThrow();
   });
 
+  describe('when a guard that depends on the request would not be constructed, though another class brought it:', () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class RequestGuard implements CanActivate {
+      readonly denied = new Set(['Eve']);
+      canActivate(context: ExecutionContext) {
+        return !this.denied?.has(context.getArgs<[string]>()[0]);
+      }
+    }
+    @UseGuards(RequestGuard)
+    @Injectable()
+    class Bringing {
+      @Callback('y') bring() {}
+    }
+    @UseGuards(RequestGuard)
+    class Accounts {
+      @Callback('x') open() {}
+    }
+    class Base {
+      @UseGuards(RequestGuard)
+      @Callback('x')
+      open() {}
+    }
+    @Injectable()
+    class Derived extends Base {
+      override open() {}
+    }
+    it.each([
+      ['made by a factory', { provide: Accounts, useFactory: () => new Accounts() }],
+      ['an undecorated override', Derived],
+    ])('%s', async (_, provider) => {
+      await expect(startApp({ providers: [Bringing, provider] })).rejects.toMatchObject({
+        code: 'EVENTS_ENHANCER_UNAVAILABLE',
+      });
+    });
+  });
+
+  it('when a request-scoped class is both a controller and a provider', async () => {
+    @Controller({ scope: Scope.REQUEST })
+    class Page {
+      @Callback('x') show() {}
+    }
+    await expect(startApp({ controllers: [Page], providers: [Page] })).rejects.toMatchObject({
+      code: 'EVENTS_CALLBACK_INVALID',
+      message:
+        'Page.show has two request-scoped hosts: Page is both a controller and a provider of AppModule. Remove it from the providers.',
+    });
+  });
+
+  it('when pipes would not know the parameters, or guards the class', async () => {
+    const name = Symbol('open');
+    @UsePipes(ParseIntPipe)
+    @Injectable()
+    class BySymbol {
+      @Callback('x') [name]() {}
+    }
+    @UseGuards({ canActivate: () => false })
+    class Disguised {
+      @Callback('x') open() {}
+    }
+    const disguised = Object.assign(new Disguised(), { constructor: Object });
+    for (const provider of [BySymbol, { provide: 'D', useValue: disguised }]) {
+      await expect(startApp({ providers: [provider] })).rejects.toMatchObject({ code: 'EVENTS_ENHANCER_UNAVAILABLE' });
+    }
+  });
+
   it('but does with a guard that reaches the class through another module, or under another token', async () => {
     @Injectable()
     @UseGuards(NameGuard)
@@ -539,5 +605,53 @@ describe('The application does not start', () => {
     await events.run('x', 'Ada');
     await expect(events.run('x', 'Eve')).rejects.toThrow(ForbiddenException);
     expect(ran).toEqual(['Ada']);
+  });
+});
+
+describe('A factory that runs per request', () => {
+  it('and returns a guarded subclass fails the run rather than leave the guard out', async () => {
+    class Base {
+      @Callback('x') go() {
+        ran.push('unguarded');
+      }
+    }
+    @UseGuards({ canActivate: () => false })
+    class Guarded extends Base {}
+    class Plain extends Base {}
+    for (const Made of [Guarded, Plain]) {
+      const { events } = await startApp({
+        providers: [{ provide: Base, scope: Scope.REQUEST, useFactory: () => new Made() }],
+      });
+      const run = events.run('x');
+      if (Made === Plain) await run;
+      else await expect(run).rejects.toMatchObject({ code: 'EVENTS_ENHANCER_UNAVAILABLE' });
+    }
+    expect(ran).toEqual(['unguarded']);
+  });
+});
+
+describe('Global guards set after an early run', () => {
+  it('apply from the start of the application on', async () => {
+    @Injectable()
+    class Bot {
+      @Callback('x') go() {
+        ran.push('went');
+      }
+    }
+    const app = (
+      await Test.createTestingModule({
+        imports: [EventsModule.forRoot({ appliesGlobalEnhancers: true })],
+        providers: [Bot],
+      })
+        .setLogger(new Log())
+        .compile()
+    ).createNestApplication();
+    const events = app.get(EventRunner);
+    await events.run('x');
+    app.useGlobalGuards({ canActivate: () => false });
+    await app.init();
+    await expect(events.run('x')).rejects.toThrow(ForbiddenException);
+    await app.close();
+    expect(ran).toEqual(['went']);
   });
 });

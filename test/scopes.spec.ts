@@ -324,6 +324,37 @@ describe('A callback of a durable provider', () => {
   });
 });
 
+describe('A run of durable and request-scoped callbacks', () => {
+  afterEach(() => ContextIdFactory.apply(undefined as never));
+
+  it('gives each the REQUEST that is its own: the payload, and the current event', async () => {
+    const tree = ContextIdFactory.create();
+    ContextIdFactory.apply({
+      attach: (contextId) => ({
+        resolve: ({ isTreeDurable }) => (isTreeDurable ? tree : contextId),
+        payload: { tenant: 'acme' },
+      }),
+    });
+    @Injectable({ scope: Scope.REQUEST, durable: true })
+    class Pool {
+      constructor(@Inject(REQUEST) private readonly payload: { tenant: string }) {}
+      @Callback('x') use() {
+        ran.push(this.payload.tenant);
+      }
+    }
+    @Injectable({ scope: Scope.REQUEST })
+    class Audit {
+      constructor(@Inject(REQUEST) private readonly current: CurrentEvent) {}
+      @Callback('x') note() {
+        ran.push(this.current.event);
+      }
+    }
+    const { events } = await startApp([Pool, Audit]);
+    await events.run('x');
+    expect(ran).toEqual(['acme', 'x']);
+  });
+});
+
 describe('A guard that depends on the request', () => {
   it('is made for each run, in the same context as the callback', async () => {
     @Injectable({ scope: Scope.REQUEST })
