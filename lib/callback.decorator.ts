@@ -63,10 +63,12 @@ export function Callback<const Event>(
  * subclass that declares a method for the same event again replaces the options and keeps the place. @internal
  */
 export function declarationsOf(prototype: object | null): readonly Declaration[] {
-  if (prototype === null) return NONE;
-  const inherited = declarationsOf(Object.getPrototypeOf(prototype) as object | null);
-  const own = declarations.get(prototype);
-  if (!own) return inherited;
+  let declaring = prototype;
+  while (declaring && !declarations.has(declaring)) declaring = Object.getPrototypeOf(declaring) as object | null;
+  if (!declaring) return NONE;
+  const own = declarations.get(declaring)!;
+  const inherited = declarationsOf(Object.getPrototypeOf(declaring) as object | null);
+  if (inherited.length === 0) return own;
   const isSame = (a: Declaration, b: Declaration) => a.method === b.method && a.key === b.key;
   return [
     ...inherited.map((base) => own.find((declared) => isSame(declared, base)) ?? base),

@@ -55,6 +55,7 @@ export class Enhancers {
    */
   callOf(callback: Enhanced): EnhancedCall | undefined {
     const { event, id, method, prototype, wrapper, module } = callback;
+    if (!this.options.appliesGlobalEnhancers && !declaresAny(prototype, method)) return undefined;
     const handler = handlerOf(event, id, prototype, method);
     const places = [prototype.constructor, handler];
     const declared = (key: string) => places.flatMap((place) => (Reflect.getMetadata(key, place) as unknown[]) ?? []);
@@ -198,6 +199,23 @@ export class Enhancers {
     }
   }
 }
+
+/** A quick look for the many callbacks without: at the class and its bases, at the method and what it overrides. */
+function declaresAny(prototype: object, method: string | symbol): boolean {
+  for (let at: unknown = prototype.constructor; isClass(at); at = Object.getPrototypeOf(at)) {
+    if (hasOwnEnhancer(at)) return true;
+  }
+  for (let at: object | null = prototype; at && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+    const declared = Object.getOwnPropertyDescriptor(at, method)?.value as unknown;
+    if (typeof declared === 'function' && hasOwnEnhancer(declared)) return true;
+  }
+  return false;
+}
+
+const isClass = (value: unknown): value is Function => typeof value === 'function' && value !== Function.prototype;
+
+const KEYS: readonly unknown[] = KINDS.map(({ key }) => key);
+const hasOwnEnhancer = (place: Function) => Reflect.getOwnMetadataKeys(place).some((key) => KEYS.includes(key));
 
 interface FiltersContextCreator {
   create(

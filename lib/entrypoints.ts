@@ -10,9 +10,10 @@ export class Entrypoints {
   constructor(@Inject(SerializedGraph) private readonly graph: SerializedGraph) {}
 
   add(event: string, { id, wrapper, method, delivery }: Found): void {
-    const key = `${wrapper.id}_${String(method)}_${event}`;
     // Without a snapshot the graph has no nodes, and nobody reads it.
-    if (this.added.has(key) || !this.graph.getNodeById(wrapper.id)) return;
+    if (!this.graph.getNodeById(wrapper.id)) return;
+    const key = `${wrapper.id}_${String(method)}_${event}`;
+    if (this.added.has(key)) return;
     this.added.add(key);
     this.graph.insertEntrypoint(
       {
