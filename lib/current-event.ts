@@ -16,6 +16,8 @@ export interface CurrentEvent {
 }
 
 const storage = new AsyncLocalStorage<CurrentEvent>();
+/** Asking the storage costs something on every run; before its first use there is nothing to ask for. */
+let isInUse = false;
 
 /**
  * The run that the calling code is part of, in callbacks of runs made through `events.with()` and in all with the
@@ -24,10 +26,13 @@ const storage = new AsyncLocalStorage<CurrentEvent>();
  * @example
  * const response = await fetch(url, { signal: currentEvent()?.signal });
  */
-export const currentEvent = (): CurrentEvent | undefined => storage.getStore();
+export const currentEvent = (): CurrentEvent | undefined => (isInUse ? storage.getStore() : undefined);
 
 /** @internal */
-export const withCurrentEvent = <T>(current: CurrentEvent, work: () => T): T => storage.run(current, work);
+export function withCurrentEvent<T>(current: CurrentEvent, work: () => T): T {
+  isInUse = true;
+  return storage.run(current, work);
+}
 
 /** @internal */
 export const describeRun = (

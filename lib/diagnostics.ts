@@ -22,15 +22,15 @@ export interface CallbackTrace extends RunTrace {
 export const runChannel = tracingChannel<unknown, RunTrace>('nestjs-callbacks:run');
 export const callbackChannel = tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback');
 
-const GUARDS = Symbol.for('nestjs-callbacks:guards');
+const STEPS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
+const WATCH = Symbol.for('nestjs-callbacks:watch');
 
-interface Guards {
+/** What is known of a tracing channel's subscribers. */
+interface Watch {
+  /** Whether there are any: noted as they come and go, since asking ten channels on every run costs a tenth of it. */
+  isOn: boolean;
   readonly guardedBy: WeakMap<ChannelListener, ChannelListener>;
   readonly guarded: WeakSet<ChannelListener>;
-}
-
-for (const tracing of [runChannel, callbackChannel]) {
-  for (const step of ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const) guard(tracing[step]);
 }
 
 /**
@@ -38,28 +38,58 @@ for (const tracing of [runChannel, callbackChannel]) {
  * the run goes on. Node changes a channel's prototype with its first subscriber and then subscribes anew through the
  * channel itself: hence the look-up of the method on each call, and the set of listeners that are guarded already.
  */
-function guard(channel: Channel & { [GUARDS]?: Guards }): void {
-  // Channels belong to the process: what another copy of this module subscribed can be unsubscribed through this one.
-  const { guardedBy, guarded } = (channel[GUARDS] ??= { guardedBy: new WeakMap(), guarded: new WeakSet() });
-  const prototype = () => Object.getPrototypeOf(channel) as Channel;
-
-  channel.subscribe = (listener) => {
-    let safe = guarded.has(listener) ? listener : guardedBy.get(listener);
-    if (!safe) {
-      safe = (message, name) => {
-        try {
-          listener(message, name);
-        } catch (error) {
-          new SafeLogger('EventRunner').error(`A subscriber of ${String(name)} threw`, error);
-        }
-      };
-      guardedBy.set(listener, safe);
-      guarded.add(safe);
-    }
-    prototype().subscribe.call(channel, safe);
+function watch<Trace extends RunTrace>(tracing: TracingChannel<unknown, Trace>): Watch {
+  // Channels belong to the process: another copy of this module shares what is known of them.
+  const first = tracing.start as Channel & { [WATCH]?: Watch };
+  const state = (first[WATCH] ??= { isOn: false, guardedBy: new WeakMap(), guarded: new WeakSet() });
+  const note = () => {
+    state.isOn = STEPS.some((step) => tracing[step].hasSubscribers);
   };
-  channel.unsubscribe = (listener) => prototype().unsubscribe.call(channel, guardedBy.get(listener) ?? listener);
+  note();
+  for (const step of STEPS) {
+    const channel = tracing[step] as Channel;
+    const original = () => Object.getPrototypeOf(channel) as Channel;
+    channel.subscribe = (listener) => {
+      original().subscribe.call(channel, guard(state, listener));
+      note();
+    };
+    channel.unsubscribe = (listener) => {
+      const isGone = original().unsubscribe.call(channel, state.guardedBy.get(listener) ?? listener);
+      note();
+      return isGone;
+    };
+    channel.bindStore = (store, transform) => {
+      original().bindStore.call(channel, store, transform);
+      note();
+    };
+    channel.unbindStore = (store) => {
+      const isGone = original().unbindStore.call(channel, store);
+      note();
+      return isGone;
+    };
+  }
+  return state;
 }
+
+function guard({ guarded, guardedBy }: Watch, listener: ChannelListener): ChannelListener {
+  if (guarded.has(listener)) return listener;
+  let safe = guardedBy.get(listener);
+  if (!safe) {
+    safe = (message, name) => {
+      try {
+        listener(message, name);
+      } catch (error) {
+        new SafeLogger('EventRunner').error(`A subscriber of ${String(name)} threw`, error);
+      }
+    };
+    guardedBy.set(listener, safe);
+    guarded.add(safe);
+  }
+  return safe;
+}
+
+export const runWatch = watch(runChannel);
+export const callbackWatch = watch(callbackChannel);
 
 /**
  * Does `work`, and tells the subscribers: `start`, `error` if it fails, `end` when it has returned, `asyncStart` and
@@ -106,6 +136,3 @@ export function traced<Trace extends RunTrace>(
     );
   });
 }
-
-/** Whether anybody listens to either channel: asked once per run. */
-export const isTraced = () => runChannel.hasSubscribers || callbackChannel.hasSubscribers;

@@ -1,6 +1,6 @@
 import { EventDefinition, checkArguments } from './event-definition.js';
 import { currentEvent, describeRun, withCurrentEvent } from './current-event.js';
-import { isTraced, runChannel, traced } from './diagnostics.js';
+import { callbackWatch, runChannel, runWatch, traced } from './diagnostics.js';
 import { closed, definitionConflict, eventInvalid, show, withInvalid } from './errors.js';
 import { type EventKey, eventLabel, type RunArguments, type RunEvent } from './event-map.js';
 import type { EventsCore } from './events-core.js';
@@ -110,7 +110,8 @@ export class EventRunner {
       !core.isClosed &&
       !this.context &&
       !core.options.tracksCurrentEvent &&
-      !isTraced() &&
+      !runWatch.isOn &&
+      !callbackWatch.isOn &&
       currentEvent() === undefined
     );
   }
@@ -159,7 +160,7 @@ export class EventRunner {
     const { core } = this;
     const request = this.context?.request;
     const work = () => how(core, event, args, request);
-    const observed = runChannel.hasSubscribers
+    const observed = runWatch.isOn
       ? () => handled(traced(runChannel, { event: event.label, arguments: [...args] }, work) as Promise<T>)
       : work;
     // A run inside a tracked one is another event: its callbacks must not see the outer one as theirs.

@@ -1,14 +1,20 @@
+const ignore = () => {};
+
+/** A promise that is fulfilled already, for all to share. */
+export const DONE: Promise<any> = Promise.resolve();
+
 /** Work that somebody waits for: it can be settled by its end, or be given up from outside. */
 export abstract class Pending<T> {
+  // All have a value from the start: V8 then keeps them in the object itself.
   /** @internal The list of {@link InFlight}; a linked one costs a run the least. */
-  previous: Pending<any> | undefined;
+  previous: Pending<any> | undefined = undefined;
   /** @internal */
-  next: Pending<any> | undefined;
+  next: Pending<any> | undefined = undefined;
   /** Settled or given up: whatever arrives later changes nothing for the caller. */
   isOver = false;
-  promise!: Promise<T>;
-  private resolve!: (value: T) => void;
-  private reject!: (error: unknown) => void;
+  promise: Promise<T> = DONE;
+  private resolve: (value: T) => void = ignore;
+  private reject: (error: unknown) => void = ignore;
 
   /** What is being waited for, by name; `undefined` when something else in flight says it. */
   abstract readonly waitsFor: string | undefined;
@@ -85,7 +91,7 @@ export class InFlight {
     if (next) next.previous = previous;
     else this.last = previous;
     pending.previous = pending.next = undefined;
-    if (!this.first) for (const tell of this.onIdle.splice(0)) tell();
+    if (!this.first && this.onIdle.length > 0) for (const tell of this.onIdle.splice(0)) tell();
   }
 
   /** Tracks `work`; what it fails with after it was given up goes to `onLateFailure`. */
@@ -127,8 +133,6 @@ export class InFlight {
     while (this.first) this.first.fail(error);
   }
 }
-
-const ignore = () => {};
 
 /** Marks a promise as handled, so that a caller who forgot to await it does not lose the process. */
 export function handled<T>(promise: Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
 import type { Delivery } from './callback.options.js';
-import { type CallbackTrace, callbackChannel, traced } from './diagnostics.js';
+import { type CallbackTrace, callbackChannel, callbackWatch, traced } from './diagnostics.js';
 import type { EventDefinition } from './event-definition.js';
 import type { EventKey } from './event-map.js';
 import type { RunScope } from './run-scope.js';
@@ -79,8 +79,6 @@ export function perform(
   args: readonly unknown[],
   scope: RunScope | undefined,
 ): unknown {
-  const result = callbackChannel.hasSubscribers
-    ? callTraced(callback, event, args, scope)
-    : call(callback, args, scope);
+  const result = callbackWatch.isOn ? callTraced(callback, event, args, scope) : call(callback, args, scope);
   return awaitable(result) ?? result;
 }

@@ -1,11 +1,10 @@
-import { callbackChannel } from './diagnostics.js';
+import { callbackWatch } from './diagnostics.js';
 import type { EventsCore } from './events-core.js';
-import { handled, Pending } from './in-flight.js';
+import { DONE, handled, Pending } from './in-flight.js';
 import { call, callTraced, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { type RunScope, scopeOfRun } from './run-scope.js';
 import { awaitable } from './thenable.js';
 
-const DONE = Promise.resolve();
 const { then } = Promise.prototype;
 
 /**
@@ -15,10 +14,8 @@ const { then } = Promise.prototype;
  */
 export class RunInOrder extends Pending<void> {
   private position = 0;
-  private current: RegisteredCallback | undefined;
-  private readonly isTraced = callbackChannel.hasSubscribers;
-  private onValue!: () => void;
-  private onFailure!: (error: unknown) => void;
+  private onValue: (() => void) | undefined = undefined;
+  private onFailure: ((error: unknown) => void) | undefined = undefined;
 
   private readonly scope: RunScope | undefined;
 
@@ -48,16 +45,20 @@ export class RunInOrder extends Pending<void> {
   }
 
   get waitsFor(): string {
-    return this.current?.id ?? this.event.label;
+    return this.current.id;
+  }
+
+  private get current(): RegisteredCallback {
+    return this.event.inline[this.position - 1];
   }
 
   /** Calls the next callbacks up to one that must be waited for. Throws what stops the run. */
   private advance(): PromiseLike<unknown> | undefined {
     const { inline } = this.event;
     while (this.position < inline.length) {
-      const callback = (this.current = inline[this.position++]);
+      const callback = inline[this.position++];
       try {
-        const result = this.isTraced
+        const result = callbackWatch.isOn
           ? callTraced(callback, this.event, this.args, this.scope)
           : call(callback, this.args, this.scope);
         const waiting = awaitable(result);
@@ -81,7 +82,10 @@ export class RunInOrder extends Pending<void> {
 
   private waitFor(result: PromiseLike<unknown>): void {
     // As `await` does: a promise around a foreign thenable settles once, and a promise's own `then` is not asked.
-    void then.call(Promise.resolve(result), this.onValue, this.onFailure);
+    // A usual promise is asked directly, which V8 can inline: a tenth of a run.
+    const usual = result as Promise<unknown>;
+    if (usual.constructor === Promise && usual.then === then) void usual.then(this.onValue, this.onFailure);
+    else void then.call(Promise.resolve(result), this.onValue, this.onFailure);
   }
 
   private proceed(): void {
@@ -99,7 +103,7 @@ export class RunInOrder extends Pending<void> {
 
   private recover(error: unknown): void {
     try {
-      this.hasFailed(this.current!, error);
+      this.hasFailed(this.current, error);
     } catch {
       this.fail(error);
       return;

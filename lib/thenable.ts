@@ -2,6 +2,8 @@ import { isObservable, lastValueFrom } from 'rxjs';
 
 /** What to wait for before a value counts, as for any Nest handler: a promise, or the last value of an observable. */
 export function awaitable(value: unknown): PromiseLike<unknown> | undefined {
+  if (value instanceof Promise) return value;
+  if (typeof value !== 'object' && typeof value !== 'function') return undefined;
   if (isThenable(value)) return value;
   return typeof value === 'object' && isObservable(value)
     ? lastValueFrom(value, { defaultValue: undefined })
