@@ -9,6 +9,7 @@ import type { EventKey } from './event-map.js';
 import type { NestModule, Wrapper } from './nest-modules.js';
 import type { RegisteredCallback } from './registered-event.js';
 import { SafeLogger } from './safe-logger.js';
+import { scopedInstance } from './scoped-instance.js';
 
 /** A callback found, before it has its place in the order of its event. */
 export interface Found extends RegisteredCallback, Orderable {
@@ -118,13 +119,17 @@ export class CallbackDiscovery {
       return enhanced && ((args) => enhanced(wrapper.instance as object, undefined, args));
     }
     const moduleRef = module.providers.get(ModuleRef)!.instance as ModuleRef;
-    return async (args, scope) => {
+    return (args, scope) => {
       const contextId = scope.idFor(moduleRef);
-      const target = await moduleRef.resolve<RegisteredCallback['target']>(wrapper.token as never, contextId, {
-        strict: true,
-      });
-      this.enhancers.refuseOthers(id, Object.getPrototypeOf(target) as object, prototype, method);
-      return enhanced ? enhanced(target, contextId, args) : target[method](...args);
+      const callOn = (target: RegisteredCallback['target']) => {
+        this.enhancers.refuseOthers(id, Object.getPrototypeOf(target) as object, prototype, method);
+        return enhanced ? enhanced(target, contextId, args) : target[method](...args);
+      };
+      const target = scopedInstance(wrapper, contextId, moduleRef) as RegisteredCallback['target'] | undefined;
+      if (target) return callOn(target);
+      return moduleRef
+        .resolve<RegisteredCallback['target']>(wrapper.token as never, contextId, { strict: true })
+        .then(callOn);
     };
   }
 
@@ -145,9 +150,10 @@ export class CallbackDiscovery {
  * than the class that was asked for. A factory that runs per request has made nothing yet, and is taken at its token's
  * word.
  */
-function prototypeOf({ instance, metatype, isNotMetatype, token }: Wrapper): object | null {
+function prototypeOf(wrapper: Wrapper): object | null {
+  const instance = wrapper.instance as unknown;
   if (typeof instance === 'object' && instance !== null) return Object.getPrototypeOf(instance) as object | null;
-  const type = (isNotMetatype ? token : metatype) as Function | null;
+  const type = (wrapper.isNotMetatype ? wrapper.token : wrapper.metatype) as Function | null;
   return typeof type === 'function' && !instance ? (type.prototype as object | null) : null;
 }
 

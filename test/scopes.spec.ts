@@ -3,16 +3,20 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   ConflictException,
   Controller,
+  forwardRef,
   Get,
   Inject,
   Injectable,
   type INestApplication,
+  Module,
+  Optional,
   Req,
   Scope,
+  type Type,
   UseGuards,
 } from '@nestjs/common';
-import { ContextIdFactory, REQUEST } from '@nestjs/core';
-import { Callback, type CurrentEvent, EventRunner } from 'nestjs-callbacks';
+import { ContextIdFactory, ModuleRef, NestFactory, REQUEST } from '@nestjs/core';
+import { Callback, type CurrentEvent, EventRunner, EventsModule } from 'nestjs-callbacks';
 import { closeApps, startApp, turn } from './app.js';
 
 let ran: unknown[];
@@ -177,6 +181,172 @@ describe('A callback of a request-scoped provider', () => {
       ['Single', 1],
       ['Single', 1],
     ]);
+  });
+});
+
+describe('An instance that a run makes for itself', () => {
+  @Injectable({ scope: Scope.REQUEST })
+  class Direct {
+    constructor(
+      readonly tenant: Tenant,
+      @Inject('settings') readonly settings: string,
+      @Inject(REQUEST) readonly current: CurrentEvent,
+      readonly modules: ModuleRef,
+    ) {}
+    @Callback('x') answer() {
+      ran.push(['Direct', this.tenant.number, this.settings, this.current.event]);
+    }
+  }
+
+  const settings = { provide: 'settings', useValue: 'dark' };
+
+  it('is there at once: synchronous callbacks have run when run() returns', async () => {
+    const { events } = await startApp([Tenant, Direct, settings] as Type[]);
+
+    const run = events.run('x');
+
+    expect(ran).toEqual([['Direct', 1, 'dark', 'x']]);
+    await run;
+  });
+
+  it('is the one that others get in the same run, however Nest must make them', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class ByProperty {
+      @Inject() readonly tenant!: Tenant;
+      @Callback('x') answer() {
+        ran.push(['ByProperty', this.tenant.number]);
+      }
+    }
+
+    @Injectable({ scope: Scope.REQUEST })
+    class WithOptional {
+      constructor(
+        @Optional() @Inject('nowhere') readonly missing: unknown,
+        readonly tenant: Tenant,
+      ) {}
+      @Callback('x') answer() {
+        ran.push(['WithOptional', this.tenant.number, this.missing]);
+      }
+    }
+
+    @Injectable({ scope: Scope.TRANSIENT })
+    class Own {
+      constructor(readonly tenant: Tenant) {}
+    }
+
+    @Injectable({ scope: Scope.REQUEST })
+    class WithTransient {
+      constructor(
+        readonly own: Own,
+        @Inject('slow') readonly slow: { tenant: Tenant },
+      ) {}
+      @Callback('x') answer() {
+        ran.push(['WithTransient', this.own.tenant.number, this.slow.tenant.number]);
+      }
+    }
+    const slow = {
+      provide: 'slow',
+      scope: Scope.REQUEST,
+      inject: [Tenant],
+      useFactory: async (tenant: Tenant) => (await turn(), { tenant }),
+    };
+
+    @Injectable({ scope: Scope.REQUEST })
+    class Left {
+      constructor(
+        @Inject(forwardRef(() => Right)) readonly right: unknown,
+        readonly tenant: Tenant,
+      ) {}
+    }
+    @Injectable({ scope: Scope.REQUEST })
+    class Right {
+      constructor(@Inject(forwardRef(() => Left)) readonly left: Left) {}
+      @Callback('x') answer() {
+        ran.push(['Right', this.left.tenant.number]);
+      }
+    }
+
+    const others = [settings, slow] as unknown as Type[];
+    const { events } = await startApp([
+      Tenant,
+      Direct,
+      ByProperty,
+      WithOptional,
+      Own,
+      WithTransient,
+      Left,
+      Right,
+      ...others,
+    ]);
+
+    await events.run('x');
+
+    expect(ran).toEqual([
+      ['Direct', 1, 'dark', 'x'],
+      ['ByProperty', 1],
+      ['WithOptional', 1, undefined],
+      ['WithTransient', 1, 1],
+      ['Right', 1],
+    ]);
+  });
+
+  it('is what moduleRef.resolve() finds', async () => {
+    const request = {};
+
+    @Injectable({ scope: Scope.REQUEST })
+    class Asking {
+      constructor(
+        readonly tenant: Tenant,
+        readonly modules: ModuleRef,
+      ) {}
+      @Callback('x') async answer() {
+        const context = ContextIdFactory.getByRequest(request);
+        ran.push((await this.modules.resolve(Tenant, context)) === this.tenant);
+        ran.push((await this.modules.resolve(Asking, context)) === this);
+      }
+    }
+    const { events } = await startApp([Tenant, Asking]);
+
+    await events.with({ request }).run('x');
+
+    expect(ran).toEqual([true, true]);
+  });
+
+  it('has passed through the instanceDecorator of the application', async () => {
+    @Module({ imports: [EventsModule], providers: [Tenant, Direct, settings] })
+    class AppModule {}
+    const app = await NestFactory.createApplicationContext(AppModule, {
+      logger: false,
+      instrument: {
+        instanceDecorator: (instance) =>
+          instance instanceof Tenant ? { number: `decorated ${instance.number}` } : instance,
+      },
+    });
+
+    await app.get(EventRunner).run('x');
+
+    expect(ran).toEqual([['Direct', 'decorated 1', 'dark', 'x']]);
+    await app.close();
+  });
+
+  it('is made anew by the next run when its constructor threw', async () => {
+    let fails = true;
+    @Injectable({ scope: Scope.REQUEST })
+    class Moody {
+      constructor(readonly tenant: Tenant) {
+        if (fails) throw new ConflictException('not today');
+      }
+      @Callback('x') first() {
+        ran.push(['Moody', this.tenant.number]);
+      }
+    }
+    const { events } = await startApp([Tenant, Moody]);
+
+    await expect(events.run('x')).rejects.toThrow('not today');
+    fails = false;
+    await events.run('x');
+
+    expect(ran).toEqual([['Moody', 2]]);
   });
 });
 
