@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers';
 import { backgroundFull } from './errors.js';
 import type { CompleteOptions } from './events.options.js';
 import type { EventsCore } from './events-core.js';
-import { Pending } from './in-flight.js';
+import { Deferred } from './in-flight.js';
 import { perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { scopeOfAttempt } from './run-scope.js';
 
@@ -97,7 +97,7 @@ export class BackgroundWork {
   }
 }
 
-class BackgroundDelivery extends Pending<void> {
+class BackgroundDelivery extends Deferred<void> {
   /** Keeps the caller's async context (request ids in logs, say), whoever makes room for this delivery. */
   private readonly context = new AsyncResource('NestCallbacksBackground');
   private hasBegun = false;
@@ -110,7 +110,6 @@ class BackgroundDelivery extends Pending<void> {
     private readonly request: object | undefined,
   ) {
     super(work.core.inFlight);
-    this.track();
   }
 
   get waitsFor(): string {

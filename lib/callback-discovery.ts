@@ -161,5 +161,7 @@ function prototypeOf(wrapper: Wrapper): object | null {
 const isSameByMistake = (first: NestModule, second: NestModule) =>
   first === second || first.metatype !== second.metatype;
 
+const NONE: readonly never[] = [];
+
 const toArray = <T>(value: T | readonly T[] | undefined): readonly T[] =>
-  value === undefined ? [] : Array.isArray(value) ? value : [value as T];
+  value === undefined ? NONE : Array.isArray(value) ? value : [value as T];

@@ -9,7 +9,7 @@ import { Entrypoints } from './entrypoints.js';
 import { definitionConflict } from './errors.js';
 import { type EventKey, eventLabel } from './event-map.js';
 import { modulesInOrder, type NestModule, type Wrapper } from './nest-modules.js';
-import type { RegisteredEvent } from './registered-event.js';
+import type { RegisteredCallback, RegisteredEvent } from './registered-event.js';
 import { SafeLogger } from './safe-logger.js';
 
 /** Who answers what in this application, in order. Read from Nest's modules once they have their instances. */
@@ -114,8 +114,9 @@ export class CallbackRegistry {
       const [one, other] = definitions.values();
       throw definitionConflict(label, other, one);
     }
-    const ordered = inOrder(label, callbacks, (target) => this.isReplaced(target, key));
-    for (const callback of ordered) this.entrypoints.add(label, callback);
+    const found = inOrder(label, callbacks, (target) => this.isReplaced(target, key));
+    for (const callback of found) this.entrypoints.add(label, callback);
+    const ordered = found.map(registered);
     return {
       key,
       label,
@@ -157,6 +158,16 @@ export class CallbackRegistry {
     }
   }
 }
+
+/** Only what a run needs is kept: half the memory, and Nest's wrapper may go. */
+const registered = ({ id, delivery, isOptional, target, method, invoke }: Found): RegisteredCallback => ({
+  id,
+  delivery,
+  isOptional,
+  target,
+  method,
+  invoke,
+});
 
 const refused = (key: EventKey, problem: unknown): RegisteredEvent => ({
   key,

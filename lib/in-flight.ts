@@ -1,32 +1,33 @@
 const ignore = () => {};
 
-/** A promise that is fulfilled already, for all to share. */
-export const DONE: Promise<any> = Promise.resolve();
+/** Work that somebody waits for: it ends, or is given up from outside. */
+export interface Pending {
+  /** Written by {@link InFlight} alone: its list is linked through what it holds, which costs a run the least. */
+  previous: Pending | undefined;
+  next: Pending | undefined;
+  /** What is being waited for, by name; `undefined` when something else in flight says it. */
+  readonly waitsFor: string | undefined;
+  fail(error: unknown): void;
+}
 
-/** Work that somebody waits for: it can be settled by its end, or be given up from outside. */
-export abstract class Pending<T> {
-  // All have a value from the start: V8 then keeps them in the object itself.
-  /** @internal The list of {@link InFlight}; a linked one costs a run the least. */
-  previous: Pending<any> | undefined = undefined;
-  /** @internal */
-  next: Pending<any> | undefined = undefined;
+/** Pending work with a promise of its end. */
+export abstract class Deferred<T> implements Pending {
+  previous: Pending | undefined = undefined;
+  next: Pending | undefined = undefined;
   /** Settled or given up: whatever arrives later changes nothing for the caller. */
   isOver = false;
-  promise: Promise<T> = DONE;
-  private resolve: (value: T) => void = ignore;
-  private reject: (error: unknown) => void = ignore;
+  readonly promise: Promise<T>;
+  private resolve!: (value: T) => void;
+  private reject!: (error: unknown) => void;
 
-  /** What is being waited for, by name; `undefined` when something else in flight says it. */
   abstract readonly waitsFor: string | undefined;
 
-  constructor(private readonly inFlight: InFlight) {}
-
-  /** From here on `promise` exists, and closing the application waits for it. */
-  protected track(): void {
-    this.promise = new Promise<T>(capture);
-    this.resolve = captured.resolve;
-    this.reject = captured.reject;
-    this.inFlight.add(this);
+  constructor(private readonly inFlight: InFlight) {
+    this.promise = new Promise<T>((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    inFlight.add(this);
   }
 
   protected succeed(value: T): void {
@@ -39,7 +40,7 @@ export abstract class Pending<T> {
   fail(error: unknown): void {
     if (this.isOver) return;
     this.end();
-    this.promise.catch(ignore);
+    void handled(this.promise);
     this.reject(error);
   }
 
@@ -50,7 +51,7 @@ export abstract class Pending<T> {
 }
 
 /** A promise that somebody waits for, and closing the application with them. */
-class Watched<T> extends Pending<T> {
+class Watched<T> extends Deferred<T> {
   constructor(
     inFlight: InFlight,
     private readonly name: () => string | undefined,
@@ -58,7 +59,6 @@ class Watched<T> extends Pending<T> {
     onLateFailure: (error: unknown) => void,
   ) {
     super(inFlight);
-    this.track();
     Promise.resolve(work).then(
       (value) => this.succeed(value),
       (error) => (this.isOver ? onLateFailure(error) : this.fail(error)),
@@ -72,26 +72,28 @@ class Watched<T> extends Pending<T> {
 
 /** All that an application waits for before it closes. */
 export class InFlight {
-  private first: Pending<any> | undefined;
-  private last: Pending<any> | undefined;
+  private latest: Pending | undefined;
   private onIdle: (() => void)[] = [];
   private gaveUpWith: object | undefined;
 
-  add(pending: Pending<any>): void {
-    pending.previous = this.last;
-    if (this.last) this.last.next = pending;
-    else this.first = pending;
-    this.last = pending;
+  add(pending: Pending): void {
+    const { latest } = this;
+    pending.next = latest;
+    if (latest !== undefined) latest.previous = pending;
+    this.latest = pending;
   }
 
-  remove(pending: Pending<any>): void {
+  remove(pending: Pending): void {
     const { previous, next } = pending;
-    if (previous) previous.next = next;
-    else this.first = next;
-    if (next) next.previous = previous;
-    else this.last = previous;
+    if (previous !== undefined) previous.next = next;
+    else this.latest = next;
+    if (next !== undefined) next.previous = previous;
     pending.previous = pending.next = undefined;
-    if (!this.first && this.onIdle.length > 0) for (const tell of this.onIdle.splice(0)) tell();
+    if (this.latest === undefined && this.onIdle.length > 0) this.tellIdle();
+  }
+
+  private tellIdle(): void {
+    for (const tell of this.onIdle.splice(0)) tell();
   }
 
   /** Tracks `work`; what it fails with after it was given up goes to `onLateFailure`. */
@@ -104,7 +106,7 @@ export class InFlight {
   }
 
   get isIdle(): boolean {
-    return !this.first;
+    return this.latest === undefined;
   }
 
   /** Resolves when nothing is in flight. */
@@ -112,12 +114,18 @@ export class InFlight {
     return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.onIdle.push(resolve));
   }
 
+  /** The oldest first. */
+  private get all(): Pending[] {
+    const all: Pending[] = [];
+    for (let at = this.latest; at; at = at.next) all.push(at);
+    return all.reverse();
+  }
+
   /** What is being waited for, by name, the oldest first; `(3 times)` behind a name that occurs so often. */
   get waitsFor(): string[] {
     const times = new Map<string, number>();
-    for (let at = this.first; at; at = at.next) {
-      const name = at.waitsFor;
-      if (name) times.set(name, (times.get(name) ?? 0) + 1);
+    for (const { waitsFor } of this.all) {
+      if (waitsFor) times.set(waitsFor, (times.get(waitsFor) ?? 0) + 1);
     }
     return [...times].map(([name, count]) => (count > 1 ? `${name} (${count} times)` : name));
   }
@@ -130,7 +138,8 @@ export class InFlight {
   /** Rejects all that is in flight with `error`. */
   giveUp(error: object): void {
     this.gaveUpWith = error;
-    while (this.first) this.first.fail(error);
+    // Being told may make somebody begin something else.
+    while (!this.isIdle) for (const pending of this.all) pending.fail(error);
   }
 }
 
@@ -139,10 +148,3 @@ export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(ignore);
   return promise;
 }
-
-// One executor for all promises, instead of a closure for each.
-const captured = { resolve: undefined as any, reject: undefined as any };
-const capture = (resolve: unknown, reject: unknown) => {
-  captured.resolve = resolve;
-  captured.reject = reject;
-};

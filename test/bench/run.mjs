@@ -1,126 +1,66 @@
-// What a run and a boot cost, against what one would use instead, interleaved in one run; ratios of medians.
-// `npm run bench` builds first; `--quick` takes fewer samples.
-import 'reflect-metadata';
-import { Injectable, Module } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { EventEmitter2, EventEmitterModule, OnEvent } from '@nestjs/event-emitter';
-import { Callback, EventRunner, EventsModule } from '../../dist/index.js';
+// What a run, a boot and a callback cost, against what one would use instead. `npm run bench` builds first.
+//
+//   --quick        fewer samples: under a minute
+//   --json         prints JSON and nothing else
+//   --save         writes results/node-<major>.json, and renews the chart and the table of the README
+//
+// Exits with 1 when a goal is missed by more than 15 %.
+import { fork } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { KINDS } from './applications.mjs';
+import { goals } from './goals.mjs';
+import { print } from './print.mjs';
+import { renew, resultsFile } from './report.mjs';
 
-const isQuick = process.argv.includes('--quick');
-const SAMPLES = isQuick ? 15 : 45;
-const RUNS = isQuick ? 5_000 : 20_000;
-const silent = { logger: false };
+const flags = process.argv.slice(2);
+const unknown = flags.filter((flag) => !['--quick', '--json', '--save'].includes(flag));
+if (unknown.length > 0) throw new Error(`Unknown: ${unknown.join(' ')}. There are --quick, --json and --save.`);
+const has = (flag) => flags.includes(flag);
+const speed = has('--quick') ? 'quick' : 'full';
+const say = (text) => process.stderr.write(text);
 
-// Not here: with(). Its async context makes every await of the process slower from then on, the peers' too.
+/** Its young generation is never full, so that what is allocated can be counted. */
+const COUNTING = ['--expose-gc', '--min-semi-space-size=256', '--max-semi-space-size=256'];
 
-/** Three providers whose one method answers `x`, each class with a method of its own. */
-const kinds = {
-  'synchronous callbacks': [(a) => a, (_, b) => b, () => 1],
-  'resolved at once': [async (a) => a, async (_, b) => b, async () => 1],
-  'really asynchronous': [async (a) => (await null, a), async (_, b) => (await null, b), async () => (await null, 1)],
+const cells = Object.keys(KINDS).flatMap((kind) => [1, 3, 10, 100].map((count) => [kind, String(count)]));
+const PLAN = [
+  ...cells.map((which) => ({ name: 'dispatch', which })),
+  ...['longLived', 'additions', 'interceptor', 'traced', 'asyncContext', 'scoped', 'boot'].map((name) => ({ name })),
+  ...['bytesPerRun', 'bytesPerCallback', 'inFlight'].map((name) => ({ name, execArgv: COUNTING })),
+  ...['growth', 'background'].map((name) => ({ name, execArgv: ['--expose-gc'] })),
+];
+
+const sections = {};
+const startedAt = performance.now();
+for (const { name, which = [], execArgv = [] } of PLAN) {
+  say(`\r\u001b[K${name} ${which.join(' ')}`);
+  sections[name] = [...(sections[name] ?? []), ...(await section([speed, name, ...which], execArgv))];
+}
+say(`\r\u001b[K`);
+
+const result = {
+  node: process.version,
+  machine: `${cpus().length} × ${cpus()[0].model.trim()}`,
+  date: new Date().toISOString().slice(0, 10),
+  speed,
+  seconds: Math.round((performance.now() - startedAt) / 1000),
+  sections,
 };
+result.goals = goals(sections);
 
-function providers(bodies, decorator) {
-  return bodies.map((body) => {
-    class Answer {}
-    Object.defineProperty(Answer.prototype, 'answer', { value: body, writable: true, configurable: true });
-    decorate(Answer, 'answer', decorator);
-    Injectable()(Answer);
-    return Answer;
+if (has('--json')) console.log(JSON.stringify(result, null, 1));
+else print(result);
+if (has('--save')) {
+  writeFileSync(resultsFile(result), `${JSON.stringify(result, null, 1)}\n`);
+  renew();
+}
+if (result.goals.some(({ isMissed }) => isMissed)) process.exitCode = 1;
+
+function section(argv, execArgv) {
+  const child = fork(new URL('section.mjs', import.meta.url), argv, { execArgv });
+  return new Promise((resolve, reject) => {
+    child.once('message', resolve);
+    child.once('exit', (code) => reject(new Error(`${argv.join(' ')} ended with ${code} and no figures`)));
   });
 }
-
-const decorate = (type, method, decorator) =>
-  decorator(type.prototype, method, Object.getOwnPropertyDescriptor(type.prototype, method));
-
-async function application(imports, list) {
-  class AppModule {}
-  Module({ imports, providers: list })(AppModule);
-  return NestFactory.createApplicationContext(AppModule, silent);
-}
-
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
-
-/** Takes turns, so that the machine's moods fall on all alike. Nanoseconds per call, medians. */
-async function compare(candidates, calls, samples) {
-  const times = Object.fromEntries(Object.keys(candidates).map((name) => [name, []]));
-  for (let sample = -5; sample < samples; sample++) {
-    for (const [name, work] of Object.entries(candidates)) {
-      const startedAt = process.hrtime.bigint();
-      for (let call = 0; call < calls; call++) await work();
-      if (sample >= 0) times[name].push(Number(process.hrtime.bigint() - startedAt) / calls);
-    }
-  }
-  return Object.fromEntries(Object.entries(times).map(([name, values]) => [name, median(values)]));
-}
-
-function print(title, medians, base) {
-  console.log(`\n${title}`);
-  for (const [name, time] of Object.entries(medians)) {
-    console.log(`  ${name.padEnd(44)} ${(time / medians[base]).toFixed(2).padStart(7)} ×`);
-  }
-}
-
-console.log(`Node ${process.version}, ratios of medians of ${SAMPLES} interleaved samples`);
-
-for (const [kind, bodies] of Object.entries(kinds)) {
-  const ours = await application([EventsModule], providers(bodies, Callback('x')));
-  const theirs = await application(
-    [EventEmitterModule.forRoot()],
-    providers(bodies, OnEvent('x', { suppressErrors: false })),
-  );
-  await theirs.init();
-  const events = ours.get(EventRunner);
-  const emitter = theirs.get(EventEmitter2);
-  const [one, two, three] = providers(bodies, () => {}).map((type) => new type());
-  const byHand = async (a, b) => {
-    await one.answer(a, b);
-    await two.answer(a, b);
-    await three.answer(a, b);
-  };
-  const medians = await compare(
-    {
-      'a helper that awaits the three calls': () => byHand('Ada', 'ada@example.org'),
-      'events.run()': () => events.run('x', 'Ada', 'ada@example.org'),
-      'events.runSettled()': () => events.runSettled('x', 'Ada', 'ada@example.org'),
-      'events.runParallel()': () => events.runParallel('x', 'Ada', 'ada@example.org'),
-      '@nestjs/event-emitter emitAsync() (no order)': () => emitter.emitAsync('x', 'Ada', 'ada@example.org'),
-    },
-    RUNS,
-    SAMPLES,
-  );
-  print(`Three callbacks, ${kind}`, medians, 'a helper that awaits the three calls');
-  await ours.close();
-  await theirs.close();
-}
-
-const COUNT = 1_000;
-const many = (decorator) =>
-  Array.from({ length: COUNT }, (_, index) => {
-    class Provider {}
-    for (let method = 0; method < 20; method++) {
-      Object.defineProperty(Provider.prototype, `method${method}`, { value() {}, writable: true, configurable: true });
-    }
-    if (index % 10 === 0)
-      for (const method of ['method3', 'method7']) decorate(Provider, method, decorator(`event${index}`));
-    Injectable()(Provider);
-    return Provider;
-  });
-const plain = many(() => () => {});
-const withOurs = many((event) => Callback(event));
-const withTheirs = many((event) => OnEvent(event));
-const boot = (imports, list) => async () => (await application(imports, list)).close();
-const boots = await compare(
-  {
-    'Nest alone': boot([], plain),
-    'with EventsModule': boot([EventsModule], withOurs),
-    'with @nestjs/event-emitter': boot([EventEmitterModule.forRoot()], withTheirs),
-  },
-  1,
-  isQuick ? 5 : 15,
-);
-print(`Boot and close, ${COUNT} providers of 20 methods, every tenth with two callbacks`, boots, 'Nest alone');
-const share = (name) => boots[name] - boots['Nest alone'];
-console.log(
-  `  our share against theirs ${' '.repeat(20)}${(share('with EventsModule') / share('with @nestjs/event-emitter')).toFixed(2).padStart(7)} ×`,
-);
