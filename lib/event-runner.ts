@@ -1,6 +1,6 @@
 import { EventDefinition, checkArguments } from './event-definition.js';
 import { currentEvent, describeRun, withCurrentEvent } from './current-event.js';
-import { callbackWatch, runChannel, runWatch, traced } from './diagnostics.js';
+import { runChannel, runWatch, traced } from './diagnostics.js';
 import { closed, definitionConflict, eventInvalid, show, withInvalid } from './errors.js';
 import { type EventKey, eventLabel, type RunArguments, type RunEvent } from './event-map.js';
 import type { EventsCore } from './events-core.js';
@@ -42,7 +42,7 @@ export class EventRunner {
    * EVENTS_DEFINITION_CONFLICT, EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT
    */
   run<const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>): Promise<void> {
-    // The common case first: a name without a schema, and nobody who watches.
+    // The common case first: a name without a schema, and nobody who watches runs.
     if (typeof event === 'string' && this.isPlain()) {
       const known = this.core.registry.find(event);
       if (known?.isPlain) return runInOrder(this.core, known, args, undefined);
@@ -111,7 +111,6 @@ export class EventRunner {
       !this.context &&
       !core.options.tracksCurrentEvent &&
       !runWatch.isOn &&
-      !callbackWatch.isOn &&
       currentEvent() === undefined
     );
   }

@@ -66,24 +66,27 @@ export class RunInOrder implements Pending {
 
   /** Calls the next callbacks up to one that must be waited for. Throws what stops the run. */
   private advance(): PromiseLike<unknown> | undefined {
-    const { inline } = this.event;
+    const { inline, background } = this.event;
     while (this.position < inline.length) {
-      const callback = inline[this.position++];
-      try {
-        const result = callbackWatch.isOn
-          ? callTraced(callback, this.event, this.args, this.scope)
-          : call(callback, this.args, this.scope);
-        if (result instanceof Promise) return result;
-        if (typeof result === 'object' || typeof result === 'function') {
-          const waiting = awaitable(result);
-          if (waiting !== undefined) return waiting;
-        }
-      } catch (error) {
-        this.hasFailed(callback, error);
-      }
+      const waiting = this.attempt(inline[this.position++]);
+      if (waiting !== undefined) return waiting;
     }
-    if (this.event.background.length > 0) this.core.background.start(this.event, this.args, this.request);
+    if (background.length > 0) this.core.background.start(this.event, this.args, this.request);
     return undefined;
+  }
+
+  private attempt(callback: RegisteredCallback): PromiseLike<unknown> | undefined {
+    try {
+      const result = callbackWatch.isOn ? this.traced(callback) : call(callback, this.args, this.scope);
+      return result instanceof Promise ? result : awaitable(result);
+    } catch (error) {
+      this.hasFailed(callback, error);
+      return undefined;
+    }
+  }
+
+  private traced(callback: RegisteredCallback): unknown {
+    return callTraced(callback, this.event, this.args, this.scope);
   }
 
   /** Reports it; throws it on unless the callback is optional. */
