@@ -9,7 +9,7 @@ import type { EventKey } from './event-map.js';
 import type { NestModule, Wrapper } from './nest-modules.js';
 import type { RegisteredCallback } from './registered-event.js';
 import { SafeLogger } from './safe-logger.js';
-import { scopedInstance } from './scoped-instance.js';
+import { NESTS } from './scoped-instance.js';
 
 /** A callback found, before it has its place in the order of its event. */
 export interface Found extends RegisteredCallback, Orderable {
@@ -120,15 +120,14 @@ export class CallbackDiscovery {
     }
     const moduleRef = module.providers.get(ModuleRef)!.instance as ModuleRef;
     return (args, scope) => {
-      const contextId = scope.idFor(moduleRef);
       const callOn = (target: RegisteredCallback['target']) => {
         this.enhancers.refuseOthers(id, Object.getPrototypeOf(target) as object, prototype, method);
-        return enhanced ? enhanced(target, contextId, args) : target[method](...args);
+        return enhanced ? enhanced(target, scope.idFor(moduleRef), args) : target[method](...args);
       };
-      const target = scopedInstance(wrapper, contextId, moduleRef) as RegisteredCallback['target'] | undefined;
-      if (target) return callOn(target);
+      const instance = scope.instanceOf(wrapper, moduleRef);
+      if (instance !== NESTS) return callOn(instance as RegisteredCallback['target']);
       return moduleRef
-        .resolve<RegisteredCallback['target']>(wrapper.token as never, contextId, { strict: true })
+        .resolve<RegisteredCallback['target']>(wrapper.token as never, scope.idFor(moduleRef), { strict: true })
         .then(callOn);
     };
   }

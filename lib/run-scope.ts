@@ -1,15 +1,24 @@
-import { type ContextId, ContextIdFactory, type ModuleRef } from '@nestjs/core';
+import type { FactoryProvider } from '@nestjs/common';
+import { type ContextId, ContextIdFactory, type ModuleRef, REQUEST } from '@nestjs/core';
+import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
 import { REQUEST_CONTEXT_ID } from '@nestjs/core/router/request/request-constants.js';
+import { requestProvider } from '@nestjs/core/router/request/request-providers.js';
 import { type CurrentEvent, describeRun } from './current-event.js';
 import type { EventsCore } from './events-core.js';
+import type { Wrapper } from './nest-modules.js';
 import type { RegisteredEvent } from './registered-event.js';
+import { type ContextInstances, NESTS, scopedInstance, UNMADE } from './scoped-instance.js';
+
+const REQUEST_FACTORY: unknown = (requestProvider as FactoryProvider).useFactory;
 
 /**
  * The context in which one run, or one background attempt, gets its request-scoped instances. All callbacks of the run
  * share it; nothing but the run holds it, so that its instances go when the run ends.
  */
-export class RunScope {
+export class RunScope implements ContextInstances {
   private contextId: ContextId | undefined;
+  /** What was made here, until Nest must be asked for something and is told of it all. */
+  private made: Map<Wrapper, unknown> | undefined = new Map();
 
   /** @param sharesRequest whether the instances are those of the HTTP request that `current` names */
   constructor(
@@ -19,23 +28,56 @@ export class RunScope {
 
   /** Nest's id of this context, in which `REQUEST` injects the request, or else the current event. */
   idFor(moduleRef: ModuleRef): ContextId {
-    return (this.contextId ??= this.sharesRequest ? this.ofRequest(moduleRef) : this.ofEvent(moduleRef));
-  }
-
-  private ofEvent(moduleRef: ModuleRef): ContextId {
-    const id = ContextIdFactory.getByRequest(this.current);
-    moduleRef.registerRequestByContextId(this.current, id);
+    const id = this.id;
+    if (!this.made) return id;
+    if (this.sharesRequest) this.introduceRequest(moduleRef, id);
+    else moduleRef.registerRequestByContextId(this.current, id);
+    for (const [wrapper, instance] of this.made) wrapper.setInstanceByContextId(id, { instance, isResolved: true });
+    this.made = undefined;
     return id;
   }
 
-  /** Nest has made one for the request if the controller is request-scoped; else this does, as Nest would. */
-  private ofRequest(moduleRef: ModuleRef): ContextId {
-    const request = this.current.request as Record<symbol, unknown> & { raw?: Record<symbol, unknown> };
-    const id = ContextIdFactory.getByRequest(request);
-    if (request[REQUEST_CONTEXT_ID] ?? request.raw?.[REQUEST_CONTEXT_ID]) return id;
+  /** The instance in this context, if it is there or can be made at once; else {@link NESTS}: resolve it by {@link idFor}. */
+  instanceOf(wrapper: Wrapper, moduleRef: ModuleRef): unknown {
+    // A context of a durable strategy has parents, in which some instances live.
+    if ('getParent' in this.id) return NESTS;
+    // A request may have instances of its controller's.
+    if (this.sharesRequest) this.idFor(moduleRef);
+    return scopedInstance(wrapper, this, moduleRef);
+  }
+
+  /** @internal */
+  find(wrapper: Wrapper): unknown {
+    const isStatic = wrapper.isDependencyTreeStatic();
+    if (this.made && !isStatic) {
+      if (this.made.has(wrapper)) return this.made.get(wrapper);
+      return wrapper.token === REQUEST && wrapper.metatype === REQUEST_FACTORY ? this.current : UNMADE;
+    }
+    const host = wrapper.getInstanceByContextId(isStatic ? STATIC_CONTEXT : this.id);
+    if (host.isResolved) return host.instance;
+    return isStatic || host.isPending ? NESTS : UNMADE;
+  }
+
+  /** @internal */
+  keep(wrapper: Wrapper, instance: unknown): void {
+    if (this.made) this.made.set(wrapper, instance);
+    else wrapper.setInstanceByContextId(this.id, { instance: instance as object, isResolved: true });
+  }
+
+  private get id(): ContextId {
+    return (this.contextId ??= ContextIdFactory.getByRequest(this.sharesRequest ? this.request : this.current));
+  }
+
+  private get request() {
+    return this.current.request as Record<symbol, unknown> & { raw?: Record<symbol, unknown> };
+  }
+
+  /** Nest has made a context for the request if the controller is request-scoped; else this does, as Nest would. */
+  private introduceRequest(moduleRef: ModuleRef, id: ContextId): void {
+    const { request } = this;
+    if (request[REQUEST_CONTEXT_ID] ?? request.raw?.[REQUEST_CONTEXT_ID]) return;
     Object.defineProperty(request, REQUEST_CONTEXT_ID, { value: id });
     moduleRef.registerRequestByContextId(Object.assign(request, payloadOf(id)), id);
-    return id;
   }
 }
 

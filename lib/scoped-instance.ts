@@ -1,47 +1,50 @@
-import { type Type } from '@nestjs/common';
+import type { Type } from '@nestjs/common';
 import { PARAMTYPES_METADATA, PROPERTY_DEPS_METADATA, SELF_DECLARED_DEPS_METADATA } from '@nestjs/common/constants.js';
-import type { ContextId, ModuleRef } from '@nestjs/core';
-import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
+import type { ModuleRef } from '@nestjs/core';
 import type { Wrapper } from './nest-modules.js';
 
-/**
- * The instance that a class has in a context, made at once, for which Nest needs a dozen promises: three request-scoped
- * callbacks are then six times as fast. Only where it is sure to be what Nest would make: a class whose constructor
- * takes what exists, or what can be made in the same way. Nest finds it there as if it were its own.
- *
- * @returns `undefined` for everything else, which Nest must make
- * @throws what the constructor throws
- */
-export function scopedInstance(wrapper: Wrapper, contextId: ContextId, moduleRef: ModuleRef): object | undefined {
-  // A context of a durable strategy has parents, in which some instances live.
-  if ('getParent' in contextId) return undefined;
-  const { injector } = moduleRef as unknown as { injector?: { instanceDecorator?: unknown } };
-  if (typeof injector?.instanceDecorator !== 'function') return undefined;
-  const found = instanceOf(wrapper, contextId, injector.instanceDecorator as Decorate);
-  return found === NOT_HERE ? undefined : (found as object);
+/** Where the instances of one context are. */
+export interface ContextInstances {
+  /** {@link UNMADE} when there is none yet, {@link NESTS} when only Nest can say. */
+  find(wrapper: Wrapper): unknown;
+  keep(wrapper: Wrapper, instance: unknown): void;
 }
 
-/** The option `instrument` of Nest's applications. */
+export const UNMADE = Symbol();
+export const NESTS = Symbol();
+
+/**
+ * The instance that a class has in a context, made at once, for which Nest needs a dozen promises and an entry in a
+ * table that only a full garbage collection clears: three request-scoped callbacks are five to ten times as fast. Only
+ * where it is sure to be what Nest would make: a class whose constructor takes what exists, or what can be made in the
+ * same way.
+ *
+ * @returns {@link NESTS} for everything else, which Nest must make
+ * @throws what the constructor throws
+ */
+export function scopedInstance(wrapper: Wrapper, instances: ContextInstances, moduleRef: ModuleRef): unknown {
+  // The option `instrument` of Nest's applications.
+  const { injector } = moduleRef as unknown as { injector?: { instanceDecorator?: unknown } };
+  if (typeof injector?.instanceDecorator !== 'function') return NESTS;
+  return make(wrapper, instances, injector.instanceDecorator as Decorate);
+}
+
 type Decorate = (instance: unknown) => unknown;
 
-const NOT_HERE = Symbol();
-
-function instanceOf(wrapper: Wrapper, contextId: ContextId, decorate: Decorate): unknown {
-  if (wrapper.isTransient) return NOT_HERE;
-  const isStatic = wrapper.isDependencyTreeStatic();
-  const host = wrapper.getInstanceByContextId(isStatic ? STATIC_CONTEXT : contextId);
-  if (host.isResolved) return host.instance;
-  if (isStatic || host.isPending || !isMadeOfWrappers(wrapper)) return NOT_HERE;
+function make(wrapper: Wrapper, instances: ContextInstances, decorate: Decorate): unknown {
+  if (wrapper.isTransient) return NESTS;
+  const found = instances.find(wrapper);
+  if (found !== UNMADE) return found;
+  if (!isMadeOfWrappers(wrapper)) return NESTS;
   const dependencies: unknown[] = [];
   for (const dependency of wrapper.getCtorMetadata() ?? []) {
-    const instance = instanceOf(dependency, contextId, decorate);
-    if (instance === NOT_HERE) return NOT_HERE;
+    const instance = make(dependency, instances, decorate);
+    if (instance === NESTS) return NESTS;
     dependencies.push(instance);
   }
-  host.instance = decorate(new (wrapper.metatype as Type)(...dependencies));
-  host.isConstructorCalled = true;
-  host.isResolved = true;
-  return host.instance;
+  const instance = decorate(new (wrapper.metatype as Type)(...dependencies));
+  instances.keep(wrapper, instance);
+  return instance;
 }
 
 const known = new WeakMap<Wrapper, boolean>();

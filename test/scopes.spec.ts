@@ -290,6 +290,33 @@ describe('An instance that a run makes for itself', () => {
     ]);
   });
 
+  it('is waited for while Nest makes it for another run of the same request', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class ByProperty {
+      @Inject() readonly tenant!: Tenant;
+      @Callback('y') answer() {
+        ran.push(this.tenant.number);
+      }
+    }
+    @Injectable({ scope: Scope.REQUEST })
+    class Plain {
+      constructor(readonly tenant: Tenant) {}
+      @Callback('x') answer() {
+        ran.push(this.tenant.number);
+      }
+    }
+    const { events } = await startApp([Tenant, ByProperty, Plain]);
+
+    for (let ticks = 0; ticks < 30; ticks++) {
+      const ofRequest = events.with({ request: {} });
+      const first = ofRequest.run('y');
+      for (let tick = 0; tick < ticks; tick++) await null;
+      await Promise.all([first, ofRequest.run('x')]);
+    }
+
+    expect(ran).toEqual(Array.from({ length: 60 }, (_, index) => Math.floor(index / 2) + 1));
+  });
+
   it('is what moduleRef.resolve() finds', async () => {
     const request = {};
 
@@ -491,6 +518,24 @@ describe('A callback of a durable provider', () => {
       ['b', 2],
       ['a', 1],
     ]);
+  });
+
+  it('and one that is not follows the strategy too', async () => {
+    const forAll = ContextIdFactory.create();
+    ContextIdFactory.apply({ attach: () => () => forAll });
+    @Injectable({ scope: Scope.REQUEST })
+    class Pool {
+      constructor(readonly tenant: Tenant) {}
+      @Callback('x') use() {
+        ran.push(this.tenant.number);
+      }
+    }
+    const { events } = await startApp([Tenant, Pool]);
+
+    await events.run('x');
+    await events.run('x');
+
+    expect(ran).toEqual([1, 1]);
   });
 });
 
