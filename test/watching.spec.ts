@@ -1,9 +1,11 @@
 /** What can be seen of a run from inside, with `currentEvent()`, and from outside, on the diagnostics channels. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import diagnostics from 'node:diagnostics_channel';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback, currentEvent, EventRunner, type CallbackTrace, type RunTrace } from 'nestjs-callbacks';
 import { closeApps, startApp, turn } from './app.js';
+import { runInProcess } from './child-process.js';
 
 afterEach(closeApps);
 
@@ -242,5 +244,49 @@ describe('The tracing channels', () => {
       'A subscriber of tracing:nestjs-callbacks:callback:start threw',
     ]);
     expect(runs.hasSubscribers).toBe(false);
+  });
+
+  it('run with the stores that are bound to them, until they are unbound', async () => {
+    const store = new AsyncLocalStorage<string>();
+    const seen: unknown[] = [];
+    class Here {
+      @Callback('z') answer() {
+        seen.push(store.getStore());
+      }
+    }
+    const { events } = await startApp([Here]);
+
+    runs.start.bindStore(store, ({ event }) => `run of ${event}`);
+    await events.run('z');
+    runs.start.unbindStore(store);
+    callbacks.start.bindStore(store, ({ callback }) => `call of ${callback}`);
+    await events.run('z');
+    callbacks.start.unbindStore(store);
+    await events.run('z');
+
+    expect(seen).toEqual(['run of z', 'call of Here.answer', undefined]);
+  });
+
+  it('tell a subscriber that came before this package, too', async () => {
+    const { output } = await runInProcess(`
+      import 'reflect-metadata';
+      import { subscribe } from 'node:diagnostics_channel';
+      import { Injectable, Module } from '@nestjs/common';
+      import { NestFactory } from '@nestjs/core';
+
+      subscribe('tracing:nestjs-callbacks:run:start', ({ event }) => console.log('run of', event));
+      subscribe('tracing:nestjs-callbacks:callback:start', ({ callback }) => console.log('call of', callback));
+      const { Callback, EventRunner, EventsModule } = await import('nestjs-callbacks');
+
+      @Injectable()
+      class Emails {
+        @Callback('user_joined') greet() {}
+      }
+      @Module({ imports: [EventsModule], providers: [Emails] })
+      class AppModule {}
+      const app = await NestFactory.createApplicationContext(AppModule, { logger: false });
+      await app.get(EventRunner).run('user_joined');
+    `);
+    expect(output).toBe('run of user_joined\ncall of Emails.greet\n');
   });
 });
