@@ -32,13 +32,16 @@ export function scopedInstance(wrapper: Wrapper, instances: ContextInstances, mo
 type Decorate = (instance: unknown) => unknown;
 
 function make(wrapper: Wrapper, instances: ContextInstances, decorate: Decorate): unknown {
-  if (wrapper.isTransient) return NESTS;
+  if (wrapper.isTransient || wrapper.forwardRef) return NESTS;
   const found = instances.find(wrapper);
   if (found !== UNMADE) return found;
-  if (!isMadeOfWrappers(wrapper)) return NESTS;
+  const noted = wrapper.getCtorMetadata() ?? [];
+  // Nest notes no wrapper for an optional dependency that it did not find, nor for INQUIRER, and on Nest 11 none before
+  // it has made the first instance.
+  if (noted.length !== parametersOf(wrapper)) return NESTS;
   const dependencies: unknown[] = [];
-  for (const dependency of wrapper.getCtorMetadata() ?? []) {
-    const instance = make(dependency, instances, decorate);
+  for (const dependency of noted) {
+    const instance = dependency ? make(dependency, instances, decorate) : NESTS;
     if (instance === NESTS) return NESTS;
     dependencies.push(instance);
   }
@@ -47,26 +50,24 @@ function make(wrapper: Wrapper, instances: ContextInstances, decorate: Decorate)
   return instance;
 }
 
-const known = new WeakMap<Wrapper, boolean>();
+const known = new WeakMap<Wrapper, number | undefined>();
 
-/** Whether calling its constructor with the dependencies that Nest has noted is all that Nest would do. */
-function isMadeOfWrappers(wrapper: Wrapper): boolean {
-  let answer = known.get(wrapper);
-  if (answer === undefined) known.set(wrapper, (answer = examine(wrapper)));
-  return answer;
+/** How many parameters its constructor has; `undefined` when calling it is not all that Nest would do. */
+function parametersOf(wrapper: Wrapper): number | undefined {
+  if (!known.has(wrapper)) known.set(wrapper, isMadeByCalling(wrapper) ? countOf(wrapper.metatype as Type) : undefined);
+  return known.get(wrapper);
 }
 
-function examine(wrapper: Wrapper): boolean {
+function isMadeByCalling(wrapper: Wrapper): boolean {
   const { metatype } = wrapper;
-  if (typeof metatype !== 'function' || wrapper.isFactory || wrapper.isAlias || wrapper.forwardRef) return false;
-  if (wrapper.isDependencyTreeDurable()) return false;
-  if ((wrapper.getEnhancersMetadata() ?? []).some((item) => item.isTransient || !item.isDependencyTreeStatic()))
-    return false;
-  const listOf = <T>(key: string) => (Reflect.getMetadata(key, metatype) as T[] | undefined) ?? [];
-  if (listOf(PROPERTY_DEPS_METADATA).length > 0) return false;
-  // Nest notes no wrapper for an optional dependency that it did not find, nor for INQUIRER.
-  const indices = listOf<{ index: number }>(SELF_DECLARED_DEPS_METADATA).map(({ index }) => index + 1);
-  const count = Math.max(listOf(PARAMTYPES_METADATA).length, ...indices, 0);
-  const noted = wrapper.getCtorMetadata() ?? [];
-  return noted.length === count && Array.from(noted).every(Boolean);
+  if (typeof metatype !== 'function' || wrapper.isFactory || wrapper.isAlias) return false;
+  if (wrapper.isDependencyTreeDurable() || listOf(metatype, PROPERTY_DEPS_METADATA).length > 0) return false;
+  return (wrapper.getEnhancersMetadata() ?? []).every((item) => !item.isTransient && item.isDependencyTreeStatic());
 }
+
+function countOf(type: object): number {
+  const injected = listOf<{ index: number }>(type, SELF_DECLARED_DEPS_METADATA).map(({ index }) => index + 1);
+  return Math.max(listOf(type, PARAMTYPES_METADATA).length, ...injected);
+}
+
+const listOf = <T>(type: object, key: string) => (Reflect.getMetadata(key, type) as T[] | undefined) ?? [];

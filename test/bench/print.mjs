@@ -22,6 +22,7 @@ export function print({ node, machine, date, speed, seconds, sections, goals }) 
     }
   }
   ratios('In a long-lived application, against the helper', sections.longLived);
+  ratios('The ways to run an event, against the helper', sections.ways);
   ratios('Three callbacks resolved at once: what others use costs nothing', sections.additions);
   ratios('With an interceptor, against the helper', sections.interceptor);
   ratios('With a subscriber of the diagnostics channels, against the helper', sections.traced);

@@ -1,5 +1,7 @@
 // Writes the results of the last full runs into the README: a chart, and a table between two marks.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { format, resolveConfig } from 'prettier';
 import { EMITTER, HELPER, RUN } from './peers.mjs';
 
 const here = (path) => new URL(path, import.meta.url);
@@ -22,7 +24,7 @@ const SHOWN = [
 ];
 
 /** Renews the chart and the README from the saved results. */
-export function renew() {
+export async function renew() {
   const results = [20, 24]
     .map((version) => here(`results/node-${version}.json`))
     .filter((file) => existsSync(file))
@@ -32,7 +34,9 @@ export function renew() {
   const [before, rest] = readFileSync(README, 'utf8').split(BEGIN);
   const after = rest?.split(END)[1];
   if (after === undefined) throw new Error(`README.md must have ${BEGIN} and ${END}.`);
-  writeFileSync(README, `${before}${BEGIN}\n\n${table(results)}\n\n${END}${after}`);
+  const text = `${before}${BEGIN}\n\n${table(results)}\n\n${END}${after}`;
+  const style = await resolveConfig(fileURLToPath(README));
+  writeFileSync(README, await format(text, { ...style, parser: 'markdown' }));
 }
 
 const ratioOf = ({ sections }, name, kind) =>

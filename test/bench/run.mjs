@@ -26,7 +26,9 @@ const COUNTING = ['--expose-gc', '--min-semi-space-size=256', '--max-semi-space-
 const cells = Object.keys(KINDS).flatMap((kind) => [1, 3, 10, 100].map((count) => [kind, String(count)]));
 const PLAN = [
   ...cells.map((which) => ({ name: 'dispatch', which })),
-  ...['longLived', 'additions', 'interceptor', 'traced', 'asyncContext', 'scoped', 'boot'].map((name) => ({ name })),
+  ...['longLived', 'ways', 'additions', 'interceptor', 'traced', 'asyncContext', 'scoped', 'boot'].map((name) => ({
+    name,
+  })),
   ...['bytesPerRun', 'bytesPerCallback', 'inFlight'].map((name) => ({ name, execArgv: COUNTING })),
   ...['growth', 'background'].map((name) => ({ name, execArgv: ['--expose-gc'] })),
 ];
@@ -53,7 +55,7 @@ if (has('--json')) console.log(JSON.stringify(result, null, 1));
 else print(result);
 if (has('--save')) {
   writeFileSync(resultsFile(result), `${JSON.stringify(result, null, 1)}\n`);
-  renew();
+  await renew();
 }
 if (result.goals.some(({ isMissed }) => isMissed)) process.exitCode = 1;
 

@@ -94,6 +94,21 @@ export async function longLived(isQuick) {
   });
 }
 
+/** The three ways to run an event. */
+export async function ways(isQuick) {
+  const events = await runner(three());
+  const times = await sample(
+    {
+      [HELPER]: helper(three()),
+      [RUN]: () => events.run('x', NAME, EMAIL),
+      'events.runParallel()': () => events.runParallel('x', NAME, EMAIL),
+      'events.runSettled()': () => events.runSettled('x', NAME, EMAIL),
+    },
+    { rounds: isQuick ? 30 : 100 },
+  );
+  return rowsOf(times, HELPER, { kind: RESOLVED, count: 3 });
+}
+
 /** One of three callbacks has an interceptor. */
 export async function interceptor(isQuick) {
   class Interceptor {
