@@ -10,6 +10,7 @@ import type { NestModule, Wrapper } from './nest-modules.js';
 import type { RegisteredCallback } from './registered-event.js';
 import { SafeLogger } from './safe-logger.js';
 import { NESTS } from './scoped-instance.js';
+import { awaitable } from './thenable.js';
 
 /** A callback found, before it has its place in the order of its event. */
 export interface Found extends RegisteredCallback, Orderable {
@@ -128,7 +129,10 @@ export class CallbackDiscovery {
       if (instance !== NESTS) return callOn(instance as RegisteredCallback['target']);
       return moduleRef
         .resolve<RegisteredCallback['target']>(wrapper.token as never, scope.idFor(moduleRef), { strict: true })
-        .then(callOn);
+        .then((target) => {
+          const result = callOn(target);
+          return awaitable(result) ?? result;
+        });
     };
   }
 

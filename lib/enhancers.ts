@@ -202,20 +202,21 @@ export class Enhancers {
 
 /** A quick look for the many callbacks without: at the class and its bases, at the method and what it overrides. */
 function declaresAny(prototype: object, method: string | symbol): boolean {
-  for (let at: unknown = prototype.constructor; isClass(at); at = Object.getPrototypeOf(at)) {
-    if (hasOwnEnhancer(at)) return true;
-  }
   for (let at: object | null = prototype; at && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
     const declared = Object.getOwnPropertyDescriptor(at, method)?.value as unknown;
-    if (typeof declared === 'function' && hasOwnEnhancer(declared)) return true;
+    if (hasOwnEnhancer(at.constructor) || hasOwnEnhancer(declared)) return true;
+  }
+  // Nest looks along these too, which need not be the constructors of those.
+  let base: unknown = Object.getPrototypeOf(prototype.constructor);
+  for (; base && base !== Function.prototype; base = Object.getPrototypeOf(base)) {
+    if (hasOwnEnhancer(base)) return true;
   }
   return false;
 }
 
-const isClass = (value: unknown): value is Function => typeof value === 'function' && value !== Function.prototype;
-
 const KEYS: readonly unknown[] = KINDS.map(({ key }) => key);
-const hasOwnEnhancer = (place: Function) => Reflect.getOwnMetadataKeys(place).some((key) => KEYS.includes(key));
+const hasOwnEnhancer = (place: unknown) =>
+  typeof place === 'function' && Reflect.getOwnMetadataKeys(place).some((key) => KEYS.includes(key));
 
 interface FiltersContextCreator {
   create(

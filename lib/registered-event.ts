@@ -42,18 +42,17 @@ export interface RegisteredEvent {
 export function call(callback: RegisteredCallback, args: readonly unknown[], scope: RunScope | undefined): unknown {
   if (callback.invoke) return callback.invoke(args, scope!);
   const { target, method } = callback;
-  const answer = target[method];
   switch (args.length) {
     case 0:
-      return answer.call(target);
+      return target[method]();
     case 1:
-      return answer.call(target, args[0]);
+      return target[method](args[0]);
     case 2:
-      return answer.call(target, args[0], args[1]);
+      return target[method](args[0], args[1]);
     case 3:
-      return answer.call(target, args[0], args[1], args[2]);
+      return target[method](args[0], args[1], args[2]);
     default:
-      return answer.apply(target, args as unknown[]);
+      return target[method](...args);
   }
 }
 

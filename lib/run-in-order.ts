@@ -101,8 +101,13 @@ export class RunInOrder implements Pending {
   private waitFor(result: PromiseLike<unknown>): void {
     // As `await` does: a promise around a foreign thenable settles once, and a promise's own `then` is not asked.
     const usual = result as Promise<unknown>;
-    if (usual.constructor === Promise && usual.then === then) void usual.then(this.onValue, this.onFailure);
-    else void then.call(Promise.resolve(result), this.onValue, this.onFailure);
+    try {
+      if (usual.constructor === Promise && usual.then === then) void usual.then(this.onValue, this.onFailure);
+      else void then.call(Promise.resolve(result), this.onValue, this.onFailure);
+    } catch {
+      // It only looks like a promise, as a proxy of one does.
+      void new Promise((resolve) => resolve(result)).then(this.onValue, this.onFailure);
+    }
   }
 
   private proceed(): void {

@@ -1,21 +1,16 @@
-import type { FactoryProvider } from '@nestjs/common';
-import { type ContextId, ContextIdFactory, type ModuleRef, REQUEST } from '@nestjs/core';
-import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
+import { type ContextId, ContextIdFactory, type ModuleRef } from '@nestjs/core';
 import { REQUEST_CONTEXT_ID } from '@nestjs/core/router/request/request-constants.js';
-import { requestProvider } from '@nestjs/core/router/request/request-providers.js';
 import { type CurrentEvent, describeRun } from './current-event.js';
 import type { EventsCore } from './events-core.js';
 import type { Wrapper } from './nest-modules.js';
 import type { RegisteredEvent } from './registered-event.js';
-import { type ContextInstances, NESTS, scopedInstance, UNMADE } from './scoped-instance.js';
-
-const REQUEST_FACTORY: unknown = (requestProvider as FactoryProvider).useFactory;
+import { NESTS, scopedInstance } from './scoped-instance.js';
 
 /**
  * The context in which one run, or one background attempt, gets its request-scoped instances. All callbacks of the run
  * share it; nothing but the run holds it, so that its instances go when the run ends.
  */
-export class RunScope implements ContextInstances {
+export class RunScope {
   private contextId: ContextId | undefined;
   /** What was made here, until Nest must be asked for something and is told of it all. */
   private made: Map<Wrapper, unknown> | undefined = new Map();
@@ -37,31 +32,12 @@ export class RunScope implements ContextInstances {
     return id;
   }
 
-  /** The instance in this context, if it is there or can be made at once; else {@link NESTS}: resolve it by {@link idFor}. */
+  /** The instance in this context, if it can be made at once; else {@link NESTS}: resolve it by {@link idFor}. */
   instanceOf(wrapper: Wrapper, moduleRef: ModuleRef): unknown {
-    // A context of a durable strategy has parents, in which some instances live.
-    if ('getParent' in this.id) return NESTS;
-    // A request may have instances of its controller's.
-    if (this.sharesRequest) this.idFor(moduleRef);
-    return scopedInstance(wrapper, this, moduleRef);
-  }
-
-  /** @internal */
-  find(wrapper: Wrapper): unknown {
-    const isStatic = wrapper.isDependencyTreeStatic();
-    if (this.made && !isStatic) {
-      if (this.made.has(wrapper)) return this.made.get(wrapper);
-      return wrapper.token === REQUEST && wrapper.metatype === REQUEST_FACTORY ? this.current : UNMADE;
-    }
-    const host = wrapper.getInstanceByContextId(isStatic ? STATIC_CONTEXT : this.id);
-    if (host.isResolved) return host.instance;
-    return isStatic || host.isPending ? NESTS : UNMADE;
-  }
-
-  /** @internal */
-  keep(wrapper: Wrapper, instance: unknown): void {
-    if (this.made) this.made.set(wrapper, instance);
-    else wrapper.setInstanceByContextId(this.id, { instance: instance as object, isResolved: true });
+    const { current, made } = this;
+    // A request has instances of its controller's, a context of a durable strategy those of its parents.
+    if (!made || this.sharesRequest || 'getParent' in this.id) return NESTS;
+    return scopedInstance(wrapper, { current, made }, moduleRef);
   }
 
   private get id(): ContextId {

@@ -1,4 +1,5 @@
 /** Guards, interceptors, pipes and filters on callbacks: they apply as on any handler, or the application does not start. */
+import { inherits } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   type ArgumentMetadata,
@@ -18,6 +19,7 @@ import {
   type PipeTransform,
   Scope,
   SetMetadata,
+  type Type,
   UseFilters,
   UseGuards,
   UseInterceptors,
@@ -192,6 +194,22 @@ describe('A guard', () => {
       }
     }
     const { events } = await startApp([Derived]);
+    await expect(events.run('x')).rejects.toThrow(ForbiddenException);
+    expect(ran).toEqual([]);
+  });
+
+  it('of a base class guards a class that inherits as before ES2015', async () => {
+    const No = { canActivate: () => false };
+    function Base() {}
+    UseGuards(No)(Base);
+    function Accounts() {}
+    inherits(Accounts, Base);
+    Accounts.prototype.open = () => ran.push('open');
+    const method = Object.getOwnPropertyDescriptor(Accounts.prototype, 'open')!;
+    Callback('x')(Accounts.prototype as object, 'open', method);
+    Injectable()(Accounts);
+    const { events } = await startApp([Accounts as unknown as Type]);
+
     await expect(events.run('x')).rejects.toThrow(ForbiddenException);
     expect(ran).toEqual([]);
   });

@@ -89,6 +89,55 @@ describe('run()', () => {
     },
   );
 
+  describe.each<[string, () => unknown]>([
+    ['a proxy of a promise', () => new Proxy(Promise.resolve(1), {})],
+    ['an object that inherits from Promise', () => Object.create(Promise.prototype)],
+    [
+      'a promise that hides its constructor',
+      () =>
+        Object.defineProperty(Promise.resolve(1), 'constructor', {
+          get() {
+            throw new TypeError('not for you');
+          },
+        }),
+    ],
+    [
+      'an object that knows nothing but then()',
+      () =>
+        new Proxy(
+          {},
+          {
+            get(_, key) {
+              if (key !== 'then') throw new TypeError(`no ${String(key)}`);
+              return (_done: unknown, fail: (error: unknown) => void) => fail(new TypeError('called'));
+            },
+          },
+        ),
+    ],
+  ])('awaits %s', (_, make) => {
+    it.each([
+      ['at first', false],
+      ['after another', true],
+    ])('%s, and goes on', async (_when, isLater) => {
+      class Oddities {
+        @Callback('x') first() {
+          return isLater ? turn() : undefined;
+        }
+        @Callback('x', { optional: true }) odd() {
+          return make();
+        }
+        @Callback('x') behind() {
+          ran.push('behind');
+        }
+      }
+      const { app, events } = await startApp([Oddities]);
+
+      await events.run('x');
+      expect(ran).toEqual(['behind']);
+      await app.close();
+    });
+  });
+
   it('waits for a foreign thenable once, even one that calls back twice or throws afterwards', async () => {
     @Injectable()
     class Steps {
