@@ -1,3 +1,5 @@
+import { whenSettled } from './thenable.js';
+
 const ignore = () => {};
 
 /** Work that somebody waits for: it ends, or is given up from outside. */
@@ -59,7 +61,8 @@ class Watched<T> extends Deferred<T> {
     onLateFailure: (error: unknown) => void,
   ) {
     super(inFlight);
-    Promise.resolve(work).then(
+    whenSettled(
+      work,
       (value) => this.succeed(value),
       (error) => (this.isOver ? onLateFailure(error) : this.fail(error)),
     );

@@ -3,10 +3,9 @@ import type { EventsCore } from './events-core.js';
 import { handled, type Pending } from './in-flight.js';
 import { call, callTraced, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { type RunScope, scopeOfRun } from './run-scope.js';
-import { awaitable } from './thenable.js';
+import { awaitable, whenSettled } from './thenable.js';
 
 const DONE = Promise.resolve();
-const { then } = Promise.prototype;
 
 /**
  * One `run()`: callback after callback, each awaited, until one fails. It is synchronous until a promise shows up,
@@ -52,7 +51,7 @@ export class RunInOrder implements Pending {
     this.onValue = () => this.proceed();
     this.onFailure = (error) => this.recover(error);
     this.core.inFlight.add(this);
-    this.waitFor(waiting);
+    whenSettled(waiting, this.onValue!, this.onFailure!);
     return this.promise;
   }
 
@@ -98,18 +97,6 @@ export class RunInOrder implements Pending {
     if (stops) throw error;
   }
 
-  private waitFor(result: PromiseLike<unknown>): void {
-    // As `await` does: a promise around a foreign thenable settles once, and a promise's own `then` is not asked.
-    const usual = result as Promise<unknown>;
-    try {
-      if (usual.constructor === Promise && usual.then === then) void usual.then(this.onValue, this.onFailure);
-      else void then.call(Promise.resolve(result), this.onValue, this.onFailure);
-    } catch {
-      // It only looks like a promise, as a proxy of one does.
-      void new Promise((resolve) => resolve(result)).then(this.onValue, this.onFailure);
-    }
-  }
-
   private proceed(): void {
     if (this.isOver) return;
     let waiting: PromiseLike<unknown> | undefined;
@@ -120,7 +107,7 @@ export class RunInOrder implements Pending {
       return;
     }
     if (waiting !== undefined) {
-      this.waitFor(waiting);
+      whenSettled(waiting, this.onValue!, this.onFailure!);
     } else if (!this.isOver) {
       this.end();
       this.resolve!();

@@ -15,3 +15,34 @@ export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   value instanceof Promise ||
   (((typeof value === 'object' && value !== null) || typeof value === 'function') &&
     typeof (value as { then?: unknown }).then === 'function');
+
+const { then } = Promise.prototype;
+
+/**
+ * Tells one of the two, once, as `await` does: also of a thenable that calls back twice, and without asking a promise
+ * for a `then` of its own. A usual promise is asked directly, which V8 can inline: a tenth of a run.
+ */
+export function whenSettled<T>(
+  work: PromiseLike<T>,
+  onValue: (value: T) => void,
+  onFailure: (error: unknown) => void,
+): void {
+  const usual = work as Promise<T>;
+  try {
+    if (usual.constructor === Promise && usual.then === then) {
+      void usual.then(onValue, onFailure);
+      return;
+    }
+  } catch {
+    // It only looks like a promise, as a proxy of one does.
+  }
+  void then.call(promiseOf(work), onValue as (value: unknown) => void, onFailure);
+}
+
+function promiseOf<T>(work: PromiseLike<T>): Promise<T> {
+  try {
+    return Promise.resolve(work);
+  } catch {
+    return new Promise((resolve) => resolve(work));
+  }
+}

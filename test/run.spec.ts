@@ -133,7 +133,10 @@ describe('run()', () => {
       const { app, events } = await startApp([Oddities]);
 
       await events.run('x');
-      expect(ran).toEqual(['behind']);
+      await events.runSettled('x');
+      await events.runParallel('x');
+
+      expect(ran).toEqual(['behind', 'behind', 'behind']);
       await app.close();
     });
   });

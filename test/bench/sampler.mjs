@@ -17,9 +17,10 @@ export async function sample(candidates, { rounds, sampleMs = 1, warmUp = 12 }) 
     const batch = work.batch ?? loop(work);
     running.push({ name, batch, calls: await calibrate(batch, sampleMs), times: [] });
   }
+  const turns = [...running];
   for (let round = -warmUp; round < rounds; round++) {
-    running.push(running.shift());
-    for (const { batch, calls, times } of running) {
+    turns.push(turns.shift());
+    for (const { batch, calls, times } of turns) {
       const startedAt = process.hrtime.bigint();
       await batch(calls);
       if (round >= 0) times.push(Number(process.hrtime.bigint() - startedAt) / calls);
