@@ -159,7 +159,7 @@ export class CallbackRegistry {
   }
 }
 
-/** Only what a run needs is kept: half the memory, and Nest's wrapper may go. */
+/** Only what a run needs is kept: a quarter less memory. */
 const registered = ({ id, delivery, isOptional, target, method, invoke }: Found): RegisteredCallback => ({
   id,
   delivery,

@@ -63,10 +63,7 @@ const CANDIDATES = {
 };
 
 /** How many providers, and how often each is booted. */
-const QUICK = [
-  [100, 6],
-  [1_000, 6],
-];
+const QUICK = [[1_000, 10]];
 const FULL = [
   [100, 40],
   [1_000, 40],

@@ -110,7 +110,7 @@ export async function inFlight(isQuick) {
 export async function growth(isQuick) {
   const events = await eventsOf({ plain: [async () => {}], failing: [fails], scoped: [async () => {}, Scope.REQUEST] });
   const RUNS = isQuick
-    ? { plain: 200_000, failing: 20_000, scoped: 20_000 }
+    ? { plain: 200_000, failing: 10_000, scoped: 20_000 }
     : { plain: 10_000_000, failing: 500_000, scoped: 500_000 };
   const rows = [];
   for (const [event, runs] of Object.entries(RUNS)) {

@@ -30,7 +30,7 @@ function rowsOf(times, base, about) {
 export async function dispatch(isQuick, kind, count) {
   const candidates = {};
   for (const { name, make } of PEERS) candidates[name] = await make(bodies(kind, Number(count)));
-  const times = await sample(candidates, { rounds: isQuick ? 25 : 200, warmUp: isQuick ? 5 : 20 });
+  const times = await sample(candidates, { rounds: isQuick ? 20 : 200, warmUp: isQuick ? 5 : 20 });
   return rowsOf(times, HELPER, { kind, count: Number(count) });
 }
 

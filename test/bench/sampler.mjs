@@ -30,7 +30,7 @@ export async function sample(candidates, { rounds, sampleMs = 1, warmUp = 12 }) 
 }
 
 const ENOUGH_CALLS = 10_000;
-const ENOUGH_MS = 80;
+const ENOUGH_MS = 50;
 
 /** How many calls take about so long, once V8 has compiled them as well as it will. */
 async function calibrate(batch, sampleMs) {
