@@ -1,6 +1,6 @@
 import { type Channel, type ChannelListener, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
 import { SafeLogger } from './safe-logger.js';
-import { awaitable } from './thenable.js';
+import { awaitable, whenSettled } from './thenable.js';
 
 /** What the subscribers of `nestjs-callbacks:run` get: one run of an event, whatever answers it. */
 export interface RunTrace {
@@ -122,17 +122,20 @@ export function traced<Trace extends RunTrace>(
       channel.end.publish(trace);
       if (!waiting) isOver();
     }
-    return Promise.resolve(waiting).then(
-      (result) => {
-        trace.result = result;
-        isOver();
-        return result;
-      },
-      (error: unknown) => {
-        hasFailed(error);
-        isOver();
-        throw error;
-      },
-    );
+    return new Promise((resolve, reject) => {
+      whenSettled(
+        waiting,
+        (result) => {
+          trace.result = result;
+          isOver();
+          resolve(result);
+        },
+        (error) => {
+          hasFailed(error);
+          isOver();
+          reject(error);
+        },
+      );
+    });
   });
 }

@@ -1,4 +1,5 @@
 /** What `run()`, `runSettled()` and `runParallel()` promise: sequence, waiting, failures, and that nothing is swallowed. */
+import { tracingChannel } from 'node:diagnostics_channel';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { ConflictException, Injectable } from '@nestjs/common';
 import { Callback, type CallbackFailure, EventRunner, EventsError } from 'nestjs-callbacks';
@@ -116,9 +117,13 @@ describe('run()', () => {
     ],
   ])('awaits %s', (_, make) => {
     it.each([
-      ['at first', false],
-      ['after another', true],
-    ])('%s, and goes on', async (_when, isLater) => {
+      ['at first', false, false],
+      ['after another', true, false],
+      ['while somebody watches', false, true],
+    ])('%s, and goes on', async (_when, isLater, isWatched) => {
+      const channel = tracingChannel('nestjs-callbacks:callback').start;
+      const nothing = () => {};
+      if (isWatched) channel.subscribe(nothing);
       class Oddities {
         @Callback('x') first() {
           return isLater ? turn() : undefined;
@@ -136,6 +141,7 @@ describe('run()', () => {
       await events.runSettled('x');
       await events.runParallel('x');
 
+      channel.unsubscribe(nothing);
       expect(ran).toEqual(['behind', 'behind', 'behind']);
       await app.close();
     });
@@ -181,8 +187,15 @@ describe('run()', () => {
       }
     }
     const { events } = await startApp([Steps]);
+    const channel = tracingChannel('nestjs-callbacks:callback').start;
+    const nothing = () => {};
+
     await events.run('x');
-    expect(ran).toEqual(['one', 'two']);
+    channel.subscribe(nothing);
+    await events.run('x');
+    channel.unsubscribe(nothing);
+
+    expect(ran).toEqual(['one', 'two', 'one', 'two']);
   });
 
   it('sees a spy that was set after the boot', async () => {
