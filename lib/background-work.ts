@@ -6,7 +6,7 @@ import type { CompleteOptions } from './events.options.js';
 import type { EventsCore } from './events-core.js';
 import { Deferred } from './in-flight.js';
 import { perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
-import { scopeOfAttempt } from './run-scope.js';
+import { scopeOf } from './run-scope.js';
 
 /** Callbacks that nobody waits for: at most so many at once, in the order in which they came. */
 export class BackgroundWork {
@@ -123,7 +123,7 @@ class BackgroundDelivery extends Deferred<void> {
 
   private async perform(): Promise<void> {
     try {
-      const scope = scopeOfAttempt(this.work.core, this.event, this.args, this.request);
+      const scope = scopeOf(this.work.core, this.event, this.args, this.request, false);
       await perform(this.callback, this.event, this.args, scope);
       this.succeed(undefined);
     } catch (error) {

@@ -2,7 +2,7 @@ import { callbackWatch } from './diagnostics.js';
 import type { EventsCore } from './events-core.js';
 import { handled, type Pending } from './in-flight.js';
 import { call, callTraced, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
-import { type RunScope, scopeOfRun } from './run-scope.js';
+import { type RunScope, scopeOf } from './run-scope.js';
 import { awaitable, whenSettled } from './thenable.js';
 
 const DONE = Promise.resolve();
@@ -33,7 +33,7 @@ export class RunInOrder implements Pending {
     private readonly args: readonly unknown[],
     private readonly request: object | undefined,
   ) {
-    this.scope = event.isScoped ? scopeOfRun(core, event, args, request) : undefined;
+    this.scope = scopeOf(core, event, args, request);
   }
 
   start(): Promise<void> {
@@ -77,7 +77,7 @@ export class RunInOrder implements Pending {
   private attempt(callback: RegisteredCallback): PromiseLike<unknown> | undefined {
     try {
       const result = callbackWatch.isOn ? this.traced(callback) : call(callback, this.args, this.scope);
-      return result instanceof Promise ? result : awaitable(result);
+      return awaitable(result);
     } catch (error) {
       this.hasFailed(callback, error);
       return undefined;

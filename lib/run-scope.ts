@@ -57,22 +57,19 @@ export class RunScope {
   }
 }
 
-/** The scope of the inline callbacks of a run; `undefined` when none of them needs one. */
-export const scopeOfRun = (
+/**
+ * A scope for the callbacks of an event; `undefined` when none of them needs one.
+ *
+ * @param sharesRequest not for a background attempt, which may outlive the request
+ */
+export const scopeOf = (
   core: EventsCore,
   event: RegisteredEvent,
   args: readonly unknown[],
   request: object | undefined,
+  sharesRequest = request !== undefined,
 ): RunScope | undefined =>
-  event.isScoped ? new RunScope(describeRun(core, event, args, request), request !== undefined) : undefined;
-
-/** The scope of one background attempt, which may outlive the request. */
-export const scopeOfAttempt = (
-  core: EventsCore,
-  event: RegisteredEvent,
-  args: readonly unknown[],
-  request: object | undefined,
-): RunScope | undefined => (event.isScoped ? new RunScope(describeRun(core, event, args, request), false) : undefined);
+  event.isScoped ? new RunScope(describeRun(core, event, args, request), sharesRequest) : undefined;
 
 /** What a durable strategy attached to the context. */
 const payloadOf = (id: ContextId) => (id as { payload?: unknown }).payload;

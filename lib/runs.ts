@@ -3,7 +3,7 @@ import type { EventsCore } from './events-core.js';
 import { handled } from './in-flight.js';
 import { perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { RunInOrder } from './run-in-order.js';
-import { type RunScope, scopeOfRun } from './run-scope.js';
+import { type RunScope, scopeOf } from './run-scope.js';
 import { isThenable } from './thenable.js';
 
 /** What became of one callback in `runSettled()`. */
@@ -31,7 +31,7 @@ export const runInOrder: How<void> = (core, event, args, request) => new RunInOr
 export const runSettled: How<Outcome[]> = (...run) => handled(collectOutcomes(...run));
 
 async function collectOutcomes(...[core, event, args, request]: Run): Promise<Outcome[]> {
-  const scope = scopeOfRun(core, event, args, request);
+  const scope = scopeOf(core, event, args, request);
   const outcomes: Outcome[] = [];
   for (const callback of event.inline) {
     const startedAt = performance.now();
@@ -50,7 +50,7 @@ async function collectOutcomes(...[core, event, args, request]: Run): Promise<Ou
 export const runInParallel: How<void> = (...run) => handled(waitForAll(...run));
 
 async function waitForAll(...[core, event, args, request]: Run): Promise<void> {
-  const scope = scopeOfRun(core, event, args, request);
+  const scope = scopeOf(core, event, args, request);
   const results = await Promise.all(
     event.inline.map((callback) => settle(core, callback, event, args, scope, !callback.isOptional)),
   );
