@@ -13,6 +13,11 @@ import { application, EMAIL, NAME, providers, runner } from './applications.mjs'
 const targetsOf = (list) => providers(list).map((type) => new type());
 const names = (targets) => targets.map((_, index) => `c${index}`);
 
+function listening(emitter, list) {
+  for (const target of targetsOf(list)) emitter.on('x', (a, b) => target.answer(a, b));
+  return emitter;
+}
+
 /** Code as one would write it by hand for just these callbacks. */
 const written = (targets, code) =>
   // oxlint-disable-next-line typescript/no-implied-eval
@@ -61,8 +66,7 @@ export const PEERS = [
     awaits: false,
     ordered: false,
     make: (list) => {
-      const emitter = new EventEmitter().setMaxListeners(0);
-      for (const target of targetsOf(list)) emitter.on('x', (a, b) => target.answer(a, b));
+      const emitter = listening(new EventEmitter().setMaxListeners(0), list);
       return () => emitter.emit('x', NAME, EMAIL);
     },
   },
@@ -71,8 +75,7 @@ export const PEERS = [
     awaits: false,
     ordered: false,
     make: (list) => {
-      const emitter = new EventEmitter3();
-      for (const target of targetsOf(list)) emitter.on('x', (a, b) => target.answer(a, b));
+      const emitter = listening(new EventEmitter3(), list);
       return () => emitter.emit('x', NAME, EMAIL);
     },
   },
@@ -91,8 +94,7 @@ export const PEERS = [
     awaits: true,
     ordered: false,
     make: (list) => {
-      const emitter = new EventEmitter2({ maxListeners: 0 });
-      for (const target of targetsOf(list)) emitter.on('x', (a, b) => target.answer(a, b));
+      const emitter = listening(new EventEmitter2({ maxListeners: 0 }), list);
       return () => emitter.emitAsync('x', NAME, EMAIL);
     },
   },

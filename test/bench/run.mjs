@@ -17,6 +17,7 @@ const flags = process.argv.slice(2);
 const unknown = flags.filter((flag) => !['--quick', '--json', '--save'].includes(flag));
 if (unknown.length > 0) throw new Error(`Unknown: ${unknown.join(' ')}. There are --quick, --json and --save.`);
 const has = (flag) => flags.includes(flag);
+if (has('--quick') && has('--save')) throw new Error('--save keeps the figures of a full run: leave out --quick.');
 const speed = has('--quick') ? 'quick' : 'full';
 const say = (text) => process.stderr.write(text);
 

@@ -26,6 +26,22 @@ function rowsOf(times, base, about) {
   }));
 }
 
+/** Some of the peers with three callbacks of each kind, by turns through all of them. */
+async function ofAllKinds(names, options) {
+  const key = (kind, name) => JSON.stringify([kind, name]);
+  const candidates = {};
+  for (const kind of Object.keys(KINDS)) {
+    for (const name of names) {
+      candidates[key(kind, name)] = await PEERS.find((peer) => peer.name === name).make(bodies(kind, 3));
+    }
+  }
+  const times = await sample(candidates, options);
+  return Object.keys(KINDS).flatMap((kind) => {
+    const ofKind = Object.fromEntries(names.map((name) => [name, times[key(kind, name)]]));
+    return rowsOf(ofKind, HELPER, { kind, count: 3 });
+  });
+}
+
 /** So many callbacks of a kind, against all peers. */
 export async function dispatch(isQuick, kind, count) {
   const candidates = {};
@@ -49,15 +65,8 @@ export async function additions(isQuick) {
   class Guard {
     canActivate = () => true;
   }
-  UseGuards(Injectable()(Guard) ?? Guard)(guarded);
-
-  const listener = () => {};
-  const channels = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'].flatMap((step) => [
-    `tracing:nestjs-callbacks:run:${step}`,
-    `tracing:nestjs-callbacks:callback:${step}`,
-  ]);
-  for (const channel of channels) subscribe(channel, listener);
-  for (const channel of channels) unsubscribe(channel, listener);
+  Injectable()(Guard);
+  UseGuards(Guard)(guarded);
 
   const alone = 'alone in its application';
   const times = await sample(
@@ -78,20 +87,13 @@ export async function additions(isQuick) {
  * before, so that V8 must look each method up.
  */
 export async function longLived(isQuick) {
-  const candidates = {};
   for (const kind of Object.keys(KINDS)) {
     const events = await runner(bodies(kind, 5));
     for (let run = 0; run < 2_000; run++) {
       for (const args of [[], [1], [1, 2], [1, 2, 3], [1, 2, 3, 4]]) await events.run('x', ...args);
     }
-    candidates[JSON.stringify([kind, HELPER])] = helper(bodies(kind, 3));
-    candidates[JSON.stringify([kind, RUN])] = await runOf(bodies(kind, 3));
   }
-  const times = await sample(candidates, { rounds: isQuick ? 40 : 200 });
-  return Object.keys(KINDS).flatMap((kind) => {
-    const ofKind = [HELPER, RUN].map((name) => [name, times[JSON.stringify([kind, name])]]);
-    return rowsOf(Object.fromEntries(ofKind), HELPER, { kind, count: 3 });
-  });
+  return ofAllKinds([HELPER, RUN], { rounds: isQuick ? 40 : 200 });
 }
 
 /** The three ways to run an event. */
@@ -158,17 +160,7 @@ export async function traced(isQuick) {
 /** As with a host application that keeps its request ids in an AsyncLocalStorage. */
 export async function asyncContext(isQuick) {
   const names = [HELPER, RUN, 'emittery emitSerial()', 'hookable callHook()', `${EMITTER} emitAsync()`];
-  const candidates = {};
-  for (const kind of Object.keys(KINDS)) {
-    for (const { name, make } of PEERS) {
-      if (names.includes(name)) candidates[JSON.stringify([kind, name])] = await make(bodies(kind, 3));
-    }
-  }
-  const times = await new AsyncLocalStorage().run({}, () => sample(candidates, { rounds: isQuick ? 30 : 100 }));
-  return Object.keys(KINDS).flatMap((kind) => {
-    const ofKind = names.map((name) => [name, times[JSON.stringify([kind, name])]]);
-    return rowsOf(Object.fromEntries(ofKind), HELPER, { kind, count: 3 });
-  });
+  return new AsyncLocalStorage().run({}, () => ofAllKinds(names, { rounds: isQuick ? 30 : 100 }));
 }
 
 /** Three callbacks of request-scoped providers. Only ours share their instances. */
