@@ -37,8 +37,8 @@ export async function application(imports, list) {
   return app.init();
 }
 
-/** Our runner, with these callbacks of the event `x` beside whatever else there is. */
+/** Our runner, with these callbacks of the event `x` behind whatever else there is: it is the last to be found. */
 export async function runner(list, { options = {}, others = [], scope } = {}) {
-  const app = await application([EventsModule.forRoot(options)], [...providers(list, Callback('x'), scope), ...others]);
+  const app = await application([EventsModule.forRoot(options)], [...others, ...providers(list, Callback('x'), scope)]);
   return app.get(EventRunner);
 }
