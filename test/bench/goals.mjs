@@ -33,11 +33,6 @@ export function goals(sections) {
     ...sections.additions
       .filter(({ name }) => name.startsWith('beside') || name.startsWith('with'))
       .map(({ name, ratio }) => goal(`a run ${name}, against one alone`, ratio, 1.05)),
-    goal(
-      'a run that nobody watches, once somebody did, against one that nobody ever did',
-      one('traced', { name: 'nobody subscribed' }).ratio / run(RESOLVED).ratio,
-      1.05,
-    ),
     goal(`3 request-scoped callbacks, against ${EMIT}`, one('scoped', { name: RUN }).ratio, 1 / 5),
     goal(
       'boot of 1,000 providers, against the emitter',
