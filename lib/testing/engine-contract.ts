@@ -1,0 +1,24 @@
+import { endingRules } from './contract-ending.js';
+import { failingRules } from './contract-failing.js';
+import { keepingRules } from './contract-keeping.js';
+import { orderRules } from './contract-order.js';
+import type { ContractRule } from './contract-scene.js';
+import { storingRules } from './contract-storing.js';
+import { transactionsRules } from './contract-transactions.js';
+
+/**
+ * The rules of {@link DurableEngine} as checks that any test runner can run.
+ *
+ * @example
+ * for (const { title, needs, check } of engineContract) {
+ *   (needs.every((need) => offered.includes(need)) ? it : it.skip)(title, () => check(harness));
+ * }
+ */
+export const engineContract: readonly ContractRule[] = [
+  ...storingRules,
+  ...failingRules,
+  ...keepingRules,
+  ...endingRules,
+  ...orderRules,
+  ...transactionsRules,
+];
