@@ -1,0 +1,51 @@
+import type { PgBoss } from 'pg-boss';
+import type { EngineHost } from '../index.js';
+import type { Connection } from './connection.js';
+import { load } from './load.js';
+import type { CompleteOptions } from './options.js';
+
+const importBoss = () => load('pg-boss', () => import('pg-boss'));
+
+/** pg-boss on a connection: it makes and keeps up its schema, creates queues, claims jobs and removes completed ones. */
+export async function startBoss(
+  connection: Connection,
+  { schema, migrate }: CompleteOptions,
+  host: EngineHost,
+): Promise<PgBoss> {
+  const { PgBoss } = await importBoss();
+  const boss = new PgBoss({
+    db: { executeSql: (sql, params) => connection.query(sql, params) },
+    backend: connection.isEmbedded ? 'pglite' : 'postgres',
+    schema,
+    migrate,
+    createSchema: migrate,
+    reindex: migrate,
+    // What is about the application rather than its deliveries.
+    schedule: false,
+    registerInstance: false,
+    openTelemetry: { enabled: false },
+    // Completed deliveries are removed within the hour.
+    maintenanceIntervalSeconds: 3_600,
+  });
+  boss.on('error', (error) => host.report('pg-boss failed at its housekeeping, which it tries again', error));
+  boss.on('warning', ({ message }) => host.warn(message));
+  try {
+    await boss.start();
+  } catch (error) {
+    await boss.stop({ graceful: false, close: false });
+    throw error;
+  }
+  return boss;
+}
+
+/**
+ * The SQL that makes the schema for `postgres({ migrate: false })`, to be run by somebody who may.
+ *
+ * @param schema as in `postgres({ schema })`
+ * @example
+ * console.log(await schemaSql());
+ */
+export async function schemaSql(schema = 'nestjs_callbacks'): Promise<string> {
+  const { getConstructionPlans } = await importBoss();
+  return getConstructionPlans(schema);
+}

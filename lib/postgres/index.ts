@@ -1,0 +1,3 @@
+export { postgres } from './postgres.js';
+export type { PostgresOptions } from './options.js';
+export { schemaSql } from './boss.js';

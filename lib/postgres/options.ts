@@ -1,0 +1,108 @@
+import type { PgPool } from './server-connection.js';
+import type { PGliteDatabase } from './pglite-connection.js';
+
+/** What `postgres()` takes: where the database is, one of the first four, and how it is used. */
+export interface PostgresOptions {
+  /** A Postgres server, to which the engine opens connections of its own. If it is `undefined`, `folder` counts. */
+  readonly connectionString?: string;
+  /** The application's own pool of node-postgres. One of its connections is held all the time, to listen. */
+  readonly pool?: PgPool;
+  /**
+   * A folder for PGlite, an embedded Postgres: for development and tests, and for an application that is one process and
+   * can bear to lose the last moments when the power fails.
+   */
+  readonly folder?: string;
+  /** The application's own PGlite. */
+  readonly pglite?: PGliteDatabase;
+  /**
+   * The schema that holds the deliveries: one for each application that shares a database.
+   * @default 'nestjs_callbacks'
+   */
+  readonly schema?: string;
+  /**
+   * `false`: the schema is there already, made from `schemaSql()` by somebody who may, and the application's role needs
+   * no right to change it.
+   * @default true
+   */
+  readonly migrate?: boolean;
+  /**
+   * How long a claim on a delivery lasts that is not renewed, in milliseconds, in whole seconds: after that, what a
+   * crashed instance was performing is performed by another.
+   * @default 10_000
+   */
+  readonly leaseMs?: number;
+  /**
+   * How long storing waits for the database, in milliseconds, before `run()` rejects.
+   * @default 5_000
+   */
+  readonly storeTimeoutMs?: number;
+  /**
+   * How long completed deliveries are kept, in milliseconds, in whole seconds: so long an id that is stored again is
+   * passed over. Waiting and dead ones are kept until somebody removes them.
+   * @default 86_400_000
+   */
+  readonly keepCompletedMs?: number;
+  /**
+   * How many connections the engine opens at most, with `connectionString`.
+   * @default 10
+   */
+  readonly connections?: number;
+}
+
+/** The options with their defaults filled in. */
+export type CompleteOptions = PostgresOptions &
+  Required<
+    Pick<PostgresOptions, 'schema' | 'migrate' | 'leaseMs' | 'storeTimeoutMs' | 'keepCompletedMs' | 'connections'>
+  >;
+
+const DEFAULTS = {
+  schema: 'nestjs_callbacks',
+  migrate: true,
+  leaseMs: 10_000,
+  storeTimeoutMs: 5_000,
+  keepCompletedMs: 86_400_000,
+  connections: 10,
+};
+
+const PLACES = ['connectionString', 'pool', 'folder', 'pglite'] as const;
+const hasMethods = (value: unknown, ...names: string[]) =>
+  names.every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function');
+const isWhole = (unit: number, least: number) => (value: unknown) =>
+  typeof value === 'number' && Number.isSafeInteger(value / unit) && value / unit >= least;
+
+const CHECKS: Record<keyof PostgresOptions, [isValid: (value: unknown) => boolean, expected: string]> = {
+  connectionString: [(value) => typeof value === 'string' && value !== '', 'a URL as in postgres://user@host/database'],
+  pool: [(value) => hasMethods(value, 'connect', 'on', 'off'), "a Pool of node-postgres ('pg')"],
+  folder: [(value) => typeof value === 'string' && value !== '', 'the path of a folder'],
+  pglite: [(value) => hasMethods(value, 'query', 'exec', 'transaction', 'listen'), 'what PGlite.create() resolves to'],
+  schema: [
+    (value) => typeof value === 'string' && /^[a-z_][a-z0-9_]{0,49}$/.test(value),
+    'a name of small letters, digits and _, at most 50',
+  ],
+  migrate: [(value) => typeof value === 'boolean', 'true or false'],
+  leaseMs: [isWhole(1_000, 1), 'milliseconds, a multiple of 1000'],
+  storeTimeoutMs: [isWhole(1, 1), 'milliseconds, 1 or more'],
+  keepCompletedMs: [isWhole(1_000, 1), 'milliseconds, a multiple of 1000'],
+  connections: [isWhole(1, 3), 'a whole number, 3 or more'],
+};
+
+/** Refuses what is wrong and fills in the rest. */
+export function completeOptions(options: PostgresOptions): CompleteOptions {
+  const given = Object.entries(options ?? {}).filter(([, value]) => value !== undefined);
+  for (const [option, value] of given) {
+    const check = Object.hasOwn(CHECKS, option) ? CHECKS[option as keyof PostgresOptions] : undefined;
+    if (!check) throw new Error(`postgres() has no option ${option}. It has ${Object.keys(CHECKS).join(', ')}.`);
+    const [isValid, expected] = check;
+    if (!isValid(value)) throw new Error(`postgres() was given a wrong ${option}. Pass ${expected}.`);
+  }
+  const places = PLACES.filter((place) => options?.[place] !== undefined);
+  const isEither = places.length === 2 && places.includes('connectionString') && places.includes('folder');
+  if (places.length === 0 || (places.length > 1 && !isEither)) {
+    throw new Error(
+      `postgres() was given ${places.length === 0 ? 'no database' : places.join(' and ')}. ` +
+        'Pass one of { connectionString }, { pool }, { folder } and { pglite }; of connectionString and folder both, to ' +
+        'use the folder where there is no server.',
+    );
+  }
+  return { ...DEFAULTS, ...Object.fromEntries(given) };
+}

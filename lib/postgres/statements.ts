@@ -1,0 +1,188 @@
+/**
+ * What pg-boss' own functions do not say, as SQL on its tables, which its documentation offers for that: several queues in
+ * one statement, delays in milliseconds, the order of a key, and what is due. Times are the database's, never ours.
+ *
+ * A delivery is a job: `name` is its address, `singleton_key` its key, `data` holds `{ event, arguments }`. Of its states
+ * `created` and `retry` are waiting, `active` is running, `failed` is dead. `retry_count` grows with each claim and so
+ * tells attempts apart; `data.uncounted` says how many of them do not count.
+ */
+export class Statements {
+  /** Deliveries `$1`, all or none, and a notification on `$2` for each queue that has something due. */
+  readonly store: string;
+  /** What became of attempts `$1`, as far as they still hold their claims; repeating it changes nothing. */
+  readonly settle: string;
+  /** Renews claims `$1`. */
+  readonly renew: string;
+  /** Of queues `$1`: takes back claims that have run out, and tells when something is due. */
+  readonly sweep: string;
+  /** Moves what waits or is dead from queues to others, as in `$1`. */
+  readonly adopt: string;
+  readonly counts: string;
+  readonly list: string;
+  readonly retry: string;
+  readonly discard: string;
+  readonly queues: string;
+  /** Fails unless all is there that the others need. */
+  readonly probe: string;
+
+  /** @param keepCompletedSeconds how long a completed delivery is remembered, so that it is not stored again */
+  constructor(schema: string, leaseSeconds: number, keepCompletedSeconds: number) {
+    const job = `${schema}.job`;
+    const queue = `${schema}.queue`;
+    const state = `${schema}.job_state`;
+    const attempts = `(retry_count + 1 - coalesce((data->>'uncounted')::int, 0))`;
+    const claims = `json_to_recordset($1::text::json) as claim(name text, id uuid, attempt int)`;
+    const isHeld = `j.name = claim.name and j.id = claim.id and j.retry_count = claim.attempt`;
+
+    this.store = `
+      with input as (
+        select * from json_to_recordset($1::text::json)
+          as delivery(name text, id uuid, key text, "delayMs" float8, data jsonb)
+      ), missing as (
+        select name from input where not exists (select from ${queue} q where q.name = input.name)
+      ), locked as materialized (
+        select pg_advisory_xact_lock(lock) from (
+          select distinct hashtextextended(input.name || ' ' || key, 0) as lock
+          from input join ${queue} q on q.name = input.name and q.policy = 'key_strict_fifo' order by lock
+        ) as locks
+      ), stored as (
+        insert into ${job} (
+          id, name, data, singleton_key, policy, start_after, created_on, keep_until,
+          retry_limit, expire_seconds, deletion_seconds, heartbeat_seconds
+        )
+        select
+          id, input.name, data, key, q.policy, now() + "delayMs" * interval '1 millisecond',
+          case when q.policy = 'key_strict_fifo' then greatest(clock_timestamp(), (
+            select max(before.created_on) + interval '1 microsecond' from ${job} as before
+            where before.name = input.name and before.singleton_key = key and before.state < 'active'
+          )) else now() end,
+          now() + interval '1000 years', 1000000000, 2000000000, ${keepCompletedSeconds}, ${leaseSeconds}
+        from input join ${queue} q on q.name = input.name
+        where not exists (select from missing) and (select count(*) from locked) >= 0
+        on conflict (name, id) do nothing
+        returning name, start_after
+      ), notified as (
+        select pg_notify($2, name) from stored where start_after <= now() group by name
+      )
+      select (select count(*) from notified)::int as notified, (select json_agg(name) from missing) as missing`;
+
+    this.settle = `
+      with settled as (
+        update ${job} j set
+          state = claim.state::${state},
+          start_after = case claim.state
+            when 'retry' then now() + claim."afterMs" * interval '1 millisecond' else j.start_after end,
+          completed_on = case claim.state when 'retry' then null else now() end,
+          deletion_seconds = case claim.state when 'failed' then 0 else j.deletion_seconds end,
+          heartbeat_on = null,
+          output = coalesce(claim.output, j.output),
+          data = case when claim."isUncounted" and j.state = 'active' then j.data || jsonb_build_object(
+            'uncounted', coalesce((j.data->>'uncounted')::int, 0) + 1) else j.data end
+        from json_to_recordset($1::text::json) as claim(
+          name text, id uuid, attempt int, state text, "afterMs" float8, output jsonb, "isUncounted" boolean)
+        where ${isHeld} and j.state in ('active', claim.state::${state})
+        returning j.name, j.id, j.state, j.start_after
+      ), notified as (
+        select pg_notify($2, name) from settled where state = 'retry' and start_after <= now() group by name
+      )
+      select name, id, (select count(*) from notified)::int as notified from settled`;
+
+    this.renew = `
+      update ${job} j set heartbeat_on = now() from ${claims}
+      where ${isHeld} and j.state = 'active' returning j.name, j.id`;
+
+    this.sweep = `
+      with own as (
+        select value as name from json_array_elements_text($1::text::json)
+      ), expired as (
+        select j.name, j.id from own join ${job} j on j.name = own.name
+        where j.state = 'active' and j.heartbeat_on + j.heartbeat_seconds * interval '1 second' < now()
+        for update of j skip locked
+      ), returned as (
+        update ${job} j set state = 'retry', start_after = now(), heartbeat_on = null
+        from expired where j.name = expired.name and j.id = expired.id returning j.name
+      )
+      select name, case when name in (select name from returned) then 0 else
+        extract(epoch from least(
+          (select min(start_after) from ${job} j where j.name = own.name and state = 'created' and not blocked),
+          (select min(start_after) from ${job} j where j.name = own.name and state = 'retry' and not blocked)
+        ) - now())::float8 * 1000 end as "dueInMs"
+      from own`;
+
+    // Not before those of its key that still run, and not into the place of another that has failed.
+    this.adopt = `
+      with moves as (
+        select * from json_to_recordset($1::text::json) as move("from" text, "to" text)
+      ), gone as (
+        delete from ${job} j using moves
+        where j.name = moves."from" and j.state in ('created', 'retry', 'failed')
+          and not exists (
+            select from ${job} other where other.singleton_key = j.singleton_key and (
+              other.name = j.name and other.policy = 'key_strict_fifo' and other.state = 'active' or
+              other.name = moves."to" and other.policy = 'key_strict_fifo' and j.state > 'created'
+                and other.state in ('active', 'retry', 'failed')
+            )
+          )
+        returning j.*, moves."to"
+      ), moved as (
+        insert into ${job} (
+          id, name, data, state, singleton_key, policy, start_after, created_on, keep_until, started_on, completed_on,
+          retry_count, retry_limit, expire_seconds, deletion_seconds, heartbeat_seconds, output
+        )
+        select
+          id, "to", data, state, case q.policy when 'key_strict_fifo' then coalesce(singleton_key, id::text)
+            else singleton_key end, q.policy, start_after, gone.created_on, keep_until, started_on, completed_on,
+          retry_count, gone.retry_limit, gone.expire_seconds, gone.deletion_seconds, gone.heartbeat_seconds, output
+        from gone join ${queue} q on q.name = gone."to"
+        on conflict (name, id) do nothing
+        returning name
+      )
+      select distinct name from moved`;
+
+    this.counts = `
+      select name,
+        count(*) filter (where state < 'active' and start_after <= now())::int as waiting,
+        count(*) filter (where state < 'active' and start_after > now())::int as delayed,
+        count(*) filter (where state = 'active')::int as running,
+        count(*) filter (where state = 'failed')::int as dead
+      from ${job} where state in ('created', 'retry', 'active', 'failed') group by name`;
+
+    const matches = `
+      ($1::text is null or name in (select json_array_elements_text($1::text::json))) and
+      ($2::text is null or id in (select json_array_elements_text($2::text::json)::uuid))`;
+
+    this.list = `
+      select id, name, singleton_key as key, data, output, created_on as "storedAt",
+        case when started_on is null then 0 else ${attempts} end as attempts,
+        case state when 'active' then started_on when 'failed' then completed_on else start_after end as since
+      from ${job}
+      where ${matches} and state in (select json_array_elements_text($3::text::json)::${state})
+        and ($4::text is null or (id, name collate "C") > ($4::text::uuid, $5::text))
+      order by id, name collate "C" limit $6::int`;
+
+    this.retry = `
+      with retried as (
+        update ${job} set state = 'retry', start_after = now(), completed_on = null,
+          deletion_seconds = ${keepCompletedSeconds},
+          data = data || jsonb_build_object('uncounted', retry_count + 1)
+        where ${matches} and state = 'failed' returning name
+      ), notified as (
+        select pg_notify($3, name) from retried group by name
+      )
+      select count(*)::int as count, (select count(*) from notified)::int as notified from retried`;
+
+    this.discard = `
+      with discarded as (
+        delete from ${job} where ${matches} and state in ('created', 'retry', 'failed') returning name
+      ), notified as (
+        select pg_notify($3, name) from discarded group by name
+      )
+      select count(*)::int as count, (select count(*) from notified)::int as notified from discarded`;
+
+    this.queues = `select name from ${queue}`;
+    this.probe = `
+      select id, name, data, state, singleton_key, policy, start_after, created_on, keep_until, started_on, completed_on,
+        retry_count, retry_limit, expire_seconds, deletion_seconds, heartbeat_seconds, heartbeat_on, output, blocked
+      from ${job} where false`;
+  }
+}

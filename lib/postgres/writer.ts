@@ -1,0 +1,74 @@
+import type { NewDelivery, SqlTransaction } from '../index.js';
+import { Batches } from './batches.js';
+import { type Connection, outcomeOf } from './connection.js';
+import type { Statements } from './statements.js';
+
+/** A delivery, and the queue that it goes to. */
+interface Addressed {
+  readonly queue: string;
+  readonly delivery: NewDelivery;
+}
+
+type Stored = { readonly isStored: true } | { readonly error: unknown };
+
+/** Stores deliveries, and has whoever works on them told. */
+export class Writer {
+  private readonly runs: Batches<readonly Addressed[], Stored>;
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly statements: Statements,
+    private readonly channel: string,
+    private readonly timeoutMs: number,
+  ) {
+    this.runs = new Batches((runs) => this.storeTogether(runs));
+  }
+
+  /** @param isOrdered some of them wait for their key, which others must not have to wait for */
+  async store(deliveries: readonly Addressed[], isOrdered: boolean, transaction?: SqlTransaction): Promise<void> {
+    if (transaction) return this.write(deliveries, (sql, params) => transaction.query(sql, params));
+    this.connection.requireSession();
+    const stored = await (isOrdered ? this.storeAlone(deliveries) : this.runs.add(deliveries));
+    if ('error' in stored) throw stored.error;
+  }
+
+  /** What refuses one run must not refuse the others that happen to be stored with it. */
+  private async storeTogether(runs: readonly (readonly Addressed[])[]): Promise<Stored[]> {
+    const together = await this.storeAlone(runs.flat());
+    const wasRefused = 'error' in together && outcomeOf(together.error) === together.error;
+    if (!wasRefused || runs.length === 1) return runs.map(() => together);
+    return Promise.all(runs.map((run) => this.storeAlone(run)));
+  }
+
+  private async storeAlone(deliveries: readonly Addressed[]): Promise<Stored> {
+    try {
+      await this.write(deliveries, (sql, params) => this.connection.query(sql, params, this.timeoutMs));
+      return { isStored: true };
+    } catch (error) {
+      return { error: outcomeOf(error) };
+    }
+  }
+
+  private async write(deliveries: readonly Addressed[], query: SqlTransaction['query']): Promise<void> {
+    const input = deliveries.map(({ queue, delivery: { id, key, delayMs, event, arguments: args } }) => ({
+      name: queue,
+      id,
+      key,
+      delayMs,
+      data: { event, arguments: args },
+    }));
+    const { rows } = await query(this.statements.store, [JSON.stringify(input), this.channel]);
+    const { missing } = rows[0] as { missing: string[] | null };
+    if (missing) throw new MissingQueueError([...new Set(missing)]);
+  }
+}
+
+/** A queue was never made, or was deleted: nothing is stored. */
+export class MissingQueueError extends Error {
+  /** The database said so itself: `outcomeOf()` reads it. */
+  readonly code = 'P0002';
+
+  constructor(readonly queues: readonly string[]) {
+    super(`somebody has deleted the queue ${queues.join(', ')}.`);
+  }
+}
