@@ -1,13 +1,16 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { type Declaration, declarationsOf, idOf } from './callback.decorator.js';
-import { isLaterDelivery } from './callback.options.js';
+import { type DeliveryMode, isLaterDelivery } from './callback.options.js';
 import type { Orderable } from './callback-order.js';
+import { engineMissing } from './durable-errors.js';
+import { completeDurableOptions } from './durable.options.js';
 import { type EnhancedCall, Enhancers } from './enhancers.js';
 import { callbackInvalid, deliveryUnavailable } from './errors.js';
-import type { EventKey } from './event-map.js';
+import { type EventKey, eventLabel } from './event-map.js';
+import { type CompleteOptions, EVENTS_SETTINGS } from './events.options.js';
 import type { NestModule, Wrapper } from './nest-modules.js';
-import type { RegisteredCallback } from './registered-event.js';
+import type { DurableSettings, RegisteredCallback } from './registered-event.js';
 import { SafeLogger } from './safe-logger.js';
 import { NESTS } from './scoped-instance.js';
 import { awaitable } from './thenable.js';
@@ -27,6 +30,7 @@ export class CallbackDiscovery {
   constructor(
     @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
     @Inject(Enhancers) private readonly enhancers: Enhancers,
+    @Inject(EVENTS_SETTINGS) private readonly settings: CompleteOptions,
   ) {}
 
   /** The controllers of a module, then its providers, as listed. */
@@ -98,12 +102,23 @@ export class CallbackDiscovery {
       target: wrapper.instance as RegisteredCallback['target'],
       method,
       invoke: this.invocation(id, wrapper, module, prototype, method, enhanced),
+      durable: delivery === 'durable' ? this.durableSettings(id, declaration) : undefined,
       declaration,
       wrapper,
-      stage: delivery === 'inline' ? 0 : 1,
+      stage: STAGES.indexOf(delivery),
       before: toArray(options.before),
       after: toArray(options.after),
       isOf: (target) => wrapper.token === target || prototype === target.prototype || prototype instanceof target,
+    };
+  }
+
+  private durableSettings(id: string, { key, options }: Declaration): DurableSettings {
+    const { engine, durable } = this.settings;
+    if (!engine) throw engineMissing(`${id} asks for durable deliveries of "${eventLabel(key)}"`);
+    return {
+      ...completeDurableOptions(options, durable),
+      isOrdered: options.ordered ?? false,
+      formerly: toArray(options.formerly),
     };
   }
 
@@ -163,6 +178,9 @@ function prototypeOf(wrapper: Wrapper): object | null {
 /** Several instances of one dynamic module each have their own on purpose. */
 const isSameByMistake = (first: NestModule, second: NestModule) =>
   first === second || first.metatype !== second.metatype;
+
+/** The sequence of a run. */
+const STAGES: readonly DeliveryMode[] = ['inline', 'durable', 'background'];
 
 const NONE: readonly never[] = [];
 

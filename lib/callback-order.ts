@@ -5,7 +5,7 @@ import { nearest } from './near.js';
 /** A callback as the order sees it. */
 export interface Orderable {
   readonly id: string;
-  /** Its place in the sequence of a run: inline callbacks before background ones. */
+  /** Its place in the sequence of a run: inline callbacks, what is stored, background callbacks. */
   readonly stage: number;
   readonly before: readonly CallbackTarget[];
   readonly after: readonly CallbackTarget[];
@@ -34,7 +34,7 @@ export function inOrder<T extends Orderable>(
     if (first.stage > second.stage) {
       throw orderImpossible(
         event,
-        `${who.id} asks to run ${relation} ${other.id}, but background callbacks start when all inline ones have succeeded`,
+        `${who.id} asks to run ${relation} ${other.id}, but inline callbacks come first, then durable ones are stored, then background ones start`,
       );
     }
     waitsFor.get(second)!.add(first);

@@ -5,6 +5,7 @@ import { declarationsOf, idOf } from './callback.decorator.js';
 import { CallbackDiscovery, type Found } from './callback-discovery.js';
 import type { CallbackTarget } from './callback.options.js';
 import { inOrder } from './callback-order.js';
+import { DeliveryAddresses } from './delivery-addresses.js';
 import { Entrypoints } from './entrypoints.js';
 import { definitionConflict } from './errors.js';
 import { type EventKey, eventLabel } from './event-map.js';
@@ -81,9 +82,12 @@ export class CallbackRegistry {
       problems.set(key, problems.get(key) ?? problem);
     };
     const found = [...this.discovery.read(modules, onProblem)];
+    const addresses = new DeliveryAddresses();
     const events = found.map(([key, callbacks]) => {
       try {
-        return [key, this.assemble(key, callbacks, problems.get(key))] as const;
+        const event = this.assemble(key, callbacks, problems.get(key));
+        addresses.add(event);
+        return [key, event] as const;
       } catch (problem) {
         onProblem(key, problem);
         return [key, refused(key, problem)] as const;
@@ -97,6 +101,11 @@ export class CallbackRegistry {
 
   find(key: EventKey): RegisteredEvent | undefined {
     return this.events.get(key);
+  }
+
+  /** All events that have durable callbacks. */
+  get durable(): RegisteredEvent[] {
+    return [...this.events.values()].filter(({ durable }) => durable.length > 0);
   }
 
   /** All events that have callbacks. */
@@ -117,16 +126,18 @@ export class CallbackRegistry {
     const found = inOrder(label, callbacks, (target) => this.isReplaced(target, key));
     for (const callback of found) this.entrypoints.add(label, callback);
     const ordered = found.map(registered);
+    const durable = ordered.filter(({ delivery }) => delivery === 'durable');
     return {
       key,
       label,
       definition: [...definitions.keys()][0],
       // Not frozen, which would make each run a tenth slower.
       inline: ordered.filter(({ delivery }) => delivery === 'inline'),
+      durable,
       background: ordered.filter(({ delivery }) => delivery === 'background'),
       isScoped: ordered.some(({ invoke }) => invoke !== undefined),
       problem,
-      isPlain: definitions.size === 0 && problem === undefined,
+      isPlain: definitions.size === 0 && durable.length === 0 && problem === undefined,
     };
   }
 
@@ -145,28 +156,29 @@ export class CallbackRegistry {
 
   private describe(): void {
     const events = [...this.events.values()];
-    const count = events.reduce((sum, { inline, background }) => sum + inline.length + background.length, 0);
+    const count = events.reduce((sum, event) => sum + callbacksOf(event).length, 0);
     const text = `${plural(count, 'callback answers', 'callbacks answer')} ${plural(events.length, 'event', 'events')}`;
     if (text !== this.said) this.logger.log(text);
     this.said = text;
-    for (const { label, inline, background } of events) {
-      const lines = [...inline, ...background].map(
+    for (const event of events) {
+      const lines = callbacksOf(event).map(
         ({ id, delivery, isOptional }, index) =>
           `${index + 1}. ${id}${delivery === 'inline' ? '' : ` (${delivery})`}${isOptional ? ' (optional)' : ''}`,
       );
-      this.logger.debug(`"${label}": ${lines.join(', ')}`);
+      this.logger.debug(`"${event.label}": ${lines.join(', ')}`);
     }
   }
 }
 
 /** Only what a run needs is kept: a quarter less memory. */
-const registered = ({ id, delivery, isOptional, target, method, invoke }: Found): RegisteredCallback => ({
+const registered = ({ id, delivery, isOptional, target, method, invoke, durable }: Found): RegisteredCallback => ({
   id,
   delivery,
   isOptional,
   target,
   method,
   invoke,
+  ...(durable && { durable }),
 });
 
 const refused = (key: EventKey, problem: unknown): RegisteredEvent => ({
@@ -174,11 +186,14 @@ const refused = (key: EventKey, problem: unknown): RegisteredEvent => ({
   label: eventLabel(key),
   definition: undefined,
   inline: [],
+  durable: [],
   background: [],
   isScoped: false,
   problem,
   isPlain: false,
 });
+
+const callbacksOf = ({ inline, durable, background }: RegisteredEvent) => [...inline, ...durable, ...background];
 
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
 

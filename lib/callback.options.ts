@@ -1,24 +1,28 @@
+import { DURABLE_CHECKS, type DurableOptions } from './durable.options.js';
 import { callbackInvalid, show } from './errors.js';
-import { nearest } from './near.js';
+import { type Check, type Checks, IS_BOOLEAN, wrongOption } from './option-checks.js';
 
 /** When a callback runs, and who waits for it. See {@link CallbackOptions.delivery}. */
-export type Delivery = 'inline' | 'background';
+export type DeliveryMode = 'inline' | 'background' | 'durable';
 
 /** Another callback of the same event: by its class (all of that class's), or by its id. */
 export type CallbackTarget = string | Function;
 
-export interface CallbackOptions {
+/** What may be said of a callback. Those of {@link DurableOptions}, `ordered` and `formerly` are for durable ones. */
+export interface CallbackOptions extends DurableOptions {
   /**
    * The name by which order, logs, outcomes and deliveries know this callback.
    * @default the class and the method, as in `Emails.greetNewUser`
    */
   id?: string;
   /**
-   * `'inline'`: `run()` waits for it, and what it throws reaches the caller. `'background'`: `run()` starts it after
-   * the inline ones succeeded and does not wait; its failures are reported, and it is lost if the process dies.
+   * `'inline'`: `run()` waits for it, and what it throws reaches the caller. `'durable'`: `run()` waits until its
+   * delivery is stored, after the inline ones succeeded; it survives a crash, is tried again when it fails, and any
+   * instance of the application may work on it. `'background'`: `run()` starts it last and does not wait; its failures
+   * are reported, and it is lost if the process dies.
    * @default 'inline'
    */
-  delivery?: Delivery;
+  delivery?: DeliveryMode;
   /**
    * `true`: its failure is reported, and neither reaches the caller nor stops the callbacks after it.
    * @default false
@@ -28,36 +32,60 @@ export interface CallbackOptions {
   before?: CallbackTarget | readonly CallbackTarget[];
   /** Runs it after these. A class without a callback of the event, and an unknown id, fail the boot. */
   after?: CallbackTarget | readonly CallbackTarget[];
+  /**
+   * `true`: deliveries of one `key` come one at a time, in the order in which they were stored, retries included; each
+   * run must say its key, as in `events.with({ key: order.id }).run(…)`. One that is dead holds up its key until it is
+   * retried or discarded.
+   * @default false
+   */
+  ordered?: boolean;
+  /**
+   * Ids that the callback had before it was renamed: what waits or is dead under them becomes its own.
+   * @default none
+   */
+  formerly?: string | readonly string[];
 }
 
-const LATER_DELIVERIES = ['durable', 'after-commit', 'after-rollback'];
+const LATER_DELIVERIES = ['after-commit', 'after-rollback'];
+const DELIVERIES = ['inline', 'background', 'durable'];
 
 /** Whether the vocabulary has this delivery, though this version cannot do it yet: refused at boot. @internal */
 export const isLaterDelivery = (delivery: string | undefined): delivery is string =>
   LATER_DELIVERIES.includes(delivery as string);
 
-const CHECKS: { [Option in keyof Required<CallbackOptions>]: [(value: any) => boolean, expected: string] } = {
-  id: [(id) => typeof id === 'string' && id !== '', 'Pass a string that is not empty.'],
-  delivery: [
-    (delivery) => delivery === 'inline' || delivery === 'background' || isLaterDelivery(delivery),
-    `Pass 'inline' or 'background'.`,
-  ],
-  optional: [(optional) => typeof optional === 'boolean', 'Pass true or false.'],
-  before: [
-    isTarget,
-    'Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).',
-  ],
-  after: [
-    isTarget,
-    'Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).',
-  ],
+const isName = (value: unknown) => typeof value === 'string' && value !== '';
+
+const IS_TARGET: Check = {
+  isValid: isTarget,
+  expected: 'Pass a class, a callback id, or an array of them (an import circle makes a class undefined here).',
+  refusesUndefined: true,
+};
+
+const ONLY_DURABLE: Checks = {
+  ...DURABLE_CHECKS,
+  ordered: IS_BOOLEAN,
+  formerly: {
+    isValid: (value) => isName(value) || (Array.isArray(value) && value.every(isName)),
+    expected: 'Pass a callback id, or an array of them.',
+  },
+};
+
+const CHECKS: Checks = {
+  id: { isValid: isName, expected: 'Pass a string that is not empty.' },
+  delivery: {
+    isValid: (delivery) => DELIVERIES.includes(delivery) || isLaterDelivery(delivery),
+    expected: `Pass 'inline', 'background' or 'durable'.`,
+  },
+  optional: IS_BOOLEAN,
+  before: IS_TARGET,
+  after: IS_TARGET,
+  ...ONLY_DURABLE,
 };
 
 function isTarget(target: unknown): boolean {
   return Array.isArray(target)
     ? target.every(isTarget)
-    : (typeof target === 'function' && typeof target.prototype === 'object') ||
-        (typeof target === 'string' && target !== '');
+    : (typeof target === 'function' && typeof target.prototype === 'object') || isName(target);
 }
 
 /** @throws EVENTS_CALLBACK_INVALID @internal */
@@ -65,19 +93,19 @@ export function checkCallbackOptions(options: CallbackOptions, callback: string)
   if (typeof options !== 'object' || options === null) {
     throw callbackInvalid(callback, `the options ${show(options)}`, 'Pass an object, or leave them out.');
   }
-  for (const [option, value] of Object.entries(options) as [keyof CallbackOptions, unknown][]) {
-    const check = Object.hasOwn(CHECKS, option) ? CHECKS[option] : undefined;
-    if (!check) {
-      const near = nearest(option, Object.keys(CHECKS));
-      throw callbackInvalid(
-        callback,
-        `the option ${option}: ${show(value)}, which @Callback() does not have`,
-        near ? `Did you mean "${near}"?` : `It has ${Object.keys(CHECKS).join(', ')}.`,
-      );
-    }
-    const [isValid, expected] = check;
-    if (!isValid(value) && !(value === undefined && option !== 'before' && option !== 'after')) {
-      throw callbackInvalid(callback, `${option}: ${show(value)}`, expected);
-    }
+  const wrong = wrongOption(options, CHECKS);
+  if (wrong) {
+    const found = `${wrong.option}: ${show(wrong.value)}`;
+    throw wrong.isKnown
+      ? callbackInvalid(callback, found, wrong.remedy)
+      : callbackInvalid(callback, `the option ${found}, which @Callback() does not have`, wrong.remedy);
+  }
+  const useless = Object.keys(options).find((option) => Object.hasOwn(ONLY_DURABLE, option));
+  if (useless && options.delivery !== 'durable') {
+    throw callbackInvalid(
+      callback,
+      `the option ${useless}, but delivery '${options.delivery ?? 'inline'}'`,
+      `Only deliveries that are stored have it: add delivery: 'durable', or remove it.`,
+    );
   }
 }

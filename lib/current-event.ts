@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { SqlTransaction } from './engine.js';
 import type { EventKey } from './event-map.js';
 import type { EventsCore } from './events-core.js';
 import type { RegisteredEvent } from './registered-event.js';
@@ -9,10 +10,39 @@ export interface CurrentEvent {
   readonly event: EventKey;
   /** What the callbacks are called with. */
   readonly arguments: readonly unknown[];
-  /** Aborts when `shutdownTimeout` has passed and the run is given up. */
+  /**
+   * Aborts when `shutdownTimeout` has passed and the run is given up. In a durable attempt also when `timeoutMs` is
+   * over, and when the claim on the delivery has run out, so that another instance may take it.
+   */
   readonly signal: AbortSignal;
   /** The HTTP request that the run was made in, as passed to `events.with({ request })`. */
   readonly request?: object;
+  /** In a durable attempt: the delivery that is being worked on. */
+  readonly delivery?: CurrentDelivery;
+}
+
+/** What a durable callback can learn of its delivery. */
+export interface CurrentDelivery {
+  /** A UUID, the same for each attempt, and for all deliveries of one run: what to deduplicate by. */
+  readonly id: string;
+  /** Which attempt this is: 1 for the first. */
+  readonly attempt: number;
+  /** As passed to `events.with({ key })`. */
+  readonly key?: string;
+  /**
+   * Makes the delivery complete when this transaction commits: what the callback writes in it then happens exactly
+   * once, whatever dies in between. Call it before the commit.
+   *
+   * @example
+   * await pool.transaction(async (tx) => {
+   *   await tx.query('update accounts set …');
+   *   await currentEvent()!.delivery!.completeIn(tx);
+   * });
+   *
+   * @throws an error that must roll the transaction back, when another instance has taken the delivery in the meantime;
+   * or when the engine takes no transactions
+   */
+  completeIn(transaction: SqlTransaction): Promise<void>;
 }
 
 const storage = new AsyncLocalStorage<CurrentEvent>();
@@ -20,8 +50,8 @@ const storage = new AsyncLocalStorage<CurrentEvent>();
 let isInUse = false;
 
 /**
- * The run that the calling code is part of, in callbacks of runs made through `events.with()` and in all with the
- * option `tracksCurrentEvent`; `undefined` anywhere else.
+ * The run that the calling code is part of, in durable callbacks, in callbacks of runs made through `events.with()` and
+ * in all with the option `tracksCurrentEvent`; `undefined` anywhere else.
  *
  * @example
  * const response = await fetch(url, { signal: currentEvent()?.signal });

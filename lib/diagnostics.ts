@@ -15,6 +15,9 @@ export interface CallbackTrace extends RunTrace {
   /** The callback's id, as in `Emails.greetNewUser`. */
   readonly callback: string;
   readonly delivery: string;
+  /** Of a durable one: the id of the delivery, and which attempt at it this is, 1 for the first. */
+  readonly id?: string;
+  readonly attempt?: number;
   result?: unknown;
 }
 

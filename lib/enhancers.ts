@@ -5,6 +5,7 @@ import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
 import { enhancerUnavailable } from './errors.js';
 import type { EventKey } from './event-map.js';
 import { handlerOf } from './event-host.js';
+import { type GuardsConsumer, notingRefusals } from './guard-refusals.js';
 import { EVENTS_SETTINGS, type CompleteOptions } from './events.options.js';
 import type { NestModule, Wrapper } from './nest-modules.js';
 
@@ -83,6 +84,9 @@ export class Enhancers {
       getHostModuleKey: { value: () => module.token },
       // Nest 11 keeps what it knows of a method for good, whatever the number of arguments.
       handlerMetadataStorage: { value: { get() {}, set() {} } },
+      guardsConsumer: {
+        value: notingRefusals((this.creator as unknown as { guardsConsumer: GuardsConsumer }).guardsConsumer),
+      },
     }) as ExternalContextCreator;
     // Not the filters of create(): they see neither event nor callback, and log what the failure report logs.
     const { filtersContextCreator } = creator as unknown as { filtersContextCreator: FiltersContextCreator };

@@ -10,6 +10,10 @@ export const EVENTS_ERROR_CODES = [
   'EVENTS_CONFIGURED_TWICE',
   'EVENTS_DEFINITION_CONFLICT',
   'EVENTS_DELIVERY_UNAVAILABLE',
+  'EVENTS_ENGINE_MISSING',
+  'EVENTS_ENGINE_FAILED',
+  'EVENTS_ENGINE_UNSUITED',
+  'EVENTS_CALLBACK_AMBIGUOUS',
   'EVENTS_ENHANCER_UNAVAILABLE',
   'EVENTS_ORDER_UNKNOWN',
   'EVENTS_ORDER_AMBIGUOUS',
@@ -18,8 +22,17 @@ export const EVENTS_ERROR_CODES = [
   'EVENTS_NOBODY_ANSWERS',
   'EVENTS_ARGUMENTS_INVALID',
   'EVENTS_SCHEMA_FAILED',
+  'EVENTS_ARGUMENTS_UNSTORABLE',
+  'EVENTS_KEY_MISSING',
+  'EVENTS_STORE_FAILED',
+  'EVENTS_STORE_UNKNOWN',
   'EVENTS_SEVERAL_FAILED',
   'EVENTS_BACKGROUND_FULL',
+  'EVENTS_DELIVERY_TIMEOUT',
+  'EVENTS_DELIVERY_LOST',
+  'EVENTS_DELIVERY_EXHAUSTED',
+  'EVENTS_DELIVERY_UNREADABLE',
+  'EVENTS_QUERY_INVALID',
   'EVENTS_CLOSED',
   'EVENTS_SHUTDOWN_TIMEOUT',
 ] as const;
@@ -35,19 +48,26 @@ export class EventsError extends Error {
   override readonly name = 'EventsError';
   /** With `EVENTS_SEVERAL_FAILED`: what each callback threw, in callback order. */
   declare readonly errors?: readonly unknown[];
+  /**
+   * With `EVENTS_STORE_UNKNOWN` and `EVENTS_STORE_FAILED`: the id of the run's deliveries. Run again with it, as in
+   * `events.with({ id: error.id }).run(…)`, what was stored already is not stored twice.
+   */
+  declare readonly id?: string;
 
   /** @internal Thrown by this package only. */
   constructor(
     readonly code: EventsErrorCode,
     message: string,
-    { errors, ...options }: ErrorOptions & { errors?: readonly unknown[] } = {},
+    { errors, id, ...options }: ErrorOptions & { errors?: readonly unknown[]; id?: string } = {},
   ) {
     super(message, options);
     if (errors) this.errors = errors;
+    if (id !== undefined) this.id = id;
   }
 }
 
-// Below: one factory per code. Sentence 1 says who and what was found, sentence 2 what to do.
+// Below: one factory per code; those of durable deliveries are in durable-errors.ts. Sentence 1 says who and what was
+// found, sentence 2 what to do.
 
 export const notAMethod = (what: string) =>
   new EventsError(
@@ -74,17 +94,10 @@ export const declaredTwice = (callback: string, event: string) =>
 export const callbackInvalid = (callback: string, problem: string, remedy: string) =>
   new EventsError('EVENTS_CALLBACK_INVALID', `${callback} has ${problem}. ${remedy}`);
 
-export const optionInvalid = (option: string, found: unknown, expected: string) =>
+export const optionInvalid = (option: string, found: unknown, remedy: string, isKnown = true) =>
   new EventsError(
     'EVENTS_OPTION_INVALID',
-    `EventsModule was configured with ${option}: ${show(found)}. ${capital(expected)}.`,
-  );
-
-export const optionUnknown = (option: string, found: unknown, near?: string) =>
-  new EventsError(
-    'EVENTS_OPTION_INVALID',
-    `EventsModule was configured with ${option}: ${show(found)}, which is not an option of it. ` +
-      (near ? `Did you mean "${near}"?` : 'Remove it.'),
+    `EventsModule was configured with ${option}: ${show(found)}${isKnown ? '' : ', which is not an option of it'}. ${remedy}`,
   );
 
 export const configuredTwice = (count: number) =>
@@ -105,7 +118,7 @@ export const deliveryUnavailable = (callback: string, delivery: string) =>
   new EventsError(
     'EVENTS_DELIVERY_UNAVAILABLE',
     `${callback} asks for delivery '${delivery}', which this version of nestjs-callbacks does not offer yet. ` +
-      `Use 'inline' or 'background' until it does.`,
+      `Use 'inline', 'background' or 'durable' until it does.`,
   );
 
 export const enhancerUnavailable = (callback: string, decorator: string, reason: string) =>
@@ -186,8 +199,6 @@ export const shutdownTimeout = (timeout: number, pending: readonly string[]) =>
     `The application closed, and after ${timeout} ms these had not finished: ${pending.join(', ')}. ` +
       'Make them settle or heed currentEvent().signal, or raise shutdownTimeout.',
   );
-
-const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** A value as a message shows it: short, on one line. */
 export const show = (value: unknown): string => {

@@ -1,22 +1,15 @@
 import { EventDefinition, checkArguments } from './event-definition.js';
 import { currentEvent, describeRun, withCurrentEvent } from './current-event.js';
 import { runChannel, runWatch, traced } from './diagnostics.js';
-import { closed, definitionConflict, eventInvalid, show, withInvalid } from './errors.js';
+import { closed, definitionConflict, eventInvalid } from './errors.js';
 import { type EventKey, eventLabel, type RunArguments, type RunEvent } from './event-map.js';
 import type { EventsCore } from './events-core.js';
 import { handled } from './in-flight.js';
 import type { RegisteredEvent } from './registered-event.js';
+import { checkRunContext, type RunContext } from './run-context.js';
 import { type How, type Outcome, runInOrder, runInParallel, runSettled } from './runs.js';
+import { storingOf } from './storing.js';
 import { isThenable } from './thenable.js';
-
-/** What is about a run rather than carried by its event. */
-export interface RunContext {
-  /**
-   * The HTTP request in whose context the run takes place: its inline callbacks get the same request-scoped instances
-   * as the controller that serves it.
-   */
-  readonly request?: object;
-}
 
 /** Runs events: inject it where something happens that others must follow. */
 export class EventRunner {
@@ -28,7 +21,8 @@ export class EventRunner {
 
   /**
    * Runs the callbacks of an event one after another, each awaited, in order, as if they were called here. What one
-   * throws stops the rest and rejects, as it is. Background callbacks start once all inline ones have succeeded.
+   * throws stops the rest and rejects, as it is. Once all inline ones have succeeded, deliveries to durable callbacks
+   * are stored, all or none; then background callbacks start.
    *
    * An event that nobody answers is fine (see the option `strict`). A forgotten `await` never ends the process: the
    * failure is in the log.
@@ -39,13 +33,14 @@ export class EventRunner {
    * await this.events.run(userJoined, name, email);
    *
    * @throws what a callback throws; EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED, EVENTS_EVENT_INVALID,
-   * EVENTS_DEFINITION_CONFLICT, EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT
+   * EVENTS_DEFINITION_CONFLICT, EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT; with durable callbacks
+   * EVENTS_ARGUMENTS_UNSTORABLE, EVENTS_KEY_MISSING, EVENTS_STORE_FAILED, EVENTS_STORE_UNKNOWN, EVENTS_ENGINE_FAILED
    */
   run<const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>): Promise<void> {
     // The common case first: a name without a schema, and nobody who watches runs.
     if (typeof event === 'string' && this.isPlain()) {
       const known = this.core.registry.find(event);
-      if (known?.isPlain) return runInOrder(this.core, known, args, undefined);
+      if (known?.isPlain) return runInOrder(this.core, known, args, undefined, undefined);
     }
     return this.start(event, args, runInOrder, undefined);
   }
@@ -59,7 +54,7 @@ export class EventRunner {
    * const failed = outcomes.filter(({ status }) => status === 'rejected');
    *
    * @throws EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED, EVENTS_EVENT_INVALID, EVENTS_DEFINITION_CONFLICT,
-   * EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT
+   * EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT; what storing rejects with
    */
   runSettled<const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>): Promise<Outcome[]> {
     return this.start(event, args, runSettled, []);
@@ -80,26 +75,12 @@ export class EventRunner {
    *
    * @example
    * await this.events.with({ request }).run('user_joined', name, email);
+   * await this.events.with({ key: order.id, delayMs: 60_000 }).run('order_placed', order.id);
    *
    * @throws EVENTS_WITH_INVALID for a field that this version does not know, or a wrong value
    */
   with(context: RunContext): EventRunner {
-    if (typeof context !== 'object' || context === null) {
-      throw withInvalid(show(context), 'Pass an object.');
-    }
-    for (const [field, value] of Object.entries(context)) {
-      if (field === 'request') {
-        if (value === undefined || (typeof value === 'object' && value !== null && Object.isExtensible(value)))
-          continue;
-        throw withInvalid(`${field}: ${show(value)}`, 'Pass the request object of Express or Fastify.');
-      }
-      throw withInvalid(
-        `${field}: ${show(value)}`,
-        LATER_FIELDS.includes(field)
-          ? 'This version of nestjs-callbacks does not offer it yet.'
-          : 'It has no such field. What the event carries is passed to run() after the event.',
-      );
-    }
+    checkRunContext(context);
     return new EventRunner(this.core, { ...this.context, ...context });
   }
 
@@ -135,14 +116,16 @@ export class EventRunner {
       if (!known) core.unanswered.meet(reference.key);
       if (known?.problem) throw known.problem;
       const checked = checkedBy(definitionFor(known, reference), reference.args);
-      if (!isThenable(checked)) return known ? this.begin(known, checked, how) : Promise.resolve(nothing);
+      if (!isThenable(checked)) {
+        return known ? this.begin(known, checked, reference.args, how) : Promise.resolve(nothing);
+      }
       let isChecking = true;
       const begun = Promise.resolve(checked)
         .catch(refuse)
         .then((valid) => {
           isChecking = false;
           if (core.isClosed || core.signal.aborted) refuse(closed(label));
-          return known ? this.begin(known, valid, how) : nothing;
+          return known ? this.begin(known, valid, reference.args, how) : nothing;
         });
       return core.inFlight.watch(
         () => (isChecking ? `the schemas of "${label}"` : undefined),
@@ -155,10 +138,17 @@ export class EventRunner {
     }
   }
 
-  private begin<T>(event: RegisteredEvent, args: readonly unknown[], how: How<T>): Promise<T> {
+  /** @param passed what the arguments were before the schemas */
+  private begin<T>(
+    event: RegisteredEvent,
+    args: readonly unknown[],
+    passed: readonly unknown[],
+    how: How<T>,
+  ): Promise<T> {
     const { core } = this;
     const request = this.context?.request;
-    const work = () => how(core, event, args, request);
+    const storing = storingOf(core, event, passed, this.context);
+    const work = () => how(core, event, args, request, storing);
     const observed = runWatch.isOn
       ? () => handled(traced(runChannel, { event: event.label, arguments: [...args] }, work) as Promise<T>)
       : work;
@@ -175,8 +165,6 @@ interface Reference {
   readonly definition?: Definition;
   readonly args: readonly unknown[];
 }
-
-const LATER_FIELDS = ['tx', 'key', 'delayMs', 'id'];
 
 function referenceOf(event: unknown, args: readonly unknown[]): Reference {
   if (typeof event === 'string' && event !== '') return { key: event, args };

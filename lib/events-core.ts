@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { BackgroundWork } from './background-work.js';
 import { CallbackRegistry } from './callback-registry.js';
 import { EarlyRuns } from './early-runs.js';
+import { EngineLifecycle } from './engine-lifecycle.js';
 import { shutdownTimeout } from './errors.js';
 import { type CompleteOptions, EVENTS_SETTINGS } from './events.options.js';
 import { Failures } from './failures.js';
@@ -24,6 +25,7 @@ export class EventsCore {
   readonly background: BackgroundWork;
   readonly early: EarlyRuns;
   readonly unanswered: Unanswered;
+  readonly engine: EngineLifecycle;
   isClosed = false;
   private readonly abort = new AbortController();
   private patienceMs: number;
@@ -36,6 +38,7 @@ export class EventsCore {
     this.patienceMs = options.shutdownTimeout;
     this.failures = new Failures(options.onError);
     this.background = new BackgroundWork(this);
+    this.engine = new EngineLifecycle(this);
     this.early = new EarlyRuns(registry, this.failures);
     // Callbacks that listen to it are not a leak, however many run at once.
     setMaxListeners(0, this.signal);
@@ -67,6 +70,7 @@ export class EventsCore {
     while (!this.inFlight.isIdle && rounds < MOST_ROUNDS) await this.inFlight.whenIdle();
     clearTimeout(timer);
     clearTimeout(notice);
+    await this.engine.flush();
     this.patienceMs = Math.max(0, this.patienceMs - (performance.now() - startedAt));
 
     function giveUp(this: EventsCore): void {

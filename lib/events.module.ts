@@ -12,9 +12,10 @@ import { CallbackRegistry } from './callback-registry.js';
 import { Enhancers } from './enhancers.js';
 import { Entrypoints } from './entrypoints.js';
 import { configuredTwice } from './errors.js';
+import { EventDeliveries } from './event-deliveries.js';
 import { EventRunner } from './event-runner.js';
 import { EventsCore } from './events-core.js';
-import { EventsShutdownModule } from './events-shutdown.js';
+import { EventsLifecycleModule } from './events-lifecycle.js';
 import {
   completeOptions,
   ConfigurableModuleClass,
@@ -30,7 +31,7 @@ class EventsOptionsModule extends ConfigurableModuleClass {}
 /** There is one per application, however often {@link EventsModule} is imported. */
 @Global()
 @Module({
-  imports: [DiscoveryModule, EventsShutdownModule],
+  imports: [DiscoveryModule, EventsLifecycleModule],
   providers: [
     { provide: EVENTS_SETTINGS, useFactory: completeOptions, inject: [{ token: EVENTS_OPTIONS, optional: true }] },
     Enhancers,
@@ -39,8 +40,9 @@ class EventsOptionsModule extends ConfigurableModuleClass {}
     CallbackRegistry,
     EventsCore,
     { provide: EventRunner, useFactory: (core: EventsCore) => new EventRunner(core), inject: [EventsCore] },
+    { provide: EventDeliveries, useFactory: (core: EventsCore) => new EventDeliveries(core), inject: [EventsCore] },
   ],
-  exports: [EventRunner, EventsCore],
+  exports: [EventRunner, EventDeliveries, EventsCore],
 })
 class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
   constructor(
@@ -52,9 +54,11 @@ class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
   }
 
   /** Nest calls the hooks of global modules first: what is wrong with a callback is known before anything starts. */
-  onModuleInit(): void {
+  async onModuleInit(): Promise<void> {
     this.core.registry.boot();
+    const booted = this.core.engine.boot();
     this.core.early.flush();
+    await booted;
   }
 
   onApplicationBootstrap(): void {
@@ -71,8 +75,9 @@ class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
  * @Module({ imports: [EventsModule.forRoot({ strict: true })] })
  *
  * @throws while the application starts: EVENTS_OPTION_INVALID, EVENTS_CONFIGURED_TWICE, EVENTS_DEFINITION_CONFLICT,
- * EVENTS_DELIVERY_UNAVAILABLE, EVENTS_ENHANCER_UNAVAILABLE, EVENTS_ORDER_UNKNOWN,
- * EVENTS_ORDER_AMBIGUOUS, EVENTS_ORDER_IMPOSSIBLE
+ * EVENTS_DELIVERY_UNAVAILABLE, EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_ENGINE_UNSUITED,
+ * EVENTS_CALLBACK_AMBIGUOUS, EVENTS_ENHANCER_UNAVAILABLE, EVENTS_ORDER_UNKNOWN, EVENTS_ORDER_AMBIGUOUS,
+ * EVENTS_ORDER_IMPOSSIBLE
  */
 @Module({ imports: [EventsCoreModule], exports: [EventsCoreModule] })
 export class EventsModule {

@@ -1,7 +1,14 @@
 import { ConfigurableModuleBuilder } from '@nestjs/common';
-import { optionInvalid, optionUnknown } from './errors.js';
+import {
+  type CompleteDurableOptions,
+  completeDurableOptions,
+  DURABLE_CHECKS,
+  type DurableOptions,
+} from './durable.options.js';
+import type { EngineFactory } from './engine.js';
+import { optionInvalid } from './errors.js';
 import type { CallbackFailure } from './failures.js';
-import { nearest } from './near.js';
+import { type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
 
 /** What `EventsModule.forRoot()` takes. All of it is optional. */
 export interface EventsOptions {
@@ -37,6 +44,20 @@ export interface EventsOptions {
     maxQueued?: number;
   };
   /**
+   * What stores the deliveries of durable callbacks, as in `postgres({ connectionString })` of
+   * `nestjs-callbacks/postgres`. Each start of the application makes its own.
+   * @default none
+   */
+  engine?: EngineFactory;
+  /**
+   * `false`: this instance stores durable deliveries, and leaves the work on them to others; for web servers beside
+   * workers.
+   * @default true
+   */
+  work?: boolean;
+  /** What holds for durable callbacks that do not say otherwise themselves. */
+  durable?: DurableOptions;
+  /**
    * `true`: `currentEvent()` answers in every callback. Otherwise only in runs made through `with()`, since an async
    * context makes every `await` of the application slower on Node 20.
    * @default false
@@ -51,9 +72,11 @@ export interface EventsOptions {
 }
 
 /** The options with their defaults filled in. @internal */
-export type CompleteOptions = Required<Omit<EventsOptions, 'background' | 'onError'>> & {
+export type CompleteOptions = Required<Omit<EventsOptions, 'background' | 'durable' | 'onError' | 'engine'>> & {
   readonly background: Required<NonNullable<EventsOptions['background']>>;
+  readonly durable: CompleteDurableOptions;
   readonly onError?: EventsOptions['onError'];
+  readonly engine?: EngineFactory;
 };
 
 /** @internal */
@@ -63,24 +86,27 @@ export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN: EVENTS_OPTIONS } =
 /** The token of {@link CompleteOptions}. @internal */
 export const EVENTS_SETTINGS = Symbol('EVENTS_SETTINGS');
 
-const isBoolean = (value: unknown) => typeof value === 'boolean';
-const isCount = (least: number) => (value: unknown) => Number.isSafeInteger(value) && (value as number) >= least;
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-type Check = [isValid: (value: unknown) => boolean, expected: string];
-
-const CHECKS: Record<string, Check> = {
-  strict: [isBoolean, 'pass true or false'],
-  shutdownTimeout: [
-    (value) => typeof value === 'number' && value >= 0 && value <= MAX_TIMEOUT_MS,
-    `pass milliseconds, from 0 to ${MAX_TIMEOUT_MS}`,
-  ],
-  onError: [(value) => typeof value === 'function', 'pass a function of a failure'],
-  background: [(value) => typeof value === 'object' && value !== null, 'pass { concurrency, maxQueued }'],
-  'background.concurrency': [isCount(1), 'pass a whole number, 1 or more'],
-  'background.maxQueued': [isCount(0), 'pass a whole number, 0 or more'],
-  tracksCurrentEvent: [isBoolean, 'pass true or false'],
-  appliesGlobalEnhancers: [isBoolean, 'pass true or false'],
+const CHECKS: Checks = {
+  strict: IS_BOOLEAN,
+  shutdownTimeout: {
+    isValid: (value) => typeof value === 'number' && value >= 0 && value <= MAX_TIMEOUT_MS,
+    expected: `Pass milliseconds, from 0 to ${MAX_TIMEOUT_MS}.`,
+  },
+  onError: { isValid: (value) => typeof value === 'function', expected: 'Pass a function of a failure.' },
+  background: isObject('Pass { concurrency, maxQueued }.'),
+  'background.concurrency': isCount(1),
+  'background.maxQueued': isCount(0),
+  engine: {
+    isValid: (value) => typeof value === 'function',
+    expected: `Pass what makes one, as in engine: postgres({ connectionString }) of 'nestjs-callbacks/postgres'.`,
+  },
+  work: IS_BOOLEAN,
+  durable: isObject('Pass { retry, timeoutMs, concurrency }.'),
+  ...Object.fromEntries(Object.entries(DURABLE_CHECKS).map(([option, check]) => [`durable.${option}`, check])),
+  tracksCurrentEvent: IS_BOOLEAN,
+  appliesGlobalEnhancers: IS_BOOLEAN,
 };
 
 /**
@@ -90,10 +116,10 @@ const CHECKS: Record<string, Check> = {
  */
 export function completeOptions(options: EventsOptions = {}): CompleteOptions {
   if (typeof options !== 'object' || options === null) {
-    throw optionInvalid('options', options, 'pass an object, or leave it out');
+    throw optionInvalid('options', options, 'Pass an object, or leave it out.');
   }
-  checkFields(options, '');
-  if (options.background) checkFields(options.background, 'background.');
+  const wrong = wrongOption(options, CHECKS);
+  if (wrong) throw optionInvalid(wrong.option, wrong.value, wrong.remedy, wrong.isKnown);
   return {
     strict: options.strict ?? false,
     shutdownTimeout: options.shutdownTimeout ?? 10_000,
@@ -102,16 +128,10 @@ export function completeOptions(options: EventsOptions = {}): CompleteOptions {
       concurrency: options.background?.concurrency ?? 100,
       maxQueued: options.background?.maxQueued ?? 10_000,
     },
+    engine: options.engine,
+    work: options.work ?? true,
+    durable: completeDurableOptions(options.durable),
     tracksCurrentEvent: options.tracksCurrentEvent ?? false,
     appliesGlobalEnhancers: options.appliesGlobalEnhancers ?? false,
   };
-}
-
-function checkFields(fields: object, prefix: string): void {
-  for (const [field, value] of Object.entries(fields)) {
-    const option = prefix + field;
-    if (!Object.hasOwn(CHECKS, option)) throw optionUnknown(option, value, nearest(option, Object.keys(CHECKS)));
-    const [isValid, expected] = CHECKS[option];
-    if (value !== undefined && !isValid(value)) throw optionInvalid(option, value, expected);
-  }
 }

@@ -1,7 +1,7 @@
 import { HttpException } from '@nestjs/common';
-import type { Delivery } from './callback.options.js';
+import type { DeliveryMode } from './callback.options.js';
 import { inspect } from 'node:util';
-import { EventsError, show } from './errors.js';
+import { EventsError, type EventsErrorCode, show } from './errors.js';
 import type { EventsOptions } from './events.options.js';
 import type { RegisteredCallback, RegisteredEvent } from './registered-event.js';
 import { SafeLogger } from './safe-logger.js';
@@ -13,7 +13,7 @@ export interface CallbackFailure {
   readonly event: string;
   /** The callback's id, as in `Emails.greetNewUser`. */
   readonly callback: string;
-  readonly delivery: Delivery;
+  readonly delivery: DeliveryMode;
   /** What the callback was called with. */
   readonly arguments: readonly unknown[];
   /** What the callback threw, as it is; or an `EventsError` when it was dropped, or did not finish. */
@@ -23,7 +23,23 @@ export interface CallbackFailure {
    * optional ones in `run()`, only this report tells.
    */
   readonly reachesCaller: boolean;
+  /** Of a durable one: which attempt failed, at which delivery. */
+  readonly attempt?: FailedAttempt;
 }
+
+export interface FailedAttempt {
+  /** The delivery's id. */
+  readonly id: string;
+  /** Which attempt this was: 1 for the first. */
+  readonly attempt: number;
+  /** How many there may be. */
+  readonly attempts: number;
+  /** When it is tried again, in milliseconds from now; `undefined` when it is not: the delivery is dead. */
+  readonly retryInMs?: number;
+}
+
+/** Whose messages name event and callback, neither of which has failed. */
+const SAY_ALL: readonly EventsErrorCode[] = ['EVENTS_BACKGROUND_FULL', 'EVENTS_DELIVERY_LOST'];
 
 /** Where every failure is reported: Nest's logger, then `onError`. Reporting itself never throws. */
 export class Failures {
@@ -38,11 +54,13 @@ export class Failures {
     args: readonly unknown[],
     error: unknown,
     reachesCaller: boolean,
+    attempt?: FailedAttempt,
   ): void {
     const isExpected = reachesCaller && error instanceof HttpException;
-    const isOurs = error instanceof EventsError && error.code === 'EVENTS_BACKGROUND_FULL';
-    this.log(isExpected ? 'debug' : 'error', isOurs ? '' : `"${event.label}": ${callback.id} failed`, error);
-    this.tell(event, callback, args, error, reachesCaller);
+    const saysAll = error instanceof EventsError && SAY_ALL.includes(error.code);
+    const level = isExpected ? 'debug' : attempt?.retryInMs !== undefined ? 'warn' : 'error';
+    this.log(level, saysAll ? '' : `"${event.label}": ${callback.id} failed${outlook(attempt)}`, error);
+    this.tell(event, callback, args, error, reachesCaller, attempt);
   }
 
   /** The same to `onError` alone, where a line in the log for each would be too many. */
@@ -52,11 +70,13 @@ export class Failures {
     args: readonly unknown[],
     error: unknown,
     reachesCaller: boolean,
+    attempt?: FailedAttempt,
   ): void {
     if (!this.onError) return;
     const itself = (problem: unknown) => this.log('error', 'The onError option of EventsModule threw', problem);
     try {
-      const told = this.onError({ event: label, callback: id, delivery, arguments: [...args], error, reachesCaller });
+      const failure = { event: label, callback: id, delivery, arguments: [...args], error, reachesCaller };
+      const told = this.onError(attempt ? { ...failure, attempt } : failure);
       if (isThenable(told)) Promise.resolve(told).catch(itself);
     } catch (problem) {
       itself(problem);
@@ -69,11 +89,22 @@ export class Failures {
   }
 
   /** @param what happened, if the error's own message does not say */
-  log(level: 'debug' | 'error', what: string, error: unknown): void {
+  log(level: 'debug' | 'warn' | 'error', what: string, error: unknown): void {
     const isError = error instanceof Error;
     const found = isError ? error.message || error.name : `it threw ${show(error)}`;
     const message = what ? `${what}: ${found}` : found;
-    if (level === 'error' && isError) this.logger.error(message, 'cause' in error ? inspect(error) : error.stack);
+    const stack = () => ('cause' in (error as Error) ? inspect(error) : (error as Error).stack);
+    if (level === 'error' && isError) this.logger.error(message, stack());
+    // Nest's loggers take a stack for errors only.
+    else if (level === 'warn' && isError) this.logger.warn(`${message}\n${stack()}`);
     else this.logger[level](message);
   }
 }
+
+const outlook = (failed: FailedAttempt | undefined) => {
+  if (!failed) return '';
+  const { id, attempt, attempts, retryInMs } = failed;
+  return retryInMs === undefined
+    ? ` for good, at attempt ${attempt} of ${attempts}, so that delivery ${id} is dead`
+    : ` at attempt ${attempt} of ${attempts}, with the next in ${(retryInMs / 1000).toFixed(1)} s`;
+};

@@ -1,5 +1,6 @@
-import type { Delivery } from './callback.options.js';
+import type { DeliveryMode } from './callback.options.js';
 import { type CallbackTrace, callbackChannel, callbackWatch, traced } from './diagnostics.js';
+import type { CompleteDurableOptions } from './durable.options.js';
 import type { EventDefinition } from './event-definition.js';
 import type { EventKey } from './event-map.js';
 import type { RunScope } from './run-scope.js';
@@ -8,15 +9,22 @@ import { awaitable } from './thenable.js';
 /** A method that answers an event, bound to the instance that Nest made. */
 export interface RegisteredCallback {
   readonly id: string;
-  readonly delivery: Delivery;
+  readonly delivery: DeliveryMode;
   readonly isOptional: boolean;
   readonly target: Record<string | symbol, (...args: unknown[]) => unknown>;
   readonly method: string | symbol;
   /** How to call it when it takes more than that: an instance of the run's own, or guards before it. */
   readonly invoke?: (args: readonly unknown[], scope: RunScope) => unknown;
+  /** How its deliveries are worked on, if it is durable. */
+  readonly durable?: DurableSettings;
 }
 
-/** An event, and what answers it: `inline`, then `background`, each in order. */
+export interface DurableSettings extends CompleteDurableOptions {
+  readonly isOrdered: boolean;
+  readonly formerly: readonly string[];
+}
+
+/** An event, and what answers it: `inline`, then `durable`, then `background`, each in order. */
 export interface RegisteredEvent {
   readonly key: EventKey;
   /** The event as messages and logs name it. */
@@ -24,12 +32,13 @@ export interface RegisteredEvent {
   /** Present when its arguments are checked by schemas. */
   readonly definition?: EventDefinition<string, unknown[], unknown[]>;
   readonly inline: readonly RegisteredCallback[];
+  readonly durable: readonly RegisteredCallback[];
   readonly background: readonly RegisteredCallback[];
   /** Whether any of them needs a {@link RunScope}. */
   readonly isScoped: boolean;
   /** What is wrong with callbacks that a lazily loaded module brought: the event is refused, and no other. */
   readonly problem?: unknown;
-  /** Neither schemas nor a problem. */
+  /** Neither schemas, nor durable callbacks, nor a problem. */
   readonly isPlain: boolean;
 }
 
@@ -56,18 +65,23 @@ export function call(callback: RegisteredCallback, args: readonly unknown[], sco
   }
 }
 
+/** What a trace says of a durable attempt besides. */
+type TracedAttempt = Pick<CallbackTrace, 'id' | 'attempt'>;
+
 /** {@link call}, told to the subscribers of the diagnostics channel. */
 export function callTraced(
   callback: RegisteredCallback,
   event: RegisteredEvent,
   args: readonly unknown[],
   scope: RunScope | undefined,
+  attempt?: TracedAttempt,
 ): unknown {
   const trace: CallbackTrace = {
     event: event.label,
     arguments: [...args],
     callback: callback.id,
     delivery: callback.delivery,
+    ...attempt,
   };
   return traced(callbackChannel, trace, () => call(callback, args, scope));
 }
@@ -78,7 +92,8 @@ export function perform(
   event: RegisteredEvent,
   args: readonly unknown[],
   scope: RunScope | undefined,
+  attempt?: TracedAttempt,
 ): unknown {
-  const result = callbackWatch.isOn ? callTraced(callback, event, args, scope) : call(callback, args, scope);
+  const result = callbackWatch.isOn ? callTraced(callback, event, args, scope, attempt) : call(callback, args, scope);
   return awaitable(result) ?? result;
 }

@@ -3,13 +3,14 @@ import type { EventsCore } from './events-core.js';
 import { handled, type Pending } from './in-flight.js';
 import { call, callTraced, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { type RunScope, scopeOf } from './run-scope.js';
+import type { Storing } from './storing.js';
 import { awaitable, whenSettled } from './thenable.js';
 
 const DONE = Promise.resolve();
 
 /**
- * One `run()`: callback after callback, each awaited, until one fails. It is synchronous until a promise shows up,
- * and chains by hand rather than with `await`: that is what lets closing the application reject it while a callback
+ * One `run()`: callback after callback, each awaited, until one fails; then what is stored. It is synchronous until a
+ * promise shows up, and chains by hand rather than with `await`: that is what lets closing the application reject it while a callback
  * hangs, at the price of an async function.
  *
  * Every run passes here, so this is written for V8, as `npm run bench` has shown to matter, each for a tenth of a run or
@@ -20,6 +21,7 @@ export class RunInOrder implements Pending {
   next: Pending | undefined = undefined;
   private isOver = false;
   private position = 0;
+  private isStoring = false;
   private readonly scope: RunScope | undefined;
   private promise: Promise<void> = DONE;
   private resolve: (() => void) | undefined = undefined;
@@ -32,6 +34,7 @@ export class RunInOrder implements Pending {
     private readonly event: RegisteredEvent,
     private readonly args: readonly unknown[],
     private readonly request: object | undefined,
+    private readonly storing: Storing | undefined,
   ) {
     this.scope = scopeOf(core, event, args, request);
   }
@@ -56,7 +59,7 @@ export class RunInOrder implements Pending {
   }
 
   get waitsFor(): string {
-    return this.current.id;
+    return this.isStoring ? this.storing!.waitsFor : this.current.id;
   }
 
   private get current(): RegisteredCallback {
@@ -69,6 +72,10 @@ export class RunInOrder implements Pending {
     while (this.position < inline.length) {
       const waiting = this.attempt(inline[this.position++]);
       if (waiting !== undefined) return waiting;
+    }
+    if (this.storing !== undefined && !this.isStoring) {
+      this.isStoring = true;
+      return this.storing.store();
     }
     if (background.length > 0) this.core.background.start(this.event, this.args, this.request);
     return undefined;
@@ -115,6 +122,11 @@ export class RunInOrder implements Pending {
   }
 
   private recover(error: unknown): void {
+    if (this.isStoring) {
+      this.core.failures.refuse(this.event.label, error);
+      this.fail(error);
+      return;
+    }
     try {
       this.hasFailed(this.current, error);
     } catch {

@@ -77,7 +77,10 @@ describe('EventsModule', () => {
     [{ background: { maxQueued: 1.5 } }, 'background.maxQueued: 1.5. Pass a whole number, 0 or more.'],
     [{ tracksCurrentEvent: 1 }, 'tracksCurrentEvent: 1. Pass true or false.'],
     [{ stict: true }, 'stict: true, which is not an option of it. Did you mean "strict"?'],
-    [{ wildcard: true }, 'wildcard: true, which is not an option of it. Remove it.'],
+    [
+      { wildcard: true },
+      'wildcard: true, which is not an option of it. There are strict, shutdownTimeout, onError, background, engine, work, durable, tracksCurrentEvent, appliesGlobalEnhancers.',
+    ],
     [
       { background: { maxQueue: 5 } },
       'background.maxQueue: 5, which is not an option of it. Did you mean "background.maxQueued"?',

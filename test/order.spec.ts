@@ -232,7 +232,7 @@ describe('before and after', () => {
       'an inline callback after a background one',
       () => [step('A', { after: 'B.go' }), step('B', { delivery: 'background' })],
       'EVENTS_ORDER_IMPOSSIBLE',
-      'The callbacks of "x" cannot be ordered: A.go asks to run after B.go, but background callbacks start when all inline ones have succeeded. ' +
+      'The callbacks of "x" cannot be ordered: A.go asks to run after B.go, but inline callbacks come first, then durable ones are stored, then background ones start. ' +
         'Remove one of these before/after options.',
     ],
   ])('fail the boot for %s', async (_, providers, code, message) => {

@@ -46,7 +46,8 @@ describe('The library', () => {
         const names = node.importClause?.namedBindings;
         if (names && ts.isNamedImports(names) && names.elements.every(({ isTypeOnly }) => isTypeOnly)) return;
         const target = (node.moduleSpecifier as ts.StringLiteral).text;
-        if (target.startsWith('.')) values.get(file)!.push(normalize(join('lib', target.replace(/\.js$/, '.ts'))));
+        if (target.startsWith('.'))
+          values.get(file)!.push(normalize(join(dirname(file), target.replace(/\.js$/, '.ts'))));
       });
     }
     const circleFrom = (file: string, path: string[]): string[] | undefined =>
@@ -58,10 +59,12 @@ describe('The library', () => {
     for (const file of values.keys()) expect(circleFrom(file, [])).toBeUndefined();
   });
 
-  it('imports at run time only what package.json says, and Nest by paths that end in .js', () => {
-    const { dependencies, peerDependencies } = JSON.parse(read('package.json'));
-    const known = [...Object.keys(dependencies), ...Object.keys(peerDependencies)];
-    for (const { to } of imports.filter((one) => !isOwn(one) && !one.to.startsWith('node:'))) {
+  it('imports only what package.json says, optional peers in their own folder, and Nest by paths that end in .js', () => {
+    const { dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(read('package.json'));
+    const optional: Record<string, string[]> = { 'lib/postgres': ['pg', 'pg-boss', '@electric-sql/pglite'] };
+    const always = Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => !peerDependenciesMeta[name]);
+    for (const { from, to } of imports.filter((one) => !isOwn(one) && !one.to.startsWith('node:'))) {
+      const known = [...always, ...(optional[dirname(from)] ?? [])];
       const name = to
         .split('/')
         .slice(0, to.startsWith('@') ? 2 : 1)

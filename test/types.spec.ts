@@ -117,12 +117,12 @@ const refuses: Record<string, [source: string, ...messages: RegExp[]]> = {
     /'optionl' does not exist in type 'CallbackOptions'\. Did you mean to write 'optional'\?|but 'optionl' does not exist in type 'CallbackOptions'/,
   ],
   'a delivery that is not offered': [
-    method(`@Callback('user_joined', { delivery: 'durable' })`, '()'),
-    /Type '"durable"' is not assignable to type 'Delivery \| undefined'\.$/,
+    method(`@Callback('user_joined', { delivery: 'later' })`, '()'),
+    /Type '"later"' is not assignable to type 'DeliveryMode \| undefined'\.$/,
   ],
   'a field of with() that is not offered': [
-    `events.with({ delayMs: 5 });`,
-    /'delayMs' does not exist in type 'RunContext'/,
+    `events.with({ priority: 5 });`,
+    /'priority' does not exist in type 'RunContext'/,
   ],
 };
 

@@ -99,7 +99,9 @@ describe('with()', () => {
 
   it.each<[any, string]>([
     [{ tx: {} }, 'tx: {}. This version of nestjs-callbacks does not offer it yet.'],
-    [{ delayMs: 5 }, 'delayMs: 5. This version of nestjs-callbacks does not offer it yet.'],
+    [{ delayMs: -5 }, 'delayMs: -5. Pass milliseconds, from 0 to 316224000000 (ten years).'],
+    [{ key: '' }, "key: ''. Pass a string of 1 to 500 characters, an order number say."],
+    [{ id: 'order-7' }, "id: 'order-7'. Pass a UUID; of another id, make one that is always the same (version 5)."],
     [{ name: 'Ada' }, "name: 'Ada'. It has no such field. What the event carries is passed to run() after the event."],
     [null, 'null. Pass an object.'],
   ])('refuses %p', async (context, message) => {

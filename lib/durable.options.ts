@@ -1,0 +1,94 @@
+import { type Checks, IS_DURATION, isCount, isObject } from './option-checks.js';
+
+/** How a durable callback's deliveries are worked on: for one callback, or as the default of an application. */
+export interface DurableOptions {
+  /** What happens after a failure. */
+  retry?: RetryOptions;
+  /**
+   * How long one attempt may take, in milliseconds; then its `currentEvent().signal` aborts and it counts as failed. A
+   * callback that does not heed the signal goes on, and may run twice. `Infinity` for no limit.
+   * @default 900_000
+   */
+  timeoutMs?: number;
+  /**
+   * How many attempts of the callback run at the same time in each instance of the application.
+   * @default 10
+   */
+  concurrency?: number;
+}
+
+/** When a failed attempt is followed by another. The defaults try for about eight hours. */
+export interface RetryOptions {
+  /**
+   * How many attempts there are in all; after the last the delivery is dead. `1` for none but the first.
+   * @default 20
+   */
+  attempts?: number;
+  /**
+   * The time from the first failure to the second attempt, in milliseconds. To each delay up to a quarter is added at
+   * random, so that what failed together is not tried again together.
+   * @default 1_000
+   */
+  delayMs?: number;
+  /**
+   * `'exponential'`: each delay is twice the one before. `'fixed'`: all are the same.
+   * @default 'exponential'
+   */
+  backoff?: 'exponential' | 'fixed';
+  /**
+   * What an exponential delay grows to at most, in milliseconds.
+   * @default 3_600_000
+   */
+  maxDelayMs?: number;
+}
+
+/** @internal */
+export interface CompleteDurableOptions {
+  readonly retry: Readonly<Required<RetryOptions>>;
+  readonly timeoutMs: number;
+  readonly concurrency: number;
+}
+
+const DEFAULTS: CompleteDurableOptions = {
+  retry: { attempts: 20, delayMs: 1_000, backoff: 'exponential', maxDelayMs: 3_600_000 },
+  timeoutMs: 900_000,
+  concurrency: 10,
+};
+
+/** Fills in what the callback, then what the application leaves open. @internal */
+export function completeDurableOptions(
+  { retry, timeoutMs, concurrency }: DurableOptions = {},
+  defaults = DEFAULTS,
+): CompleteDurableOptions {
+  return {
+    retry: { ...defaults.retry, ...withoutUndefined(retry) },
+    timeoutMs: timeoutMs ?? defaults.timeoutMs,
+    concurrency: concurrency ?? defaults.concurrency,
+  };
+}
+
+const withoutUndefined = (options: RetryOptions = {}): RetryOptions =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+
+/** How long a delivery waits after its attempt number `attempt` failed, in milliseconds. @internal */
+export function retryDelay(attempt: number, { delayMs, backoff, maxDelayMs }: Required<RetryOptions>): number {
+  const delay = backoff === 'fixed' ? delayMs : Math.min(delayMs * 2 ** (attempt - 1), Math.max(maxDelayMs, delayMs));
+  return Math.round(delay * (1 + Math.random() / 4));
+}
+
+/** What may be said, for the callback as for the application. @internal */
+export const DURABLE_CHECKS: Checks = {
+  retry: isObject('Pass { attempts, delayMs, backoff, maxDelayMs }.'),
+  'retry.attempts': isCount(1),
+  'retry.delayMs': IS_DURATION,
+  'retry.backoff': {
+    isValid: (value) => value === 'exponential' || value === 'fixed',
+    expected: `Pass 'exponential' or 'fixed'.`,
+  },
+  'retry.maxDelayMs': IS_DURATION,
+  timeoutMs: {
+    isValid: (value) => value === Infinity || (IS_DURATION.isValid(value) && value > 0),
+    expected: 'Pass milliseconds, more than 0, or Infinity.',
+  },
+  concurrency: isCount(1),
+};
