@@ -8,6 +8,11 @@ export const engineMissing = (who: string) =>
       `Add one: EventsModule.forRoot({ engine: postgres({ connectionString }) }), with postgres from 'nestjs-callbacks/postgres'.`,
   );
 
+export const engineInvalid = (cause: unknown) =>
+  new EventsError('EVENTS_OPTION_INVALID', `EventsModule was configured with a wrong engine: ${messageOf(cause)}`, {
+    cause,
+  });
+
 export const engineFailed = (engine: string, doing: string, cause: unknown) =>
   new EventsError(
     'EVENTS_ENGINE_FAILED',

@@ -3,7 +3,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { clearTimeout, setTimeout } from 'node:timers';
 import { addressKey } from './delivery-addresses.js';
 import { DeliveryAttempt } from './delivery-attempt.js';
-import { engineClosed, engineFailed, engineUnsuited } from './durable-errors.js';
+import { engineClosed, engineFailed, engineInvalid, engineUnsuited } from './durable-errors.js';
 import type { DeliveryAddress, DeliveryCounts, DurableCallback, DurableEngine, EngineHost } from './engine.js';
 import type { EventKey } from './event-map.js';
 import type { EventsCore } from './events-core.js';
@@ -157,7 +157,7 @@ export class EngineLifecycle implements EngineHost {
   }
 
   private async create(): Promise<DurableEngine> {
-    const engine = this.core.options.engine!();
+    const engine = this.make();
     try {
       await engine.start(this);
     } catch (cause) {
@@ -166,6 +166,14 @@ export class EngineLifecycle implements EngineHost {
     }
     this.engine = engine;
     return engine;
+  }
+
+  private make(): DurableEngine {
+    try {
+      return this.core.options.engine!();
+    } catch (cause) {
+      throw engineInvalid(cause);
+    }
   }
 
   private async declare(engine: DurableEngine, events: readonly RegisteredEvent[]): Promise<void> {

@@ -14,6 +14,14 @@ export interface Ended {
   readonly output: string;
 }
 
+export interface Running {
+  /** So far. */
+  readonly output: string;
+  readonly pid: number;
+  readonly ended: Promise<Ended>;
+  kill(signal: NodeJS.Signals): void;
+}
+
 /** A user's project in a folder of its own: the library, and what else is compiled into it. */
 export class Project {
   private readonly folder: string;
@@ -22,7 +30,8 @@ export class Project {
     const cache = join(root, 'node_modules', '.cache');
     mkdirSync(cache, { recursive: true });
     this.folder = mkdtempSync(join(cache, 'nestjs-callbacks-'));
-    this.write('package.json', JSON.stringify({ name: 'nestjs-callbacks', type: 'module', exports: './lib/index.js' }));
+    const exports = { '.': './lib/index.js', './*': './lib/*/index.js' };
+    this.write('package.json', JSON.stringify({ name: 'nestjs-callbacks', type: 'module', exports }));
     this.copy('lib');
   }
 
@@ -43,15 +52,25 @@ export class Project {
   }
 
   /** Runs one of its files in a process of its own, and waits for the end of that. */
-  run(file: string, { flags = [], args = [], env = {}, input = '' }: Invocation = {}): Promise<Ended> {
+  run(file: string, invocation: Invocation = {}): Promise<Ended> {
+    return this.start(file, invocation).ended;
+  }
+
+  /** The same, without waiting. */
+  start(file: string, { flags = [], args = [], env = {}, input = '' }: Invocation = {}): Running {
     const child = spawn(process.execPath, [...flags, join(this.folder, file), ...args], {
       env: { ...process.env, NO_COLOR: '1', NODE_OPTIONS: '', ...env },
     });
-    let output = '';
-    child.stdout.on('data', (chunk) => (output += chunk));
-    child.stderr.on('data', (chunk) => (output += chunk));
+    const running = {
+      output: '',
+      pid: child.pid!,
+      kill: (signal: NodeJS.Signals) => child.kill(signal),
+      ended: new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, output: running.output }))),
+    };
+    child.stdout.on('data', (chunk) => (running.output += chunk));
+    child.stderr.on('data', (chunk) => (running.output += chunk));
     child.stdin.end(input);
-    return new Promise((resolve) => child.once('close', (code) => resolve({ code, output })));
+    return running;
   }
 
   remove(): void {

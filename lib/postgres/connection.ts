@@ -4,6 +4,8 @@ import { UnknownOutcomeError } from '../index.js';
 export interface Connection {
   /** There is one session, in this process: a claim cannot be lost to another. */
   readonly isEmbedded: boolean;
+  /** Nobody else can use the database: what was claimed when it was opened, nobody performs any more. */
+  readonly isExclusive: boolean;
   /**
    * Refuses a statement that would wait for the very code that asks for it.
    *

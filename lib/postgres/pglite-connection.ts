@@ -14,14 +14,16 @@ export interface PGliteDatabase {
 /** PGlite, which has one session: a statement waits until no transaction is open. */
 export class PGliteConnection implements Connection {
   readonly isEmbedded = true;
+  readonly isExclusive: boolean;
   private readonly transactions = new AsyncLocalStorage<{ isOpen: boolean }>();
   private readonly transaction: PGliteDatabase['transaction'];
 
-  /** @param end the database, if it is the engine's own */
+  /** @param end the database, if the engine has opened it and holds its lock */
   constructor(
     private readonly database: PGliteDatabase,
     private readonly end?: () => Promise<void>,
   ) {
+    this.isExclusive = end !== undefined;
     this.transaction = database.transaction;
     // Within a transaction, a statement beside it would wait for its end, and the transaction for the statement.
     database.transaction = (work) => {

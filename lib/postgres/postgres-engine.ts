@@ -21,7 +21,7 @@ import { isOrderedQueue, queueName } from './queue-name.js';
 import { Statements } from './statements.js';
 import { type Move, Sweeper } from './sweeper.js';
 import { Worker } from './worker.js';
-import { MissingQueueError, Writer } from './writer.js';
+import { isQueueMissing, Writer } from './writer.js';
 
 const QUERY_TIMEOUT_MS = 5_000;
 
@@ -59,6 +59,7 @@ export class PostgresEngine implements DurableEngine {
     const connection = (this.connection = await openConnection(options, host));
     const boss = await startBoss(connection, options, host);
     await connection.query(statements.probe);
+    if (connection.isExclusive) await connection.query(statements.takeBack);
     const health = new Health(host);
     const wake = (queue: string) => this.workers.get(queue)?.wake();
     const sweeper = new Sweeper(connection, statements, health, wake);
@@ -106,10 +107,9 @@ export class PostgresEngine implements DurableEngine {
     try {
       await writer.store(addressed, isAnyOrdered, transaction);
     } catch (error) {
-      if (!(error instanceof MissingQueueError)) throw error;
-      for (const queue of error.queues) await boss.createQueue(queue, { policy: policyOf(isOrderedQueue(queue)) });
-      // A transaction goes on seeing what it has seen.
-      if (transaction) throw error;
+      // A transaction is over with that; what comes later finds the queues again.
+      if (transaction || !isQueueMissing(error)) throw error;
+      for (const { queue } of addressed) await boss.createQueue(queue, { policy: policyOf(isOrderedQueue(queue)) });
       await writer.store(addressed, isAnyOrdered);
     }
   }

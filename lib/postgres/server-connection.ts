@@ -24,6 +24,7 @@ const SIGN_OF_LIFE_MS = 10_000;
 /** A server, through a pool of node-postgres. */
 export class ServerConnection implements Connection {
   readonly isEmbedded = false;
+  readonly isExclusive = false;
 
   /** @param end the pool, if it is the engine's own */
   constructor(

@@ -7,14 +7,20 @@
  * tells attempts apart; `data.uncounted` says how many of them do not count.
  */
 export class Statements {
-  /** Deliveries `$1`, all or none, and a notification on `$2` for each queue that has something due. */
+  /** Stores `$1`, all or none, and notifies on `$2` of each queue that has something due; for a statement of its own. */
   readonly store: string;
+  /** The same in somebody's transaction, whose commit would fail if a queue were missing: it tells which. */
+  readonly storeInTransaction: string;
+  /** The same for queues of which some keep the order of keys: by the order of locks that are held to the commit. */
+  readonly storeInOrder: string;
   /** What became of attempts `$1`, as far as they still hold their claims; repeating it changes nothing. */
   readonly settle: string;
   /** Renews claims `$1`. */
   readonly renew: string;
   /** Of queues `$1`: takes back claims that have run out, and tells when something is due. */
   readonly sweep: string;
+  /** Takes back all claims, whoever had them. */
+  readonly takeBack: string;
   /** Moves what waits or is dead from queues to others, as in `$1`. */
   readonly adopt: string;
   readonly counts: string;
@@ -34,37 +40,48 @@ export class Statements {
     const claims = `json_to_recordset($1::text::json) as claim(name text, id uuid, attempt int)`;
     const isHeld = `j.name = claim.name and j.id = claim.id and j.retry_count = claim.attempt`;
 
+    const input = `json_to_recordset($1::text::json) as input(name text, id uuid, key text, "delayMs" float8, data jsonb)`;
+    const columns = `
+      id, name, data, singleton_key, start_after, keep_until, retry_limit, expire_seconds, deletion_seconds,
+      heartbeat_seconds, policy, created_on`;
+    const values = `
+      id, input.name, data, key, now() + "delayMs" * interval '1 millisecond', now() + interval '1000 years',
+      1000000000, 2000000000, ${keepCompletedSeconds}, ${leaseSeconds}`;
+    const notified = `select pg_notify($2, name) from stored where start_after <= now() group by name`;
+    const missing = `select name from input where not exists (select from ${queue} q where q.name = input.name)`;
+
+    // Planning takes longer than doing: each knows no more than it must.
     this.store = `
-      with input as (
-        select * from json_to_recordset($1::text::json)
-          as delivery(name text, id uuid, key text, "delayMs" float8, data jsonb)
-      ), missing as (
-        select name from input where not exists (select from ${queue} q where q.name = input.name)
-      ), locked as materialized (
+      with stored as (
+        insert into ${job} (${columns}) select ${values}, 'standard', now() from ${input}
+        on conflict do nothing returning name, start_after
+      )
+      ${notified}`;
+
+    this.storeInTransaction = `
+      with input as (select * from ${input}), stored as (
+        insert into ${job} (${columns}) select ${values}, 'standard', now() from input where not exists (${missing})
+        on conflict do nothing returning name, start_after
+      ), notified as (${notified})
+      select (${missing} limit 1) as missing, (select count(*) from notified)::int as notified`;
+
+    this.storeInOrder = `
+      with input as (select * from ${input}), locked as materialized (
         select pg_advisory_xact_lock(lock) from (
           select distinct hashtextextended(input.name || ' ' || key, 0) as lock
           from input join ${queue} q on q.name = input.name and q.policy = 'key_strict_fifo' order by lock
         ) as locks
       ), stored as (
-        insert into ${job} (
-          id, name, data, singleton_key, policy, start_after, created_on, keep_until,
-          retry_limit, expire_seconds, deletion_seconds, heartbeat_seconds
-        )
-        select
-          id, input.name, data, key, q.policy, now() + "delayMs" * interval '1 millisecond',
-          case when q.policy = 'key_strict_fifo' then greatest(clock_timestamp(), (
+        insert into ${job} (${columns})
+        select ${values}, q.policy, case when q.policy = 'key_strict_fifo' then greatest(clock_timestamp(), (
             select max(before.created_on) + interval '1 microsecond' from ${job} as before
             where before.name = input.name and before.singleton_key = key and before.state < 'active'
-          )) else now() end,
-          now() + interval '1000 years', 1000000000, 2000000000, ${keepCompletedSeconds}, ${leaseSeconds}
+          )) else now() end
         from input join ${queue} q on q.name = input.name
-        where not exists (select from missing) and (select count(*) from locked) >= 0
-        on conflict (name, id) do nothing
-        returning name, start_after
-      ), notified as (
-        select pg_notify($2, name) from stored where start_after <= now() group by name
-      )
-      select (select count(*) from notified)::int as notified, (select json_agg(name) from missing) as missing`;
+        where not exists (${missing}) and (select count(*) from locked) >= 0
+        on conflict (name, id) do nothing returning name, start_after
+      ), notified as (${notified})
+      select (${missing} limit 1) as missing, (select count(*) from notified)::int as notified`;
 
     this.settle = `
       with settled as (
@@ -108,6 +125,8 @@ export class Statements {
           (select min(start_after) from ${job} j where j.name = own.name and state = 'retry' and not blocked)
         ) - now())::float8 * 1000 end as "dueInMs"
       from own`;
+
+    this.takeBack = `update ${job} set state = 'retry', start_after = now(), heartbeat_on = null where state = 'active'`;
 
     // Not before those of its key that still run, and not into the place of another that has failed.
     this.adopt = `

@@ -9,6 +9,8 @@ interface Addressed {
   readonly delivery: NewDelivery;
 }
 
+const FOREIGN_KEY_VIOLATION = '23503';
+
 type Stored = { readonly isStored: true } | { readonly error: unknown };
 
 /** Stores deliveries, and has whoever works on them told. */
@@ -26,30 +28,39 @@ export class Writer {
 
   /** @param isOrdered some of them wait for their key, which others must not have to wait for */
   async store(deliveries: readonly Addressed[], isOrdered: boolean, transaction?: SqlTransaction): Promise<void> {
-    if (transaction) return this.write(deliveries, (sql, params) => transaction.query(sql, params));
+    const { storeInTransaction, storeInOrder } = this.statements;
+    if (transaction) {
+      const statement = isOrdered ? storeInOrder : storeInTransaction;
+      return this.write(deliveries, statement, (sql, params) => transaction.query(sql, params));
+    }
     this.connection.requireSession();
-    const stored = await (isOrdered ? this.storeAlone(deliveries) : this.runs.add(deliveries));
+    const stored = await (isOrdered ? this.storeAlone(deliveries, storeInOrder) : this.runs.add(deliveries));
     if ('error' in stored) throw stored.error;
   }
 
   /** What refuses one run must not refuse the others that happen to be stored with it. */
   private async storeTogether(runs: readonly (readonly Addressed[])[]): Promise<Stored[]> {
-    const together = await this.storeAlone(runs.flat());
+    const { store } = this.statements;
+    const together = await this.storeAlone(runs.flat(), store);
     const wasRefused = 'error' in together && outcomeOf(together.error) === together.error;
     if (!wasRefused || runs.length === 1) return runs.map(() => together);
-    return Promise.all(runs.map((run) => this.storeAlone(run)));
+    return Promise.all(runs.map((run) => this.storeAlone(run, store)));
   }
 
-  private async storeAlone(deliveries: readonly Addressed[]): Promise<Stored> {
+  private async storeAlone(deliveries: readonly Addressed[], statement: string): Promise<Stored> {
     try {
-      await this.write(deliveries, (sql, params) => this.connection.query(sql, params, this.timeoutMs));
+      await this.write(deliveries, statement, (sql, params) => this.connection.query(sql, params, this.timeoutMs));
       return { isStored: true };
     } catch (error) {
       return { error: outcomeOf(error) };
     }
   }
 
-  private async write(deliveries: readonly Addressed[], query: SqlTransaction['query']): Promise<void> {
+  private async write(
+    deliveries: readonly Addressed[],
+    statement: string,
+    query: SqlTransaction['query'],
+  ): Promise<void> {
     const input = deliveries.map(({ queue, delivery: { id, key, delayMs, event, arguments: args } }) => ({
       name: queue,
       id,
@@ -57,18 +68,21 @@ export class Writer {
       delayMs,
       data: { event, arguments: args },
     }));
-    const { rows } = await query(this.statements.store, [JSON.stringify(input), this.channel]);
-    const { missing } = rows[0] as { missing: string[] | null };
-    if (missing) throw new MissingQueueError([...new Set(missing)]);
+    const { rows } = await query(statement, [JSON.stringify(input), this.channel]);
+    const { missing } = (rows[0] ?? {}) as { missing?: string | null };
+    if (missing) throw new MissingQueueError(missing);
   }
 }
 
-/** A queue was never made, or was deleted: nothing is stored. */
+/** A queue was deleted: nothing is stored. */
 export class MissingQueueError extends Error {
-  /** The database said so itself: `outcomeOf()` reads it. */
-  readonly code = 'P0002';
+  /** The database has said so itself: see `outcomeOf()`. */
+  readonly code = FOREIGN_KEY_VIOLATION;
 
-  constructor(readonly queues: readonly string[]) {
-    super(`somebody has deleted the queue ${queues.join(', ')}.`);
+  constructor(queue: string) {
+    super(`somebody has deleted the queue ${queue} from the database.`);
   }
 }
+
+/** Whether a queue is missing, which makes storing fail. */
+export const isQueueMissing = (error: unknown) => (error as { code?: unknown } | null)?.code === FOREIGN_KEY_VIOLATION;
