@@ -46,7 +46,7 @@ export interface DurableEngine {
 
   /**
    * From now on has `perform` perform the deliveries of a declared callback, at most `concurrency` at a time in this
-   * instance. `perform` never rejects; when it resolves, the attempt no longer counts against `concurrency`.
+   * instance: an attempt counts until it calls `complete()`, or else until `perform` resolves. `perform` never rejects.
    */
   work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void;
 
@@ -128,8 +128,6 @@ export interface EngineAttempt {
   readonly delivery: Delivery;
   /** 1 for the first. It grows with each attempt that was begun, also when the instance died during it. */
   readonly attempt: number;
-  /** When it was stored. */
-  readonly storedAt: Date;
   /** Aborts when the claim is no longer sure to be held: then another instance may perform the delivery too. */
   readonly signal: AbortSignal;
 

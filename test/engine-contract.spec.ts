@@ -11,7 +11,7 @@ const server = await findPostgres();
 
 function keepsTheContract(harness: () => EngineHarness, ...offered: string[]) {
   for (const { title, needs, check } of engineContract) {
-    (needs.every((need) => offered.includes(need)) ? it : it.skip)(title, () => check(harness()));
+    if (needs.every((need) => offered.includes(need))) it(title, () => check(harness()));
   }
 }
 

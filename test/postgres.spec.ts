@@ -202,6 +202,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
         singleton_key: 'Ada',
         data: {
           event: 'x',
+          key: 'Ada',
           arguments: [
             {
               at: { $type: 'Date', value: '1970-01-01T00:00:00.000Z' },

@@ -64,7 +64,7 @@ export class PrivatePostgres {
   }
 
   async start() {
-    const options = `-p ${this.#port} -h 127.0.0.1 -k ${this.#folder}`;
+    const options = `-p ${this.#port} -h 127.0.0.1 -k ${this.#folder} -N 300`;
     await this.#control('start', '-l', join(this.#folder, 'log'), '-o', options);
   }
 

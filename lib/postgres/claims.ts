@@ -12,21 +12,30 @@ import type { Statements } from './statements.js';
 export interface ClaimedJob {
   readonly id: string;
   readonly name: string;
-  readonly data: { event: string; arguments: EngineAttempt['delivery']['arguments']; uncounted?: number };
+  readonly data: {
+    readonly event: string;
+    readonly key?: string;
+    readonly arguments: EngineAttempt['delivery']['arguments'];
+    readonly uncounted?: number;
+  };
   readonly retryCount: number;
-  readonly singletonKey: string | null;
-  readonly createdOn: Date;
 }
 
-interface Verdict {
+/** Which attempt at which job: `retry_count` is another after each claim. */
+interface Named {
   readonly name: string;
   readonly id: string;
   readonly attempt: number;
-  readonly state: 'completed' | 'retry' | 'failed';
+}
+
+interface Verdict extends Named {
+  readonly state: 'retry' | 'failed';
   readonly afterMs?: number;
   readonly output?: StoredError;
   readonly isUncounted?: boolean;
 }
+
+type Query = SqlTransaction['query'];
 
 interface Claim {
   readonly job: ClaimedJob;
@@ -43,6 +52,8 @@ const QUERY_TIMEOUT_MS = 5_000;
 /** The deliveries that this instance performs: renews its claims on them, and writes down how they ended. */
 export class Claims {
   private readonly held = new Set<Claim>();
+  private readonly query: Query;
+  private readonly completions: Batches<Named, boolean>;
   private readonly verdicts: Batches<Verdict, boolean>;
   private readonly renewal: NodeJS.Timeout;
   private isRenewing = false;
@@ -51,14 +62,16 @@ export class Claims {
   constructor(
     private readonly connection: Connection,
     private readonly statements: Statements,
-    private readonly channel: string,
+    channel: string,
     private readonly leaseMs: number,
     private readonly health: Health,
     /** Is told when a delivery of a queue will be due again. */
     private readonly onRetry: (queue: string, afterMs: number) => void,
   ) {
+    this.query = (sql, params) => connection.query(sql, params, QUERY_TIMEOUT_MS);
+    this.completions = new Batches((attempts) => ofEach(attempts, this.query, statements.complete));
     this.verdicts = new Batches((verdicts) =>
-      this.write(verdicts, (sql, params) => this.connection.query(sql, params, QUERY_TIMEOUT_MS)),
+      ofEach(verdicts, this.query, statements.settle, (some) => [JSON.stringify(some), channel]),
     );
     this.renewal = setInterval(() => {
       this.expire();
@@ -67,19 +80,23 @@ export class Claims {
   }
 
   /** What is performed of a claimed job. */
-  attemptAt(job: ClaimedJob): EngineAttempt {
+  attemptAt(job: ClaimedJob, onThrough = () => {}): EngineAttempt {
     const claim: Claim = { job, abort: new AbortController(), renewedAt: performance.now() };
     this.held.add(claim);
-    const { id, name, retryCount, singletonKey, createdOn, data } = job;
-    const { event, callback } = addressOf(name)!;
-    const verdict = { name, id, attempt: retryCount };
-    const settle = (rest: Omit<Verdict, keyof typeof verdict>) => this.settle(claim, { ...verdict, ...rest });
+    const { id, name, retryCount, data } = job;
+    const { callback } = addressOf(name)!;
+    const { event, key, arguments: args } = data;
+    const named = { name, id, attempt: retryCount };
+    const settle = (rest: Omit<Verdict, keyof Named>) =>
+      this.settle(claim, () => this.verdicts.add({ ...named, ...rest }));
     return {
-      delivery: { event, callback, id, ...(singletonKey !== null && { key: singletonKey }), arguments: data.arguments },
+      delivery: { event, callback, id, ...(key !== undefined && { key }), arguments: args },
       attempt: retryCount + 1 - (data.uncounted ?? 0),
-      storedAt: createdOn,
       signal: claim.abort.signal,
-      complete: () => settle({ state: 'completed' }),
+      complete: () => {
+        onThrough();
+        return this.settle(claim, () => this.completions.add(named));
+      },
       retryIn: async (afterMs, output) => {
         const hasHeld = await settle({ state: 'retry', afterMs, output });
         if (hasHeld) this.onRetry(name, afterMs);
@@ -88,9 +105,8 @@ export class Claims {
       bury: (output) => settle({ state: 'failed', output }),
       release: () => settle({ state: 'retry', afterMs: 0, isUncounted: true }),
       completeIn: async (transaction) => {
-        const query = (sql: string, params: unknown[]) => transaction.query(sql, params);
-        const [hasHeld] = await this.write([{ ...verdict, state: 'completed' }], query);
-        if (!hasHeld) {
+        const { rows } = await transaction.query(this.statements.completeInTransaction, [name, id, retryCount]);
+        if (rows.length === 0) {
           throw new Error(
             `The claim on delivery ${id} to ${callback} has run out, and another instance may have taken it. ` +
               'Let this error roll the transaction back.',
@@ -105,11 +121,11 @@ export class Claims {
     clearInterval(this.renewal);
   }
 
-  private async settle(claim: Claim, verdict: Verdict): Promise<boolean> {
+  private async settle(claim: Claim, write: () => Promise<boolean>): Promise<boolean> {
     const startedAt = performance.now();
     for (;;) {
       try {
-        const hasHeld = await this.verdicts.add(verdict);
+        const hasHeld = await write();
         this.held.delete(claim);
         return hasHeld;
       } catch (error) {
@@ -123,12 +139,6 @@ export class Claims {
     }
   }
 
-  private async write(verdicts: readonly Verdict[], query: SqlTransaction['query']): Promise<boolean[]> {
-    const { rows } = await query(this.statements.settle, [JSON.stringify(verdicts), this.channel]);
-    const settled = new Set((rows as { name: string; id: string }[]).map(keyOf));
-    return verdicts.map((verdict) => settled.has(keyOf(verdict)));
-  }
-
   private async renew(): Promise<void> {
     if (this.isRenewing || this.held.size === 0) return;
     this.isRenewing = true;
@@ -136,12 +146,11 @@ export class Claims {
     const claims = [...this.held];
     try {
       const named = claims.map(({ job }) => ({ name: job.name, id: job.id, attempt: job.retryCount }));
-      const { rows } = await this.connection.query(this.statements.renew, [JSON.stringify(named)], QUERY_TIMEOUT_MS);
-      const renewed = new Set((rows as { name: string; id: string }[]).map(keyOf));
-      for (const claim of claims) {
-        if (renewed.has(keyOf(claim.job))) claim.renewedAt = sentAt;
+      const areRenewed = await ofEach(named, this.query, this.statements.renew);
+      claims.forEach((claim, index) => {
+        if (areRenewed[index]) claim.renewedAt = sentAt;
         else this.lose(claim, 'has been taken by another instance');
-      }
+      });
     } catch (error) {
       this.health.failed(error);
     } finally {
@@ -165,4 +174,20 @@ export class Claims {
   }
 }
 
-const keyOf = ({ name, id }: { name: string; id: string }) => `${name} ${id}`;
+/** Of each attempt, whether a statement has found that it holds its claim: one statement a queue. */
+async function ofEach<T extends Named>(
+  attempts: readonly T[],
+  query: Query,
+  statement: string,
+  moreParams: (attempts: readonly T[]) => unknown[] = () => [],
+): Promise<boolean[]> {
+  const held = new Set<string>();
+  for (const name of new Set(attempts.map((attempt) => attempt.name))) {
+    const some = attempts.filter((attempt) => attempt.name === name);
+    const ids = some.map(({ id }) => id);
+    const numbered = some.map(({ id, attempt }) => `${id} ${attempt}`);
+    const { rows } = await query(statement, [name, ids, numbered, ...moreParams(some)]);
+    for (const { id } of rows as Named[]) held.add(`${name} ${id}`);
+  }
+  return attempts.map(({ name, id }) => held.has(`${name} ${id}`));
+}

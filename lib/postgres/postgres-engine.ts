@@ -118,13 +118,12 @@ export class PostgresEngine implements DurableEngine {
     const { connection, boss, claims, health, sweeper } = this.parts;
     const { queue, isOrdered } = this.queues.get(keyOf(callback))!;
     const db = { executeSql: (sql: string, params?: unknown[]) => connection.query(sql, params, QUERY_TIMEOUT_MS) };
-    const claim = (most: number) =>
-      boss.fetch(queue, { batchSize: most, includeMetadata: true, db }) as Promise<unknown> as Promise<ClaimedJob[]>;
+    const claim = (most: number) => boss.fetch<ClaimedJob['data']>(queue, { batchSize: most, db });
     const worker = new Worker(
       callback.concurrency,
       isOrdered,
       claim,
-      (job) => perform(claims.attemptAt(job)),
+      (job, onThrough) => perform(claims.attemptAt(job, onThrough)),
       (job) => claims.attemptAt(job).release(),
       (error) => health.failed(error),
     );

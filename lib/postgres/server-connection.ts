@@ -7,8 +7,8 @@ import { type Connection, messageOf, NotSentError, type QueryResult } from './co
 /** The part of node-postgres' `Pool` that is used. */
 export interface PgPool {
   connect(): Promise<PgClient>;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-  off(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'error' | 'connect', listener: (subject: any) => void): unknown;
+  off(event: 'error' | 'connect', listener: (subject: any) => void): unknown;
 }
 
 export interface PgClient {
@@ -32,8 +32,10 @@ export class ServerConnection implements Connection {
     private readonly host: EngineHost,
     private readonly end?: () => Promise<void>,
   ) {
-    // Without a listener, a connection that breaks while nobody uses it ends the process.
+    // Without a listener, a connection that breaks while nobody uses it ends the process; and so does one that breaks
+    // in the moment in which the pool hands it out.
     pool.on('error', this.onIdleError);
+    pool.on('connect', this.listenToErrors);
   }
 
   /** Each statement gets a session of the pool's. */
@@ -92,7 +94,10 @@ export class ServerConnection implements Connection {
   async close(): Promise<void> {
     await this.end?.();
     this.pool.off('error', this.onIdleError);
+    this.pool.off('connect', this.listenToErrors);
   }
+
+  private readonly listenToErrors = (client: PgClient) => client.on('error', () => {});
 
   private readonly onIdleError = (error: Error) => this.host.log(`A connection to Postgres broke: ${error.message}`);
 

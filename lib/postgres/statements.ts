@@ -2,7 +2,7 @@
  * What pg-boss' own functions do not say, as SQL on its tables, which its documentation offers for that: several queues in
  * one statement, delays in milliseconds, the order of a key, and what is due. Times are the database's, never ours.
  *
- * A delivery is a job: `name` is its address, `singleton_key` its key, `data` holds `{ event, arguments }`. Of its states
+ * A delivery is a job: `name` is its address, `singleton_key` its key, `data` holds `{ event, key, arguments }`. Of its states
  * `created` and `retry` are waiting, `active` is running, `failed` is dead. `retry_count` grows with each claim and so
  * tells attempts apart; `data.uncounted` says how many of them do not count.
  */
@@ -13,15 +13,22 @@ export class Statements {
   readonly storeInTransaction: string;
   /** The same for queues of which some keep the order of keys: by the order of locks that are held to the commit. */
   readonly storeInOrder: string;
-  /** What became of attempts `$1`, as far as they still hold their claims; repeating it changes nothing. */
+  /**
+   * Completes attempts of queue `$1`, with ids `$2`, as far as they are the attempts `$3` still, which are ids and
+   * numbers; repeating it changes nothing.
+   */
+  readonly complete: string;
+  /** Completes the one attempt `$3` of job `$2` in queue `$1`, with parameters that any driver takes. */
+  readonly completeInTransaction: string;
+  /** Writes down what else became of attempts, named as above: `$4`; and notifies on `$5` if any is due again. */
   readonly settle: string;
-  /** Renews claims `$1`. */
+  /** Renews claims, named as above. */
   readonly renew: string;
   /** Of queues `$1`: takes back claims that have run out, and tells when something is due. */
   readonly sweep: string;
   /** Takes back all claims, whoever had them. */
   readonly takeBack: string;
-  /** Moves what waits or is dead from queues to others, as in `$1`. */
+  /** Moves what waits or is dead from queues, which are `$2`, to others, as in `$1`. */
   readonly adopt: string;
   readonly counts: string;
   readonly list: string;
@@ -37,8 +44,10 @@ export class Statements {
     const queue = `${schema}.queue`;
     const state = `${schema}.job_state`;
     const attempts = `(retry_count + 1 - coalesce((data->>'uncounted')::int, 0))`;
-    const claims = `json_to_recordset($1::text::json) as claim(name text, id uuid, attempt int)`;
-    const isHeld = `j.name = claim.name and j.id = claim.id and j.retry_count = claim.attempt`;
+    // By the primary key, whatever the planner believes of the table: a join alone may well read all of it.
+    const isHeld = `
+      j.name = $1 and j.id = any($2::uuid[]) and (j.id::text || ' ' || j.retry_count) = any($3::text[])`;
+    const complete = `update ${job} j set state = 'completed', completed_on = now(), heartbeat_on = null`;
 
     const input = `json_to_recordset($1::text::json) as input(name text, id uuid, key text, "delayMs" float8, data jsonb)`;
     const columns = `
@@ -83,6 +92,12 @@ export class Statements {
       ), notified as (${notified})
       select (${missing} limit 1) as missing, (select count(*) from notified)::int as notified`;
 
+    this.complete = `${complete} where ${isHeld} and j.state in ('active', 'completed') returning j.id`;
+
+    this.completeInTransaction = `
+      ${complete} where j.name = $1 and j.id = $2::text::uuid and j.retry_count = $3::int and j.state = 'active'
+      returning j.id`;
+
     this.settle = `
       with settled as (
         update ${job} j set
@@ -95,25 +110,24 @@ export class Statements {
           output = coalesce(claim.output, j.output),
           data = case when claim."isUncounted" and j.state = 'active' then j.data || jsonb_build_object(
             'uncounted', coalesce((j.data->>'uncounted')::int, 0) + 1) else j.data end
-        from json_to_recordset($1::text::json) as claim(
-          name text, id uuid, attempt int, state text, "afterMs" float8, output jsonb, "isUncounted" boolean)
-        where ${isHeld} and j.state in ('active', claim.state::${state})
+        from json_to_recordset($4::text::json) as claim(
+          id uuid, state text, "afterMs" float8, output jsonb, "isUncounted" boolean)
+        where ${isHeld} and j.id = claim.id and j.state in ('active', claim.state::${state})
         returning j.name, j.id, j.state, j.start_after
       ), notified as (
-        select pg_notify($2, name) from settled where state = 'retry' and start_after <= now() group by name
+        select pg_notify($5, name) from settled where state = 'retry' and start_after <= now() group by name
       )
-      select name, id, (select count(*) from notified)::int as notified from settled`;
+      select id, (select count(*) from notified)::int as notified from settled`;
 
     this.renew = `
-      update ${job} j set heartbeat_on = now() from ${claims}
-      where ${isHeld} and j.state = 'active' returning j.name, j.id`;
+      update ${job} j set heartbeat_on = now() where ${isHeld} and j.state = 'active' returning j.id`;
 
     this.sweep = `
       with own as (
-        select value as name from json_array_elements_text($1::text::json)
+        select unnest($1::text[]) as name
       ), expired as (
-        select j.name, j.id from own join ${job} j on j.name = own.name
-        where j.state = 'active' and j.heartbeat_on + j.heartbeat_seconds * interval '1 second' < now()
+        select j.name, j.id from ${job} j
+        where j.name = any($1::text[]) and j.state = 'active' and j.heartbeat_on + j.heartbeat_seconds * interval '1 second' < now()
         for update of j skip locked
       ), returned as (
         update ${job} j set state = 'retry', start_after = now(), heartbeat_on = null
@@ -134,7 +148,7 @@ export class Statements {
         select * from json_to_recordset($1::text::json) as move("from" text, "to" text)
       ), gone as (
         delete from ${job} j using moves
-        where j.name = moves."from" and j.state in ('created', 'retry', 'failed')
+        where j.name = any($2::text[]) and j.name = moves."from" and j.state in ('created', 'retry', 'failed')
           and not exists (
             select from ${job} other where other.singleton_key = j.singleton_key and (
               other.name = j.name and other.policy = 'key_strict_fifo' and other.state = 'active' or

@@ -11,6 +11,7 @@ export interface Move {
 }
 
 const INTERVAL_MS = 1_000;
+const SWEEPS_PER_LOOK = 15;
 const QUERY_TIMEOUT_MS = 5_000;
 /** The database's clock, which decides, and ours may tick a little apart. */
 const MARGIN_MS = 2;
@@ -22,7 +23,10 @@ const MARGIN_MS = 2;
 export class Sweeper {
   private readonly queues = new Set<string>();
   private readonly alarms = new Map<string, { at: number; timer: NodeJS.Timeout }>();
-  private moves: Move[] = [];
+  private readonly moves: Move[] = [];
+  /** Those whose origin exists: most never had another name. */
+  private pending: Move[] = [];
+  private sweeps = 0;
   private timer: NodeJS.Timeout | undefined;
   private sweeping: Promise<void> = Promise.resolve();
   private hasStopped = false;
@@ -43,6 +47,7 @@ export class Sweeper {
   /** From now on moves these, too. */
   async adopt(moves: readonly Move[]): Promise<void> {
     this.moves.push(...moves);
+    await this.lookForMoves();
     await this.move();
   }
 
@@ -77,8 +82,10 @@ export class Sweeper {
 
   private async sweep(): Promise<void> {
     try {
+      // An instance of an older version may start later, and make a queue by an older name.
+      if (++this.sweeps % SWEEPS_PER_LOOK === 0) await this.lookForMoves();
       await this.move();
-      const params = [JSON.stringify([...this.queues])];
+      const params = [[...this.queues]];
       const { rows } = await this.connection.query(this.statements.sweep, params, QUERY_TIMEOUT_MS);
       this.health.works();
       for (const { name, dueInMs } of rows as { name: string; dueInMs: number | null }[]) {
@@ -91,9 +98,15 @@ export class Sweeper {
     }
   }
 
+  private async lookForMoves(): Promise<void> {
+    const { rows } = await this.connection.query(this.statements.queues, [], QUERY_TIMEOUT_MS);
+    const existing = new Set((rows as { name: string }[]).map(({ name }) => name));
+    this.pending = this.moves.filter(({ from }) => existing.has(from));
+  }
+
   private async move(): Promise<void> {
-    if (this.moves.length === 0) return;
-    const params = [JSON.stringify(this.moves)];
+    if (this.pending.length === 0) return;
+    const params = [JSON.stringify(this.pending), this.pending.map(({ from }) => from)];
     const { rows } = await this.connection.query(this.statements.adopt, params, QUERY_TIMEOUT_MS);
     for (const { name } of rows as { name: string }[]) this.onDue(name);
   }

@@ -1,4 +1,5 @@
-import type { EngineAttempt } from '../index.js';
+// Not the global one, which fake timers replace.
+import { setImmediate } from 'node:timers';
 import type { ClaimedJob } from './claims.js';
 
 /** Performs the deliveries of one callback: claims as many as there is room for, whenever there may be some. */
@@ -7,6 +8,7 @@ export class Worker {
   private isClaiming = false;
   /** Something may have come while this was busy. */
   private isWanted = false;
+  private isWaking = false;
   private hasStopped = false;
   private claiming: Promise<void> = Promise.resolve();
 
@@ -18,7 +20,8 @@ export class Worker {
     private readonly concurrency: number,
     private readonly isOrdered: boolean,
     private readonly claim: (most: number) => Promise<readonly ClaimedJob[]>,
-    private readonly perform: (job: ClaimedJob) => Promise<void>,
+    /** Says when the callback is through, which may be before that is written down. */
+    private readonly perform: (job: ClaimedJob, onThrough: () => void) => Promise<void>,
     private readonly giveBack: (job: ClaimedJob) => Promise<unknown>,
     private readonly onFailure: (error: unknown) => void,
   ) {}
@@ -55,11 +58,26 @@ export class Worker {
   }
 
   private async begin(job: ClaimedJob): Promise<void> {
+    let isThrough = false;
+    const onThrough = () => {
+      if (isThrough) return;
+      isThrough = true;
+      this.running--;
+      if (this.isWanted) this.wakeSoon();
+    };
     this.running++;
-    await this.perform(job);
-    this.running--;
-    if (this.isWanted || this.isOrdered) this.wake();
+    await this.perform(job, onThrough);
+    onThrough();
+    if (this.isOrdered) this.wake();
+  }
+
+  /** Where many end at once, one claim is to serve all. */
+  private wakeSoon(): void {
+    if (this.isWaking) return;
+    this.isWaking = true;
+    setImmediate(() => {
+      this.isWaking = false;
+      this.wake();
+    });
   }
 }
-
-export type Perform = (attempt: EngineAttempt) => Promise<void>;

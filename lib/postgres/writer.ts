@@ -66,7 +66,7 @@ export class Writer {
       id,
       key,
       delayMs,
-      data: { event, arguments: args },
+      data: { event, ...(key !== undefined && { key }), arguments: args },
     }));
     const { rows } = await query(statement, [JSON.stringify(input), this.channel]);
     const { missing } = (rows[0] ?? {}) as { missing?: string | null };

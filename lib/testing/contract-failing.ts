@@ -45,6 +45,8 @@ export const failingRules: readonly ContractRule[] = [
     const { storedAt, since, ...rest } = dead;
     const { delayMs: _, ...expected } = delivery;
     same(rest, { ...expected, state: 'dead', attempts: 1, error: { ...error, cause } });
+    const now = Date.now();
+    assert.ok(Math.abs(storedAt.getTime() - now) < 60_000, 'storedAt is not when it was stored');
     assert.ok(since.getTime() >= storedAt.getTime(), 'since is not when it died');
   }),
 

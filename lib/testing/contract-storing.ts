@@ -13,7 +13,6 @@ export const storingRules: readonly ContractRule[] = [
     const attempts = new Attempts(engine, callback);
     const args: Json[] = ['Ädä "quoted" \u2028 😀', 1.5, -1e21, true, null, [[], {}], { 'a b': { c: ['d'] }, $e: '' }];
     const delivery = scene.delivery({ key: 'Ada’s', arguments: args });
-    const before = Date.now();
 
     await engine.store([delivery]);
 
@@ -22,7 +21,6 @@ export const storingRules: readonly ContractRule[] = [
     same(attempt.delivery, expected);
     assert.equal(attempt.attempt, 1);
     assert.equal(attempt.signal.aborted, false);
-    assert.ok(Math.abs(attempt.storedAt.getTime() - before) < 60_000, 'storedAt is not when it was stored');
   }),
 
   rule('performs a large delivery', async (scene) => {
@@ -137,13 +135,16 @@ export const storingRules: readonly ContractRule[] = [
   rule('performs no more at a time in an instance than its concurrency, and as many', async (scene) => {
     const callback = scene.callback('Emails.greet', { concurrency: 3 });
     const engine = await scene.open(callback);
+    let [running, most] = [0, 0];
     const attempts = new Attempts(engine, callback, async (attempt) => {
+      most = Math.max(most, ++running);
       await sleep(20);
+      running--;
       await attempt.complete();
     });
     await engine.store(Array.from({ length: 12 }, () => scene.delivery()));
     await attempts.begun(12);
-    assert.equal(attempts.most, 3);
+    assert.equal(most, 3);
   }),
 
   rule('lets one callback go on though another is busy', async (scene) => {

@@ -153,7 +153,6 @@ export class MemoryEngine implements DurableEngine {
     return {
       delivery: { event, callback, id, ...(key !== undefined && { key }), arguments: copyOf(args) },
       attempt: row.attempts,
-      storedAt: new Date(row.storedAt),
       signal: claim.abort.signal,
       complete: async () => {
         if (row.claim !== claim) return false;

@@ -1,0 +1,125 @@
+// Compares what was acknowledged with what was performed.
+
+const CALLBACKS = {
+  mixed: ['Quick.go', 'Flaky.go', 'Hanging.go', 'Doomed.go'],
+  ordered: ['Ordered.go'],
+  exact: ['Exact.go'],
+};
+
+/**
+ * @param lines what the instances noted
+ * @param kept `dead`, as `callback id`, and how many deliveries are `open` still; `effects` by id
+ * @param outages when the store was away: `[from, to]`
+ */
+export function audit(lines, { dead, open, effects }, { kills, outages }) {
+  const problems = [];
+  const runs = new Map();
+  const performed = new Map();
+  for (const line of lines.toSorted((a, b) => a.at - b.at)) {
+    if (line.callback) {
+      const key = `${line.callback} ${line.id}`;
+      const attempts = performed.get(key) ?? { ...line, begins: [], dones: [] };
+      performed.set(key, attempts);
+      attempts[line.what === 'begin' ? 'begins' : 'dones'].push(line);
+    } else if (line.id) {
+      runs.set(line.id, { ...line, states: [...(runs.get(line.id)?.states ?? []), line.what] });
+    }
+  }
+  const has = (id, event) => (callback) => performed.has(`${callback} ${id}`) && CALLBACKS[event].includes(callback);
+
+  const stored = [...runs.values()].filter(({ states }) => states.includes('stored'));
+  for (const { id, event, number } of stored) {
+    for (const callback of CALLBACKS[event]) {
+      // It may have died between its commit and its note.
+      const isDone = performed.get(`${callback} ${id}`)?.dones.length > 0 || effects.has(id);
+      const isDead = dead.has(`${callback} ${id}`);
+      if (!isDone && !isDead) problems.push(`lost: ${callback} of "${event}" ${number}, ${id}`);
+    }
+  }
+  const vetoed = [...runs.values()].filter(({ states }) => states.includes('refused'));
+  for (const { id, event, number } of vetoed) {
+    if (CALLBACKS[event].some(has(id, event)))
+      problems.push(`performed though the run was rejected: "${event}" ${number}, ${id}`);
+  }
+  for (const key of dead) {
+    const { callback, number } = performed.get(key) ?? {};
+    if (callback !== 'Doomed.go' || number % 50 !== 0) problems.push(`dead without reason: ${key}`);
+  }
+  if (open > 0) problems.push(`${open} deliveries are open still`);
+
+  const exact = stored.filter(({ event }) => event === 'exact');
+  for (const { id } of exact) {
+    const times = effects.get(id) ?? 0;
+    if (times !== 1) problems.push(`an effect that must be there exactly once is there ${times} times: ${id}`);
+  }
+  for (const [id, times] of effects) if (times > 1) problems.push(`an effect is there ${times} times: ${id}`);
+
+  problems.push(...disorder([...performed.values()].filter(({ callback }) => callback === 'Ordered.go')));
+
+  const repeated = [...performed.values()].filter(({ dones }) => dones.length > 1);
+  const recoveries = recoveriesOf([...performed.values()], kills, outages);
+  const slow = recoveries.filter((ms) => ms > 15_000);
+  if (slow.length > 0)
+    problems.push(`${slow.length} deliveries of killed instances took more than 15 s to begin again`);
+  const count = (what) => [...runs.values()].filter(({ states }) => states.includes(what)).length;
+  return {
+    problems,
+    figures: {
+      'runs acknowledged': stored.length,
+      'runs rejected': vetoed.length,
+      'runs whose storing failed at first': count('EVENTS_STORE_FAILED'),
+      'runs whose storing was unknown at first': count('EVENTS_STORE_UNKNOWN'),
+      'deliveries performed': [...performed.values()].filter(({ dones }) => dones.length > 0).length,
+      'performed more than once': repeated.length,
+      'of those with an exactly-once effect': repeated.filter(({ callback }) => callback === 'Exact.go').length,
+      'dead, as they should be': dead.size,
+      'keys kept in order': new Set([...performed.values()].flatMap(({ key }) => key ?? [])).size,
+      'begun again after a kill': `${recoveries.length}, within ${seconds(Math.max(0, ...recoveries))}, outages not counted`,
+    },
+  };
+}
+
+const seconds = (ms) => `${(ms / 1_000).toFixed(1)} s`;
+
+/** Of each key, whatever is done of one delivery is done before the next begins. */
+function disorder(attempts) {
+  const problems = [];
+  const byKey = Map.groupBy?.(attempts, ({ key }) => key) ?? groupBy(attempts, ({ key }) => key);
+  for (const [key, ofKey] of byKey) {
+    const inOrder = ofKey.toSorted((a, b) => a.number - b.number);
+    inOrder.forEach((one, index) => {
+      const next = inOrder[index + 1];
+      if (!next) return;
+      const lastDone = Math.max(...one.dones.map(({ at }) => at));
+      const nextBegin = Math.min(...next.begins.map(({ at }) => at));
+      if (!(lastDone <= nextBegin))
+        problems.push(`out of order: of "${key}", ${next.number} began before ${one.number} was done`);
+    });
+  }
+  return problems;
+}
+
+function groupBy(items, keyOf) {
+  const groups = new Map();
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return groups;
+}
+
+/** How long it took from the kill of an instance until what it was performing was begun again. */
+function recoveriesOf(performed, kills, outages) {
+  return performed.flatMap(({ begins, dones }) =>
+    begins.flatMap((begin) => {
+      const kill = kills.find(({ instance, at }) => instance === begin.instance && at > begin.at);
+      const isUnfinished =
+        kill && !dones.some(({ attempt, instance }) => attempt === begin.attempt && instance === begin.instance);
+      // Where an attempt lies between, an outage has swallowed the reply to a claim: that waited once more.
+      const next = isUnfinished && begins.find(({ at, attempt }) => at > kill.at && attempt === begin.attempt + 1);
+      if (!next || begins.some(({ at }) => at > begin.at && at < kill.at)) return [];
+      const away = outages.reduce(
+        (sum, [from, to]) => sum + Math.max(0, Math.min(to, next.at) - Math.max(from, kill.at)),
+        0,
+      );
+      return [next.at - kill.at - away];
+    }),
+  );
+}

@@ -1,0 +1,45 @@
+// The engine that an instance uses, as the environment says, and its way to write effects in a transaction.
+import pg from 'pg';
+import { postgres } from '../../dist/postgres/index.js';
+
+export async function openEngine() {
+  const { DATABASE_URL, FOLDER } = process.env;
+  return DATABASE_URL ? onServer(DATABASE_URL) : inFolder(FOLDER);
+}
+
+async function onServer(connectionString) {
+  const pool = new pg.Pool({ connectionString, max: 5, connectionTimeoutMillis: 5_000, query_timeout: 5_000 });
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return {
+    engine: postgres({ connectionString }),
+    async effects(work) {
+      const client = await pool.connect();
+      const ignore = () => {};
+      client.on('error', ignore);
+      let failure;
+      try {
+        await client.query('begin');
+        await work(client);
+        await client.query('commit');
+      } catch (error) {
+        failure = error;
+        await client.query('rollback').catch(() => {});
+        throw error;
+      } finally {
+        client.off('error', ignore);
+        client.release(failure);
+      }
+    },
+  };
+}
+
+/** The application's own PGlite, so that its effects and the deliveries are in one database; the lock is the engine's. */
+async function inFolder(folder) {
+  const { PGlite } = await import('@electric-sql/pglite');
+  const { lockFolder } = await import('../../dist/postgres/folder-lock.js');
+  await lockFolder(folder);
+  const pglite = await PGlite.create(folder);
+  await pglite.exec('create table if not exists effects (id uuid)');
+  return { engine: postgres({ pglite, leaseMs: 1_000 }), effects: (work) => pglite.transaction(work) };
+}
