@@ -190,7 +190,7 @@ export class EngineLifecycle implements EngineHost {
         );
       }
     }
-    await Promise.all(callbacks.map((callback) => this.declared.get(addressKey(callback))));
+    await Promise.all(callbacks.map((callback) => this.declared.get(addressKey(callback))!));
   }
 
   private async declareFresh(engine: DurableEngine, callbacks: readonly Declared[]): Promise<void> {

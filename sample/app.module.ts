@@ -1,11 +1,21 @@
 import './events.js';
 import { Module } from '@nestjs/common';
 import { EventsModule } from 'nestjs-callbacks';
+import { postgres } from 'nestjs-callbacks/postgres';
+import { Database } from './database/database.js';
 import { DatabaseModule } from './database/database.module.js';
+import { DeliveriesModule } from './deliveries/deliveries.module.js';
 import { DiscordModule } from './discord/discord.module.js';
 import { EmailsModule } from './emails/emails.module.js';
 import { SignupModule } from './signup/signup.module.js';
 
+/** What is durable is kept beside the rows, in the database that the application has anyway. */
+const events = EventsModule.forRootAsync({
+  imports: [DatabaseModule],
+  inject: [Database],
+  useFactory: ({ forEvents }: Database) => ({ engine: postgres(forEvents) }),
+});
+
 /** The order of these imports is the order in which a sign-up is answered: row, e-mail, Discord. */
-@Module({ imports: [EventsModule, DatabaseModule, EmailsModule, DiscordModule, SignupModule] })
+@Module({ imports: [events, DatabaseModule, EmailsModule, DiscordModule, SignupModule, DeliveriesModule] })
 export class AppModule {}

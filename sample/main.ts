@@ -20,6 +20,7 @@ const url = `http://localhost:${app.getHttpServer().address().port}`;
 logger.log(
   `Open ${url}, or try: curl ${url}/signup -H 'content-type: application/json' -d '{"name":"Ada","email":"ada@example.org"}'`,
 );
+logger.log(`What became of e-mails and announcements: ${url}/deliveries`);
 
 function fail(error: Error): never {
   logger.error(error.message);

@@ -1,13 +1,17 @@
 import 'reflect-metadata';
+import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsoleLogger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { EventRunner } from 'nestjs-callbacks';
+import { EventDeliveries, EventRunner, type KeptEvent } from 'nestjs-callbacks';
 import { AppModule } from './app.module.js';
 import { signUp } from './signup/sign-up.js';
 import { type Step, WhatHappened } from './what-happened.js';
 
 // `npm run signup [name e-mail]`. Its exit status: 0 signed up, 1 a callback failed, 2 name or e-mail won't do.
+
+const PATIENCE_MS = 10_000;
 
 /** What the modules say of their work, without what Nest says of its own. */
 class Quiet extends ConsoleLogger {
@@ -40,18 +44,32 @@ async function run(name: string, email: string): Promise<number> {
   }).catch((error: Error) => console.error(error.message));
   if (!app) return 1;
   const steps: Step[] = [];
+  const id = randomUUID();
+  const events = app.get(EventRunner).with({ id });
   const failure = await app
     .get(WhatHappened)
-    .during(steps, () => app.get(EventRunner).run('user_joined', name, email))
+    .during(steps, () => events.run('user_joined', name, email), id)
     .then(
       () => undefined,
       (error: Error) => error,
     );
-  // Closing waits for what runs in the background.
+  const open = await whatIsOpen(app.get(EventDeliveries), id);
   await app.close();
   for (const { callback, status, error } of steps) console.log(`${callback}: ${status}${error ? `, ${error}` : ''}`);
+  for (const { callback } of open) console.log(`${callback}: is tried again by npm start, or by the next sign-up`);
   console.log(failure ? `Not all was done: ${failure.message}` : `Welcome, ${name}`);
   return failure ? 1 : 0;
+}
+
+/** This process may be the only one: what was stored is performed by it, unless it has to be tried again. */
+async function whatIsOpen(deliveries: EventDeliveries, id: string): Promise<KeptEvent[]> {
+  for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(20)) {
+    const [waiting, running] = await Promise.all(
+      (['waiting', 'running'] as const).map((state) => deliveries.list({ ids: [id], state })),
+    );
+    const isOver = running.length === 0 && waiting.every(({ attempts }) => attempts > 0);
+    if (isOver || Date.now() > deadline) return [...waiting, ...running];
+  }
 }
 
 async function ask(...questions: string[]): Promise<string[]> {

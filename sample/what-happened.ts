@@ -12,12 +12,13 @@ export interface Step {
 
 /**
  * Collects what each callback that some work caused did: the diagnostics channel tells, and nobody else has to know of
- * it. Background callbacks join the steps as they begin.
+ * it. Durable callbacks, which this process or another performs later, are told apart by the id of their delivery.
  */
 @Injectable()
 export class WhatHappened implements OnModuleInit, OnModuleDestroy {
   private readonly channel = tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback');
   private readonly stepsOf = new AsyncLocalStorage<Step[]>();
+  private readonly stepsOfDelivery = new Map<string, Step[]>();
   private readonly open = new WeakMap<CallbackTrace, Step>();
 
   onModuleInit(): void {
@@ -28,13 +29,15 @@ export class WhatHappened implements OnModuleInit, OnModuleDestroy {
     this.channel.unsubscribe(this.subscriber);
   }
 
-  during<T>(steps: Step[], work: () => T): T {
+  /** @param id of the deliveries that the work causes, if they are of interest */
+  during<T>(steps: Step[], work: () => T, id?: string): T {
+    if (id) this.stepsOfDelivery.set(id, steps);
     return this.stepsOf.run(steps, work);
   }
 
   private readonly subscriber = {
     start: (trace: CallbackTrace) => {
-      const steps = this.stepsOf.getStore();
+      const steps = trace.id ? this.stepsOfDelivery.get(trace.id) : this.stepsOf.getStore();
       if (!steps) return;
       const step: Step = { callback: trace.callback, status: 'running' };
       this.open.set(trace, step);

@@ -11,6 +11,7 @@ const NODES = ['20', '22', '24'];
 const EXPECTED = [
   'first: 201 Welcome, Ada',
   'second: 409 ada@example.org has signed up already',
+  'durable: Ada',
   'one class: true',
   'closed',
 ];
@@ -71,7 +72,7 @@ function pack() {
 function create({ name, cli, fastify, adapt, specs }, tarball) {
   const app = join(folder, name);
   run(folder, 'npx', '-y', cli, 'new', name, '--skip-git', '--package-manager', 'npm', '--strict');
-  run(app, 'npm', 'install', tarball, fastify);
+  run(app, 'npm', 'install', tarball, fastify, 'pg-boss@12.38.0', '@electric-sql/pglite@0.5.16');
   for (const unused of ['app.controller.ts', 'app.controller.spec.ts', 'app.service.ts'])
     rmSync(join(app, 'src', unused));
   const write = (from, to) =>

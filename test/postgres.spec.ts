@@ -7,8 +7,8 @@ import pg from 'pg';
 import { PgBoss, TestClock } from 'pg-boss';
 import { closeApps, deferred, startApp, until } from './app.js';
 import { Project } from './child-process.js';
-import { PrivatePostgres } from './private-postgres.mjs';
-import { describeWith, findPostgres, serverPrograms } from './servers.js';
+import { findServerPrograms, PrivatePostgres } from './private-postgres.mjs';
+import { describeWith, findPostgres } from './servers.js';
 
 let ran: unknown[];
 beforeEach(() => {
@@ -412,7 +412,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
   });
 });
 
-describeWith('With a Postgres server that fails (pg_ctl and initdb)', serverPrograms, () => {
+describeWith('With a Postgres server that fails (pg_ctl and initdb)', findServerPrograms(), () => {
   let server: PrivatePostgres;
   beforeAll(async () => {
     server = await PrivatePostgres.start();

@@ -1,6 +1,5 @@
 import { describe, it } from '@jest/globals';
 import pg from 'pg';
-import { findServerPrograms } from './private-postgres.mjs';
 
 const LOCAL_POSTGRES = 'postgres://postgres@127.0.0.1:5432/postgres';
 
@@ -16,9 +15,6 @@ export async function findPostgres(): Promise<string | undefined> {
     return undefined;
   }
 }
-
-/** The programs that a Postgres server of a test's own is made of, where they are installed. */
-export const serverPrograms = findServerPrograms();
 
 /**
  * `describe` for specs that need a server: without one they are reported as skipped, by name; in CI that is a failure.

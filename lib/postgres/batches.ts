@@ -27,7 +27,7 @@ export class Batches<Item, Answer> {
   private async work(): Promise<void> {
     this.isRunning = true;
     // What is asked for in the same breath goes along.
-    await undefined;
+    await Promise.resolve();
     while (this.waiting.length > 0) {
       const entries = this.waiting.splice(0, this.most);
       try {

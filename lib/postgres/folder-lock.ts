@@ -21,10 +21,14 @@ interface Holder {
 }
 
 /**
- * PGlite takes no lock of its own, and two processes on one folder lose each other's rows. This refuses the second, and
- * takes over the lock of a process that is no more.
+ * For an application that opens PGlite itself, as `postgres({ folder })` does for those that leave it to the engine:
+ * PGlite takes no lock of its own, and two processes on one folder lose each other's rows. This refuses the second, with
+ * the id of the first, and takes over the lock of a process that is no more.
  *
- * @returns what gives the folder free again
+ * @returns what gives the folder free again, to be called when the database is closed
+ * @example
+ * const unlock = await lockFolder('.data');
+ * const pglite = await PGlite.create('.data');
  */
 export async function lockFolder(folder: string): Promise<() => void> {
   const file = `${resolve(folder)}.lock`;

@@ -3,9 +3,8 @@ export async function load<T>(name: string, importing: () => Promise<T>): Promis
   try {
     return await importing();
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    const isMissing =
-      code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND' || /^Cannot find module/.test(message);
+    const { code } = cause as NodeJS.ErrnoException;
+    const isMissing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
     if (!isMissing) throw cause;
     throw new Error(`the package ${name} is not there. Install it: npm install ${name}`, { cause });
   }

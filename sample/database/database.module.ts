@@ -2,5 +2,5 @@ import { Module } from '@nestjs/common';
 import { Database } from './database.js';
 import { Users } from './users.js';
 
-@Module({ providers: [Database, Users] })
+@Module({ providers: [{ provide: Database, useFactory: () => Database.open() }, Users], exports: [Database] })
 export class DatabaseModule {}

@@ -1,25 +1,17 @@
-import { mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { Injectable, Logger, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { resolve } from 'node:path';
+import { Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { PGlite } from '@electric-sql/pglite';
+import { lockFolder } from 'nestjs-callbacks/postgres';
 import pg from 'pg';
-import { lockFolder } from './folder-lock.js';
-
-interface Sql {
-  query(text: string, params?: unknown[]): Promise<{ rows: unknown[] }>;
-  close(): Promise<void>;
-}
 
 /** PostgreSQL: a server when DATABASE_URL names one, else PGlite, embedded in this process, in a folder. */
-@Injectable()
-export class Database implements OnModuleInit, OnModuleDestroy {
-  private readonly logger = new Logger('Database');
-  private sql!: Sql;
+export abstract class Database implements OnApplicationShutdown {
+  protected static readonly logger = new Logger('Database');
 
-  async onModuleInit(): Promise<void> {
-    this.sql = process.env.DATABASE_URL ? this.connect(process.env.DATABASE_URL) : await this.open();
+  static async open(): Promise<Database> {
+    const database = process.env.DATABASE_URL ? new Server(process.env.DATABASE_URL) : await Folder.open();
     // Several instances may start at once, and "if not exists" alone is no protection against that.
-    await this.sql.query(`
+    await database.query(`
       do $$ begin
         perform pg_advisory_xact_lock(7239104);
         create table if not exists users (
@@ -30,35 +22,72 @@ export class Database implements OnModuleInit, OnModuleDestroy {
         );
         create unique index if not exists users_email on users (lower(email));
       end $$`);
+    return database;
   }
 
-  async onModuleDestroy(): Promise<void> {
-    await this.sql?.close();
+  /** Where the deliveries of durable callbacks are kept, too. */
+  abstract readonly forEvents: { pool: pg.Pool } | { pglite: PGlite };
+
+  abstract query<Row>(text: string, params?: unknown[]): Promise<Row[]>;
+
+  protected abstract close(): Promise<void>;
+
+  /** Not in onModuleDestroy: the last requests need it still. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.close();
+  }
+}
+
+class Server extends Database {
+  private readonly pool: pg.Pool;
+
+  constructor(connectionString: string) {
+    super();
+    this.pool = new pg.Pool({ connectionString, connectionTimeoutMillis: 5_000, query_timeout: 10_000 });
+    this.pool.on('error', ({ message, stack }) => Database.logger.error(`An idle connection broke: ${message}`, stack));
+    Database.logger.log('Rows go to the server that DATABASE_URL names');
   }
 
-  async query<Row>(text: string, params: unknown[]): Promise<Row[]> {
-    return (await this.sql.query(text, params)).rows as Row[];
+  get forEvents() {
+    return { pool: this.pool };
   }
 
-  private connect(connectionString: string): Sql {
-    const pool = new pg.Pool({ connectionString, connectionTimeoutMillis: 5_000, query_timeout: 10_000 });
-    pool.on('error', (error) => this.logger.error(`An idle connection broke: ${error.message}`, error.stack));
-    this.logger.log('Rows go to the server that DATABASE_URL names');
-    return { query: (text, params) => pool.query(text, params), close: () => pool.end() };
+  async query<Row>(text: string, params: unknown[] = []): Promise<Row[]> {
+    return (await this.pool.query(text, params)).rows as Row[];
   }
 
-  private async open(): Promise<Sql> {
+  protected close(): Promise<void> {
+    return this.pool.end();
+  }
+}
+
+class Folder extends Database {
+  static override async open(): Promise<Folder> {
     const folder = resolve(process.env.DATA_FOLDER ?? '.data', 'database');
-    mkdirSync(folder, { recursive: true });
-    const unlock = lockFolder(join(folder, '..'));
-    this.logger.log(`Rows go to ${folder}, which takes some seconds at first (set DATABASE_URL for a Postgres server)`);
-    const database = await PGlite.create(folder);
-    return {
-      query: (text, params) => database.query(text, params),
-      close: async () => {
-        await database.close();
-        unlock();
-      },
-    };
+    const unlock = await lockFolder(folder);
+    Database.logger.log(
+      `Rows go to ${folder}, which takes some seconds at first (set DATABASE_URL for a Postgres server)`,
+    );
+    return new Folder(await PGlite.create(folder), unlock);
+  }
+
+  private constructor(
+    private readonly pglite: PGlite,
+    private readonly unlock: () => void,
+  ) {
+    super();
+  }
+
+  get forEvents() {
+    return { pglite: this.pglite };
+  }
+
+  async query<Row>(text: string, params: unknown[] = []): Promise<Row[]> {
+    return (await this.pglite.query<Row>(text, params)).rows;
+  }
+
+  protected async close(): Promise<void> {
+    await this.pglite.close();
+    this.unlock();
   }
 }

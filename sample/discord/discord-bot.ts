@@ -1,15 +1,13 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { Callback } from 'nestjs-callbacks';
+import { Callback, currentEvent } from 'nestjs-callbacks';
 
-const TIMEOUT_MS = 5_000;
-
-/** In the background: a slow or failing Discord never fails a sign-up, nor keeps it waiting. */
+/** Durable: a slow or failing Discord never fails a sign-up, nor keeps it waiting, and is told when it is back. */
 @Injectable()
 export class DiscordBot {
   private readonly logger = new Logger('DiscordBot');
   private readonly webhook = process.env.DISCORD_WEBHOOK_URL;
 
-  @Callback('user_joined', { delivery: 'background' })
+  @Callback('user_joined', { delivery: 'durable', timeoutMs: 5_000 })
   async announce(name: string) {
     // Nobody is to be pinged by a user who calls himself @everyone.
     const message = { content: `${name} has joined`, allowed_mentions: { parse: [] } };
@@ -21,7 +19,7 @@ export class DiscordBot {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(message),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: currentEvent()?.signal,
     });
     await response.body?.cancel();
     if (!response.ok) throw new Error(`Discord answered ${response.status} ${response.statusText}`);

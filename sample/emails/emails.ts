@@ -1,24 +1,27 @@
-import { Injectable, Logger, ServiceUnavailableException } from '@nestjs/common';
-import { Callback } from 'nestjs-callbacks';
+import { Injectable } from '@nestjs/common';
+import { Callback, currentEvent, DeliveryRefused } from 'nestjs-callbacks';
 import { Mailer } from './mailer.js';
 
+/** Durable: a sign-up does not wait for the mail server, and the greeting arrives though that is down for hours. */
 @Injectable()
 export class Emails {
-  private readonly logger = new Logger('Emails');
-
   constructor(private readonly mailer: Mailer) {}
 
-  @Callback('user_joined')
+  @Callback('user_joined', { delivery: 'durable', timeoutMs: 30_000 })
   async greetNewUser(name: string, email: string) {
     try {
       await this.mailer.send({
+        // The same at each attempt: a mail server may know by it what it has already.
+        messageId: `<${currentEvent()!.delivery!.id}@example.org>`,
         to: { name, address: email },
         subject: `Welcome, ${name}`,
         text: `Hello ${name},\n\ngood to have you with us.\n`,
       });
     } catch (error) {
-      this.logger.error(`No greeting for ${email}: ${(error as Error).message}`, (error as Error).stack);
-      throw new ServiceUnavailableException(`The greeting to ${email} could not be sent`, { cause: error });
+      const { responseCode = 0, message } = error as Error & { responseCode?: number };
+      // What a mail server refuses for good, another attempt will not change.
+      if (responseCode >= 500) throw new DeliveryRefused(`${email} does not take it: ${message}`, { cause: error });
+      throw error;
     }
   }
 }

@@ -135,7 +135,8 @@ async function working(open) {
   for (let round = 0; round < rounds; round++) {
     for (const [name, start] of Object.entries(candidates)) {
       const database = await open();
-      const storingOnly = name === OURS ? await ours(database, async () => {}, { work: false }) : await byHand(database);
+      const storingOnly =
+        name === OURS ? await ours(database, async () => {}, { work: false }) : await byHand(database);
       await times(40, async () => {
         for (let i = 0; i < PERFORMED / 40; i++) await storingOnly.store();
       });

@@ -1,6 +1,8 @@
 // What a fresh Nest application gets from scripts/check-consumers.mjs, on Nest 11 (CommonJS) and Nest 12 (ES modules).
 import { Body, ConflictException, Controller, Injectable, Module, Post } from '@nestjs/common';
 import { Callback, EventRunner, EventsModule } from 'nestjs-callbacks';
+import { postgres } from 'nestjs-callbacks/postgres';
+import { memoryEngine } from 'nestjs-callbacks/testing';
 
 declare module 'nestjs-callbacks' {
   interface EventMap {
@@ -37,6 +39,16 @@ export class DiscordBot {
   }
 }
 
+@Injectable()
+export class Newsletter {
+  readonly subscribed: string[] = [];
+
+  @Callback('user_joined', { delivery: 'durable' })
+  async subscribe(name: string) {
+    this.subscribed.push(name);
+  }
+}
+
 @Controller('signup')
 export class SignupController {
   constructor(private readonly events: EventRunner) {}
@@ -48,9 +60,13 @@ export class SignupController {
   }
 }
 
+const isTest = process.env.JEST_WORKER_ID !== undefined || process.env.VITEST !== undefined;
+
 @Module({
-  imports: [EventsModule.forRoot({ strict: true })],
+  imports: [
+    EventsModule.forRoot({ strict: true, engine: isTest ? memoryEngine() : postgres({ folder: 'data/deliveries' }) }),
+  ],
   controllers: [SignupController],
-  providers: [Emails, Users, DiscordBot],
+  providers: [Emails, Users, DiscordBot, Newsletter],
 })
 export class AppModule {}

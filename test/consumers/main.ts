@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { EventRunner } from 'nestjs-callbacks';
-import { AppModule } from './app.module.js';
+import { AppModule, Newsletter } from './app.module.js';
 
 async function main() {
   const app = await NestFactory.create(AppModule);
@@ -17,6 +17,8 @@ async function main() {
   };
   console.log('first:', await post('Ada'));
   console.log('second:', await post('Eve'));
+  while (app.get(Newsletter).subscribed.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  console.log('durable:', app.get(Newsletter).subscribed.join());
   const required = createRequire(join(process.cwd(), 'anywhere.js'))('nestjs-callbacks') as { EventRunner: unknown };
   const imported = (await import('nestjs-callbacks')) as { EventRunner: unknown };
   console.log('one class:', required.EventRunner === EventRunner && imported.EventRunner === EventRunner);

@@ -1,6 +1,6 @@
 // The engine that an instance uses, as the environment says, and its way to write effects in a transaction.
 import pg from 'pg';
-import { postgres } from '../../dist/postgres/index.js';
+import { lockFolder, postgres } from '../../dist/postgres/index.js';
 
 export async function openEngine() {
   const { DATABASE_URL, FOLDER } = process.env;
@@ -37,7 +37,6 @@ async function onServer(connectionString) {
 /** The application's own PGlite, so that its effects and the deliveries are in one database; the lock is the engine's. */
 async function inFolder(folder) {
   const { PGlite } = await import('@electric-sql/pglite');
-  const { lockFolder } = await import('../../dist/postgres/folder-lock.js');
   await lockFolder(folder);
   const pglite = await PGlite.create(folder);
   await pglite.exec('create table if not exists effects (id uuid)');
