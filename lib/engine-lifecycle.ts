@@ -5,7 +5,6 @@ import { addressKey } from './delivery-addresses.js';
 import { DeliveryAttempt } from './delivery-attempt.js';
 import { engineClosed, engineFailed, engineInvalid, engineUnsuited } from './durable-errors.js';
 import type { DeliveryAddress, DeliveryCounts, DurableCallback, DurableEngine, EngineHost } from './engine.js';
-import type { EventKey } from './event-map.js';
 import type { EventsCore } from './events-core.js';
 import type { RegisteredCallback, RegisteredEvent } from './registered-event.js';
 import { SafeLogger } from './safe-logger.js';
@@ -13,9 +12,9 @@ import { SafeLogger } from './safe-logger.js';
 /** How long closing waits for what the engine still has to write down, and then for its connections to end. */
 const LAST_WORDS_MS = 2_000;
 
-/** A durable callback that the engine knows. */
+/** A durable callback that the engine knows, and what it was when that was told. */
 interface Declared extends DurableCallback {
-  readonly key: EventKey;
+  readonly registered: readonly [RegisteredEvent, RegisteredCallback];
 }
 
 /** The engine of one application: when it starts, what it is told of the callbacks, when they work, and when it stops. */
@@ -66,6 +65,13 @@ export class EngineLifecycle implements EngineHost {
     const engine = await this.start();
     await this.declare(engine, this.core.registry.durable);
     return engine;
+  }
+
+  /** The registry makes its events anew when a module is loaded later, and forgets those that this one spoils. */
+  private current({ callback, registered }: Declared): Declared['registered'] {
+    const event = this.core.registry.find(registered[0].key);
+    const found = event?.durable.find(({ id }) => id === callback);
+    return event && found ? [event, found] : registered;
   }
 
   private tellWhatIsKept(counts: readonly DeliveryCounts[]): void {
@@ -209,22 +215,20 @@ export class EngineLifecycle implements EngineHost {
     this.worked.add(name);
     this.engine.work(callback, (attempt) =>
       this.root.runInAsyncScope(() => {
-        // Looked up each time: the registry makes its events anew when a module is loaded later.
-        const event = this.core.registry.find(callback.key)!;
-        const registered = event.durable.find(({ id }) => id === callback.callback)!;
+        const [event, registered] = this.current(callback);
         return new DeliveryAttempt(this.core, event, registered, attempt).perform();
       }),
     );
   }
 }
 
-const describe = (event: RegisteredEvent, { id, durable }: RegisteredCallback): Declared => ({
-  key: event.key,
+const describe = (event: RegisteredEvent, callback: RegisteredCallback): Declared => ({
   event: event.label,
-  callback: id,
-  formerly: durable!.formerly,
-  isOrdered: durable!.isOrdered,
-  concurrency: durable!.concurrency,
+  callback: callback.id,
+  formerly: callback.durable!.formerly,
+  isOrdered: callback.durable!.isOrdered,
+  concurrency: callback.durable!.concurrency,
+  registered: [event, callback],
 });
 
 function atMost(ms: number, work: Promise<unknown>): Promise<void> {

@@ -210,6 +210,21 @@ describe('A run with durable callbacks', () => {
     expect(ran.filter((what) => what === 'durable Ada')).toHaveLength(1);
   });
 
+  it('is performed still when a module that is loaded later spoils its event', async () => {
+    @Injectable()
+    class Wrong {
+      @Callback('x', { after: 'nobody' }) go() {}
+    }
+    @Module({ providers: [Wrong] })
+    class WrongModule {}
+    const { app, events, done } = await startDurable([Answers]);
+    await events.with({ delayMs: 50 }).run('x', 'Ada');
+    await app.get(LazyModuleLoader).load(() => WrongModule);
+    await expect(events.run('x', 'Bob')).rejects.toMatchObject({ code: 'EVENTS_ORDER_UNKNOWN' });
+    await done();
+    expect(ran.filter((what) => String(what).startsWith('durable'))).toEqual(['durable Ada']);
+  });
+
   it('may be one of a constructor, of a hook, or of a test that never calls init()', async () => {
     @Injectable()
     class Early implements OnModuleInit {

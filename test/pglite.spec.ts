@@ -221,7 +221,7 @@ describe("With the application's own PGlite, which has one session,", () => {
         const { delivery } = currentEvent()!;
         await pglite.transaction(async (transaction) => {
           await transaction.query('insert into notes values ($1)', [`${text} ${delivery!.attempt}`]);
-          await delivery!.completeIn(transaction as never);
+          await delivery!.completeIn(transaction);
           if (delivery!.attempt === 1) throw new Error('before the commit');
         });
         ran.push(delivery!.attempt);

@@ -45,6 +45,10 @@ describe('postgres()', () => {
     ],
     [{ pool: 'postgres://' }, "postgres() was given a wrong pool. Pass a Pool of node-postgres ('pg')."],
     [
+      { pool: new pg.Pool({ max: 1 }) },
+      'postgres() was given a pool of 1, and listening alone takes one. Let it have 3 or more.',
+    ],
+    [
       { folder: '.', schema: 'My Schema' },
       'postgres() was given a wrong schema. Pass a name of small letters, digits and _, at most 50.',
     ],

@@ -5,7 +5,10 @@ import type { PGliteDatabase } from './pglite-connection.js';
 export interface PostgresOptions {
   /** A Postgres server, to which the engine opens connections of its own. If it is `undefined`, `folder` counts. */
   readonly connectionString?: string;
-  /** The application's own pool of node-postgres. One of its connections is held all the time, to listen. */
+  /**
+   * The application's own pool of node-postgres, of three connections or more. One is held all the time, to listen; claims
+   * are renewed through the others, so leave it some room.
+   */
   readonly pool?: PgPool;
   /**
    * A folder for PGlite, an embedded Postgres: for development and tests, and for an application that is one process and
@@ -39,7 +42,7 @@ export interface PostgresOptions {
   /**
    * How long completed deliveries are kept, in milliseconds, in whole seconds: so long an id that is stored again is
    * passed over. Waiting and dead ones are kept until somebody removes them.
-   * @default 86_400_000
+   * @default 604_800_000
    */
   readonly keepCompletedMs?: number;
   /**
@@ -60,9 +63,12 @@ const DEFAULTS = {
   migrate: true,
   leaseMs: 10_000,
   storeTimeoutMs: 5_000,
-  keepCompletedMs: 86_400_000,
+  keepCompletedMs: 604_800_000,
   connections: 10,
 };
+
+/** One listens, one works, one stores. */
+const FEWEST = 3;
 
 const PLACES = ['connectionString', 'pool', 'folder', 'pglite'] as const;
 const hasMethods = (value: unknown, ...names: string[]) =>
@@ -83,7 +89,7 @@ const CHECKS: Record<keyof PostgresOptions, [isValid: (value: unknown) => boolea
   leaseMs: [isWhole(1_000, 1), 'milliseconds, a multiple of 1000'],
   storeTimeoutMs: [isWhole(1, 1), 'milliseconds, 1 or more'],
   keepCompletedMs: [isWhole(1_000, 1), 'milliseconds, a multiple of 1000'],
-  connections: [isWhole(1, 3), 'a whole number, 3 or more'],
+  connections: [isWhole(1, FEWEST), `a whole number, ${FEWEST} or more`],
 };
 
 /** Refuses what is wrong and fills in the rest. */
@@ -102,6 +108,12 @@ export function completeOptions(options: PostgresOptions): CompleteOptions {
       `postgres() was given ${places.length === 0 ? 'no database' : places.join(' and ')}. ` +
         'Pass one of { connectionString }, { pool }, { folder } and { pglite }; of connectionString and folder both, to ' +
         'use the folder where there is no server.',
+    );
+  }
+  const { max = FEWEST } = (options.pool as { options?: { max?: number } } | undefined)?.options ?? {};
+  if (max < FEWEST) {
+    throw new Error(
+      `postgres() was given a pool of ${max}, and listening alone takes one. Let it have ${FEWEST} or more.`,
     );
   }
   return { ...DEFAULTS, ...Object.fromEntries(given) };
