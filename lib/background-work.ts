@@ -1,12 +1,13 @@
+import { setImmediate } from './timers.js';
 import { AsyncResource } from 'node:async_hooks';
-// Not the global one: a user's fake timers must not stop background work.
-import { setImmediate } from 'node:timers';
+import { asPartOf, tracedRun } from './diagnostics.js';
 import { backgroundFull } from './errors.js';
 import type { CompleteOptions } from './events.options.js';
 import type { EventsCore } from './events-core.js';
 import { Deferred } from './in-flight.js';
 import { perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { scopeOf } from './run-scope.js';
+import { outsideTransactions } from './current-transaction.js';
 
 /** Callbacks that nobody waits for: at most so many at once, in the order in which they came. */
 export class BackgroundWork {
@@ -18,7 +19,6 @@ export class BackgroundWork {
 
   private readonly limits: CompleteOptions['background'];
 
-  /** @internal */
   constructor(readonly core: EventsCore) {
     this.limits = core.options.background;
   }
@@ -44,7 +44,7 @@ export class BackgroundWork {
     this.schedule();
   }
 
-  /** @internal A delivery ended: there is room for the next. */
+  /** A delivery ended: there is room for the next. */
   release(): void {
     this.running--;
     this.schedule();
@@ -100,6 +100,7 @@ export class BackgroundWork {
 class BackgroundDelivery extends Deferred<void> {
   /** Keeps the caller's async context (request ids in logs, say), whoever makes room for this delivery. */
   private readonly context = new AsyncResource('NestCallbacksBackground');
+  private readonly run = tracedRun();
   private hasBegun = false;
 
   constructor(
@@ -118,7 +119,9 @@ class BackgroundDelivery extends Deferred<void> {
 
   begin(): void {
     this.hasBegun = true;
-    void this.context.runInAsyncScope(() => this.perform());
+    // The transaction that the event was run in may still be open: it is not for what comes later.
+    const work = () => outsideTransactions(() => asPartOf(this.run, () => this.perform()));
+    void this.context.runInAsyncScope(work);
   }
 
   private async perform(): Promise<void> {

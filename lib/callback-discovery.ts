@@ -1,12 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService, ModuleRef } from '@nestjs/core';
 import { type Declaration, declarationsOf, idOf } from './callback.decorator.js';
-import { type DeliveryMode, isLaterDelivery } from './callback.options.js';
+import type { DeliveryMode } from './callback.options.js';
 import type { Orderable } from './callback-order.js';
 import { engineMissing } from './durable-errors.js';
 import { completeDurableOptions } from './durable.options.js';
 import { type EnhancedCall, Enhancers } from './enhancers.js';
-import { callbackInvalid, deliveryUnavailable } from './errors.js';
+import { callbackInvalid } from './errors.js';
 import { type EventKey, eventLabel } from './event-map.js';
 import { type CompleteOptions, EVENTS_SETTINGS } from './events.options.js';
 import type { NestModule, Wrapper } from './nest-modules.js';
@@ -93,7 +93,6 @@ export class CallbackDiscovery {
     const { key, method, options } = declaration;
     const id = idOf(declaration, prototype.constructor.name);
     const delivery = options.delivery ?? 'inline';
-    if (isLaterDelivery(delivery)) throw deliveryUnavailable(id, delivery);
     const enhanced = this.enhancers.callOf({ event: key, id, method, prototype, wrapper, module });
     return {
       id,
@@ -101,11 +100,11 @@ export class CallbackDiscovery {
       isOptional: options.optional ?? false,
       target: wrapper.instance as RegisteredCallback['target'],
       method,
-      invoke: this.invocation(id, wrapper, module, prototype, method, enhanced),
+      invoke: this.hooked(declaration, id, wrapper, this.invocation(id, wrapper, module, prototype, method, enhanced)),
       durable: delivery === 'durable' ? this.durableSettings(id, declaration) : undefined,
       declaration,
       wrapper,
-      stage: STAGES.indexOf(delivery),
+      stage: STAGES.findIndex((stage) => stage.includes(delivery)),
       before: toArray(options.before),
       after: toArray(options.after),
       isOf: (target) => wrapper.token === target || prototype === target.prototype || prototype instanceof target,
@@ -151,6 +150,20 @@ export class CallbackDiscovery {
     };
   }
 
+  /** A test kit may do something else instead. */
+  private hooked(
+    { key, method, options: { delivery = 'inline' } }: Declaration,
+    id: string,
+    wrapper: Wrapper,
+    invoke: RegisteredCallback['invoke'],
+  ): RegisteredCallback['invoke'] {
+    const { call } = this.settings.hooks ?? {};
+    if (!call) return invoke;
+    const callback = { event: key, callback: id, delivery };
+    const really = invoke ?? ((args) => (wrapper.instance as RegisteredCallback['target'])[method](...args));
+    return (args, scope) => call(callback, args, () => really(args, scope));
+  }
+
   private warnOfTwice(name: string, first: NestModule, second: NestModule): void {
     const message =
       first === second
@@ -180,7 +193,12 @@ const isSameByMistake = (first: NestModule, second: NestModule) =>
   first === second || first.metatype !== second.metatype;
 
 /** The sequence of a run. */
-const STAGES: readonly DeliveryMode[] = ['inline', 'durable', 'background'];
+const STAGES: readonly (readonly DeliveryMode[])[] = [
+  ['inline'],
+  ['durable'],
+  ['after-commit', 'after-rollback'],
+  ['background'],
+];
 
 const NONE: readonly never[] = [];
 

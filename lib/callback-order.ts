@@ -5,7 +5,7 @@ import { nearest } from './near.js';
 /** A callback as the order sees it. */
 export interface Orderable {
   readonly id: string;
-  /** Its place in the sequence of a run: inline callbacks, what is stored, background callbacks. */
+  /** Its place in the sequence of a run: inline callbacks, what is stored, what waits for the commit, background ones. */
   readonly stage: number;
   readonly before: readonly CallbackTarget[];
   readonly after: readonly CallbackTarget[];

@@ -9,13 +9,16 @@ import { DeliveryAddresses } from './delivery-addresses.js';
 import { Entrypoints } from './entrypoints.js';
 import { definitionConflict } from './errors.js';
 import { type EventKey, eventLabel } from './event-map.js';
+import { type CompleteOptions, EVENTS_SETTINGS } from './events.options.js';
 import { modulesInOrder, type NestModule, type Wrapper } from './nest-modules.js';
-import type { RegisteredCallback, RegisteredEvent } from './registered-event.js';
+import { callbacksOf, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { SafeLogger } from './safe-logger.js';
 
 /** Who answers what in this application, in order. Read from Nest's modules once they have their instances. */
 @Injectable()
 export class CallbackRegistry {
+  /** What traces name the application by: nothing to look into, since whoever prints a trace does. */
+  readonly application: object = Object.freeze({});
   private readonly logger = new SafeLogger('EventsModule');
   private events: ReadonlyMap<EventKey, RegisteredEvent> = new Map();
   /** How many modules there were when all of them were read, and how many were read at all. */
@@ -28,6 +31,7 @@ export class CallbackRegistry {
     @Inject(CallbackDiscovery) private readonly discovery: CallbackDiscovery,
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
     @Inject(Entrypoints) private readonly entrypoints: Entrypoints,
+    @Inject(EVENTS_SETTINGS) private readonly settings: CompleteOptions,
   ) {}
 
   /** Whether every module that Nest has loaded is read: a comparison of two numbers. */
@@ -90,11 +94,12 @@ export class CallbackRegistry {
         return [key, event] as const;
       } catch (problem) {
         onProblem(key, problem);
-        return [key, refused(key, problem)] as const;
+        return [key, this.refused(key, problem)] as const;
       }
     });
     this.events = new Map(events);
     this.createdRead = modules.length;
+    if (!this.hasBooted) this.settings.hooks?.onComplete?.();
     this.hasBooted = true;
     this.describe();
   }
@@ -103,12 +108,16 @@ export class CallbackRegistry {
     return this.events.get(key);
   }
 
-  /** All events that have durable callbacks. */
-  get durable(): RegisteredEvent[] {
-    return [...this.events.values()].filter(({ durable }) => durable.length > 0);
+  /** All events that have callbacks. */
+  get all(): RegisteredEvent[] {
+    return [...this.events.values()];
   }
 
-  /** All events that have callbacks. */
+  /** All events that have durable callbacks. */
+  get durable(): RegisteredEvent[] {
+    return this.all.filter(({ durable }) => durable.length > 0);
+  }
+
   get keys(): EventKey[] {
     return [...this.events.keys()];
   }
@@ -123,21 +132,41 @@ export class CallbackRegistry {
       const [one, other] = definitions.values();
       throw definitionConflict(label, other, one);
     }
-    const found = inOrder(label, callbacks, (target) => this.isReplaced(target, key));
+    const arranged = this.settings.hooks?.arrange?.(label, callbacks) ?? callbacks;
+    const found = inOrder(label, arranged, (target) => this.isReplaced(target, key));
     for (const callback of found) this.entrypoints.add(label, callback);
     const ordered = found.map(registered);
     const durable = ordered.filter(({ delivery }) => delivery === 'durable');
+    const held = ordered.filter(({ delivery }) => delivery === 'after-commit' || delivery === 'after-rollback');
     return {
       key,
       label,
+      application: this.application,
       definition: [...definitions.keys()][0],
       // Not frozen, which would make each run a tenth slower.
       inline: ordered.filter(({ delivery }) => delivery === 'inline'),
       durable,
+      held,
       background: ordered.filter(({ delivery }) => delivery === 'background'),
       isScoped: ordered.some(({ invoke }) => invoke !== undefined),
       problem,
-      isPlain: definitions.size === 0 && durable.length === 0 && problem === undefined,
+      isPlain: definitions.size === 0 && durable.length + held.length === 0 && problem === undefined,
+    };
+  }
+
+  private refused(key: EventKey, problem: unknown): RegisteredEvent {
+    return {
+      key,
+      label: eventLabel(key),
+      application: this.application,
+      definition: undefined,
+      inline: [],
+      durable: [],
+      held: [],
+      background: [],
+      isScoped: false,
+      problem,
+      isPlain: false,
     };
   }
 
@@ -155,7 +184,7 @@ export class CallbackRegistry {
   }
 
   private describe(): void {
-    const events = [...this.events.values()];
+    const events = this.all;
     const count = events.reduce((sum, event) => sum + callbacksOf(event).length, 0);
     const text = `${plural(count, 'callback answers', 'callbacks answer')} ${plural(events.length, 'event', 'events')}`;
     if (text !== this.said) this.logger.log(text);
@@ -180,20 +209,6 @@ const registered = ({ id, delivery, isOptional, target, method, invoke, durable 
   invoke,
   ...(durable && { durable }),
 });
-
-const refused = (key: EventKey, problem: unknown): RegisteredEvent => ({
-  key,
-  label: eventLabel(key),
-  definition: undefined,
-  inline: [],
-  durable: [],
-  background: [],
-  isScoped: false,
-  problem,
-  isPlain: false,
-});
-
-const callbacksOf = ({ inline, durable, background }: RegisteredEvent) => [...inline, ...durable, ...background];
 
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
 

@@ -3,7 +3,7 @@ import { declaredTwice, eventInvalid, notAMethod, standardDecorator } from './er
 import { EventDefinition } from './event-definition.js';
 import { type CallbackArguments, type CallbackEvent, type EventKey, eventLabel } from './event-map.js';
 
-/** What one `@Callback()` says, as the registry reads it. @internal */
+/** What one `@Callback()` says, as the registry reads it. */
 export interface Declaration {
   readonly key: EventKey;
   readonly definition?: EventDefinition<string, unknown[], unknown[]>;
@@ -60,7 +60,7 @@ export function Callback<const Event>(
 
 /**
  * The callbacks that instances of a prototype have: those of its base classes first, each class's as written. A
- * subclass that declares a method for the same event again replaces the options and keeps the place. @internal
+ * subclass that declares a method for the same event again replaces the options and keeps the place.
  */
 export function declarationsOf(prototype: object | null): readonly Declaration[] {
   let declaring = prototype;
@@ -78,7 +78,7 @@ export function declarationsOf(prototype: object | null): readonly Declaration[]
 
 const NONE: readonly Declaration[] = [];
 
-/** The name by which a callback is known, given that of its class. @internal */
+/** The name by which a callback is known, given that of its class. */
 export const idOf = ({ method, options }: Declaration, className: string) =>
   options.id ?? `${className || '(anonymous class)'}.${String(method)}`;
 

@@ -3,7 +3,7 @@ import { callbackInvalid, show } from './errors.js';
 import { type Check, type Checks, IS_BOOLEAN, wrongOption } from './option-checks.js';
 
 /** When a callback runs, and who waits for it. See {@link CallbackOptions.delivery}. */
-export type DeliveryMode = 'inline' | 'background' | 'durable';
+export type DeliveryMode = 'inline' | 'background' | 'after-commit' | 'after-rollback' | 'durable';
 
 /** Another callback of the same event: by its class (all of that class's), or by its id. */
 export type CallbackTarget = string | Function;
@@ -18,13 +18,16 @@ export interface CallbackOptions extends DurableOptions {
   /**
    * `'inline'`: `run()` waits for it, and what it throws reaches the caller. `'durable'`: `run()` waits until its
    * delivery is stored, after the inline ones succeeded; it survives a crash, is tried again when it fails, and any
-   * instance of the application may work on it. `'background'`: `run()` starts it last and does not wait; its failures
-   * are reported, and it is lost if the process dies.
+   * instance of the application may work on it. `'after-commit'`, `'after-rollback'`: called when the transaction that
+   * the event was run in has ended so, which waits for it; its failures are reported. Without a transaction the one comes
+   * after the inline ones, and the other never. `'background'`: `run()` starts it last and does not wait; its failures are
+   * reported, and it is lost if the process dies.
    * @default 'inline'
    */
   delivery?: DeliveryMode;
   /**
-   * `true`: its failure is reported, and neither reaches the caller nor stops the callbacks after it.
+   * `true`: its failure is reported, and neither reaches the caller nor stops the callbacks after it. In a transaction of
+   * Postgres it runs in a savepoint: what it wrote is undone, and the rest is not.
    * @default false
    */
   optional?: boolean;
@@ -46,12 +49,7 @@ export interface CallbackOptions extends DurableOptions {
   formerly?: string | readonly string[];
 }
 
-const LATER_DELIVERIES = ['after-commit', 'after-rollback'];
-const DELIVERIES = ['inline', 'background', 'durable'];
-
-/** Whether the vocabulary has this delivery, though this version cannot do it yet: refused at boot. @internal */
-export const isLaterDelivery = (delivery: string | undefined): delivery is string =>
-  LATER_DELIVERIES.includes(delivery as string);
+const DELIVERIES: readonly unknown[] = ['inline', 'background', 'after-commit', 'after-rollback', 'durable'];
 
 const isName = (value: unknown) => typeof value === 'string' && value !== '';
 
@@ -73,8 +71,8 @@ const ONLY_DURABLE: Checks = {
 const CHECKS: Checks = {
   id: { isValid: isName, expected: 'Pass a string that is not empty.' },
   delivery: {
-    isValid: (delivery) => DELIVERIES.includes(delivery) || isLaterDelivery(delivery),
-    expected: `Pass 'inline', 'background' or 'durable'.`,
+    isValid: (delivery) => DELIVERIES.includes(delivery),
+    expected: `Pass 'inline', 'background', 'after-commit', 'after-rollback' or 'durable'.`,
   },
   optional: IS_BOOLEAN,
   before: IS_TARGET,
@@ -88,7 +86,7 @@ function isTarget(target: unknown): boolean {
     : (typeof target === 'function' && typeof target.prototype === 'object') || isName(target);
 }
 
-/** @throws EVENTS_CALLBACK_INVALID @internal */
+/** @throws EVENTS_CALLBACK_INVALID */
 export function checkCallbackOptions(options: CallbackOptions, callback: string): void {
   if (typeof options !== 'object' || options === null) {
     throw callbackInvalid(callback, `the options ${show(options)}`, 'Pass an object, or leave them out.');

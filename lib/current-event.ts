@@ -1,5 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { SqlTransaction } from './engine.js';
+import { currentTransaction } from './current-transaction.js';
+import type { Transaction } from './transaction.js';
+import type { TransactionHandle } from './transaction-handle.js';
 import type { EventKey } from './event-map.js';
 import type { EventsCore } from './events-core.js';
 import type { RegisteredEvent } from './registered-event.js';
@@ -17,6 +19,11 @@ export interface CurrentEvent {
   readonly signal: AbortSignal;
   /** The HTTP request that the run was made in, as passed to `events.with({ request })`. */
   readonly request?: object;
+  /**
+   * In an inline callback: the transaction that the event was run in, as passed to `events.with({ tx })`, or as opened by
+   * `inTransaction()`. What is to be part of the transaction goes through it.
+   */
+  readonly tx?: unknown;
   /** In a durable attempt: the delivery that is being worked on. */
   readonly delivery?: CurrentDelivery;
 }
@@ -39,10 +46,11 @@ export interface CurrentDelivery {
    *   await currentEvent()!.delivery!.completeIn(tx);
    * });
    *
+   * @param transaction the callback's own, as any data layer hands it out that `events.with({ tx })` takes
    * @throws an error that must roll the transaction back, when another instance has taken the delivery in the meantime;
    * or when the engine takes no transactions
    */
-  completeIn(transaction: SqlTransaction): Promise<void>;
+  completeIn(transaction: TransactionHandle): Promise<void>;
 }
 
 const storage = new AsyncLocalStorage<CurrentEvent>();
@@ -50,24 +58,32 @@ const storage = new AsyncLocalStorage<CurrentEvent>();
 let isInUse = false;
 
 /**
- * The run that the calling code is part of, in durable callbacks, in callbacks of runs made through `events.with()` and
- * in all with the option `tracksCurrentEvent`; `undefined` anywhere else.
+ * The run that the calling code is part of, in durable callbacks, in callbacks of runs made through `events.with()` or in
+ * a transaction, and in all with the option `tracksCurrentEvent`; `undefined` anywhere else.
  *
  * @example
  * const response = await fetch(url, { signal: currentEvent()?.signal });
  */
 export const currentEvent = (): CurrentEvent | undefined => (isInUse ? storage.getStore() : undefined);
 
-/** @internal */
 export function withCurrentEvent<T>(current: CurrentEvent, work: () => T): T {
   isInUse = true;
   return storage.run(current, work);
 }
 
-/** @internal */
-export const describeRun = (
+export function describeRun(
   { signal }: EventsCore,
   { key }: RegisteredEvent,
   args: readonly unknown[],
   request: object | undefined,
-): CurrentEvent => Object.freeze({ event: key, arguments: args, signal, ...(request && { request }) });
+  transaction?: Transaction,
+): CurrentEvent {
+  const current = { event: key, arguments: args, signal, ...(request && { request }) };
+  // An optional callback may be given a transaction of its own within that of the run.
+  const handleNow = () => {
+    const now = currentTransaction();
+    return transaction && now?.isWithin(transaction) ? now.handle : transaction?.handle;
+  };
+  if (transaction) Object.defineProperty(current, 'tx', { enumerable: true, get: handleNow });
+  return Object.freeze(current);
+}

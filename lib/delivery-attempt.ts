@@ -1,21 +1,47 @@
-// Not the global ones: a user's fake timers must not keep an attempt from its timeout.
-import { clearTimeout, setTimeout } from 'node:timers';
-import { setMaxListeners } from 'node:events';
+import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from './timers.js';
+import { atMost } from './at-most.js';
 import { type CurrentDelivery, type CurrentEvent, withCurrentEvent } from './current-event.js';
+import { requireHandle } from './data-layers.js';
 import { DeliveryRefused } from './delivery-refused.js';
 import { deliveryExhausted, deliveryLost, deliveryTimeout } from './durable-errors.js';
 import { retryDelay } from './durable.options.js';
-import type { EngineAttempt } from './engine.js';
+import type { EngineAttempt, SqlTransaction } from './engine.js';
 import { checkArguments } from './event-definition.js';
 import type { EventsCore } from './events-core.js';
 import type { Pending } from './in-flight.js';
 import { isRefusal } from './guard-refusals.js';
+import { LazyAbort } from './lazy-abort.js';
 import { type DurableSettings, perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { RunScope } from './run-scope.js';
 import { readArguments } from './stored-arguments.js';
 import { storedError } from './stored-error.js';
+import { transactionForeign } from './transaction-errors.js';
+import type { TransactionHandle } from './transaction-handle.js';
+import { isInstance } from './thrown.js';
 
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** How long a failure waits to be told of. */
+const PATIENCE_MS = 1_000;
+
+/** What a durable callback learns of its run. The signal is made when it asks. */
+class AttemptedEvent implements CurrentEvent {
+  readonly arguments: readonly unknown[];
+  readonly #attempt: DeliveryAttempt;
+
+  constructor(
+    readonly event: CurrentEvent['event'],
+    args: readonly unknown[],
+    readonly delivery: CurrentDelivery,
+    attempt: DeliveryAttempt,
+  ) {
+    this.arguments = args;
+    this.#attempt = attempt;
+    Object.freeze(this);
+  }
+
+  get signal(): AbortSignal {
+    return this.#attempt.signal;
+  }
+}
 
 /** One attempt of a callback at a delivery: calls it, and tells the engine what became of that. */
 export class DeliveryAttempt implements Pending {
@@ -24,50 +50,67 @@ export class DeliveryAttempt implements Pending {
   /** What became of it is decided, whether or not the callback still runs. */
   private isOver = false;
   private isInFlight = true;
+  private hasTimedOut = false;
   private args: readonly unknown[] = [];
-  private readonly abort = new AbortController();
+  private readonly abort = new LazyAbort();
+  private disconnect: (() => void) | undefined;
 
   constructor(
     private readonly core: EventsCore,
     private readonly event: RegisteredEvent,
     private readonly callback: RegisteredCallback,
     private readonly attempt: EngineAttempt,
-  ) {
-    setMaxListeners(0, this.abort.signal);
-  }
+  ) {}
 
   get waitsFor(): string {
-    return `${this.callback.id} (durable)`;
+    return `${this.callback.id} (durable${this.hasTimedOut ? ', past its timeoutMs' : ''})`;
   }
 
   private get settings(): DurableSettings {
     return this.callback.durable!;
   }
 
-  /** Resolves when the callback has settled, though what became of the delivery may be decided before. */
+  /**
+   * Resolves when the callback has settled, though what became of the delivery may be decided before. Closing waits for that,
+   * too: what still runs may need what is closed then.
+   */
   async perform(): Promise<void> {
     this.core.inFlight.add(this);
+    try {
+      await this.go();
+    } catch (problem) {
+      // An engine does not expect it, and nobody else would hear of it.
+      this.core.engine.report(`An attempt of ${this.callback.id} came to no proper end`, problem);
+    } finally {
+      this.leave();
+    }
+  }
+
+  private async go(): Promise<void> {
+    const timer = this.limit(this.settings.timeoutMs);
+    try {
+      if (await this.prepare()) await this.call();
+      await this.succeed();
+    } catch (error) {
+      await this.end(error, isInstance(error, DeliveryRefused) || isRefusal(error));
+    } finally {
+      clearTimeout(timer);
+      this.disconnect?.();
+    }
+  }
+
+  /** Whether the callback is to be called: its arguments are there, and its time is not over. */
+  private async prepare(): Promise<boolean> {
     const { settings, attempt } = this;
     try {
       this.args = await this.readArguments();
     } catch (error) {
-      return this.end(error, true);
+      await this.end(error, true);
     }
     if (attempt.attempt > settings.retry.attempts) {
-      return this.end(deliveryExhausted(this.event.label, this.callback.id, settings.retry.attempts), true);
+      await this.end(deliveryExhausted(this.event.label, this.callback.id, settings.retry.attempts), true);
     }
-    const whenLost = () => this.abort.abort(attempt.signal.reason);
-    attempt.signal.addEventListener('abort', whenLost);
-    const timer = this.limit(settings.timeoutMs);
-    try {
-      await this.call();
-      await this.succeed();
-    } catch (error) {
-      await this.end(error, error instanceof DeliveryRefused || isRefusal(error));
-    } finally {
-      clearTimeout(timer);
-      attempt.signal.removeEventListener('abort', whenLost);
-    }
+    return !this.isOver;
   }
 
   /** Given up at shutdown: somebody else is to take it, at once. */
@@ -91,22 +134,38 @@ export class DeliveryAttempt implements Pending {
       id,
       attempt: attempt.attempt,
       ...(key !== undefined && { key }),
-      completeIn: (transaction) => attempt.completeIn(transaction),
+      completeIn: async (handle) => attempt.completeIn(this.sqlOf(handle)),
     };
-    const current: CurrentEvent = Object.freeze({
-      event: event.key,
-      arguments: args,
-      signal: this.abort.signal,
-      delivery: Object.freeze(delivery),
-    });
+    const current = new AttemptedEvent(event.key, args, Object.freeze(delivery), this);
     const scope = event.isScoped ? new RunScope(current, false) : undefined;
     return withCurrentEvent(current, () => perform(callback, event, args, scope, { id, attempt: attempt.attempt }));
+  }
+
+  /** That the claim is lost matters from when somebody asks. */
+  get signal(): AbortSignal {
+    if (!this.disconnect) {
+      const { signal } = this.attempt;
+      const whenLost = () => this.abort.abort(signal.reason);
+      this.disconnect = () => signal.removeEventListener('abort', whenLost);
+      if (signal.aborted) whenLost();
+      else signal.addEventListener('abort', whenLost);
+    }
+    return this.abort.signal;
+  }
+
+  /** @throws EVENTS_WITH_INVALID, EVENTS_TRANSACTION_FOREIGN */
+  private sqlOf(handle: TransactionHandle): SqlTransaction {
+    const { kind, sql } = requireHandle(handle, 'completeIn()');
+    const { name, takesTransactions } = this.core.engine;
+    if (!sql && takesTransactions) throw transactionForeign(this.event.label, name, kind, false);
+    return sql ?? (handle as SqlTransaction);
   }
 
   /** A timer holds 24 days at most; what may take longer gets no limit. */
   private limit(timeoutMs: number): NodeJS.Timeout | undefined {
     if (timeoutMs > LONGEST_TIMER_MS) return undefined;
     return setTimeout(() => {
+      this.hasTimedOut = true;
       const error = deliveryTimeout(this.event.label, this.callback.id, timeoutMs, this.settings.concurrency);
       void this.end(error, false);
       this.abort.abort(error);
@@ -117,7 +176,6 @@ export class DeliveryAttempt implements Pending {
     if (this.isOver) return;
     this.isOver = true;
     const hasHeld = await this.core.engine.settle(this.attempt.complete());
-    this.leave();
     if (hasHeld === false) this.reportAlone(deliveryLost(this.event.label, this.callback.id, this.attempt.delivery.id));
   }
 
@@ -129,11 +187,21 @@ export class DeliveryAttempt implements Pending {
     this.isOver = true;
     const { attempt, settings } = this;
     const { attempts } = settings.retry;
-    const retryInMs = isFinal || attempt.attempt >= attempts ? undefined : retryDelay(attempt.attempt, settings.retry);
-    this.report(error, retryInMs);
+    const { random } = this.core.options.hooks ?? {};
+    const isLast = isFinal || attempt.attempt >= attempts;
+    const retryInMs = isLast ? undefined : retryDelay(attempt.attempt, settings.retry, random);
     const stored = storedError(error);
-    await this.core.engine.settle(retryInMs === undefined ? attempt.bury(stored) : attempt.retryIn(retryInMs, stored));
-    this.leave();
+    let hasHeld: boolean | undefined;
+    const settled = this.core.engine
+      .settle(retryInMs === undefined ? attempt.bury(stored) : attempt.retryIn(retryInMs, stored))
+      .then((held) => {
+        hasHeld = held;
+      });
+    // What becomes of the delivery is known when that is written down, which may take as long as an outage.
+    await atMost(PATIENCE_MS, settled);
+    if (hasHeld === false) this.reportAlone(error);
+    else this.report(error, retryInMs);
+    await settled;
   }
 
   private leave(): void {
@@ -156,8 +224,8 @@ export class DeliveryAttempt implements Pending {
 
   /** After its time was over, or the application had given it up: that it was broken off then is no news. */
   private reportLate(error: unknown): void {
-    const { aborted, reason } = this.abort.signal;
-    const isBrokenOff = aborted && (error === reason || (error instanceof Error && error.name === 'AbortError'));
+    const { isAborted, reason } = this.abort;
+    const isBrokenOff = isAborted && (error === reason || (isInstance(error, Error) && error.name === 'AbortError'));
     if (!isBrokenOff) this.reportAlone(error);
   }
 

@@ -1,23 +1,39 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Channel, type ChannelListener, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
+import type { EventKey } from './event-map.js';
 import { SafeLogger } from './safe-logger.js';
 import { awaitable, whenSettled } from './thenable.js';
 
-/** What the subscribers of `nestjs-callbacks:run` get: one run of an event, whatever answers it. */
-export interface RunTrace {
+/** What the subscribers of both channels get. */
+interface Trace {
   /** The event's name, or its class's name. */
   readonly event: string;
-  readonly arguments: readonly unknown[];
+  /** The name, or the class itself: two classes of one name are two events. */
+  readonly eventKey: EventKey;
+  /** The same object for all traces of one application: several applications in one process have several. */
+  readonly application: object;
   error?: unknown;
 }
 
+/** What the subscribers of `nestjs-callbacks:run` get: one run of an event, whatever answers it, also if nobody does. */
+export interface RunTrace extends Trace {
+  /** As they were passed; and once the schemas have checked them, as callbacks get them. */
+  arguments: readonly unknown[];
+  /** The id of the deliveries that it stores, if a durable callback answers. */
+  id?: string;
+}
+
 /** What the subscribers of `nestjs-callbacks:callback` get: one call of one callback. */
-export interface CallbackTrace extends RunTrace {
+export interface CallbackTrace extends Trace {
+  readonly arguments: readonly unknown[];
   /** The callback's id, as in `Emails.greetNewUser`. */
   readonly callback: string;
   readonly delivery: string;
   /** Of a durable one: the id of the delivery, and which attempt at it this is, 1 for the first. */
   readonly id?: string;
   readonly attempt?: number;
+  /** The run that it is part of, as told to the subscribers of that channel, if there are any. Not of durable ones. */
+  readonly run?: RunTrace;
   result?: unknown;
 }
 
@@ -41,7 +57,7 @@ interface Watch {
  * the run goes on. Node changes a channel's prototype with its first subscriber and then subscribes anew through the
  * channel itself: hence the look-up of the method on each call, and the set of listeners that are guarded already.
  */
-function watch<Trace extends RunTrace>(tracing: TracingChannel<unknown, Trace>): Watch {
+function watch<Told extends Trace>(tracing: TracingChannel<unknown, Told>): Watch {
   // Channels belong to the process: another copy of this module shares what is known of them.
   const first = tracing.start as Channel & { [WATCH]?: Watch };
   const state = (first[WATCH] ??= { isOn: false, guardedBy: new WeakMap(), guarded: new WeakSet() });
@@ -94,14 +110,23 @@ function guard({ guarded, guardedBy }: Watch, listener: ChannelListener): Channe
 export const runWatch = watch(runChannel);
 export const callbackWatch = watch(callbackChannel);
 
+const storage = new AsyncLocalStorage<RunTrace | undefined>();
+
+/** The run that the calling code is part of, while somebody watches runs. */
+export const tracedRun = (): RunTrace | undefined => (runWatch.isOn ? storage.getStore() : undefined);
+
+/** Does `work` as a part of a run. */
+export const asPartOf = <T>(run: RunTrace | undefined, work: () => T): T =>
+  run === storage.getStore() ? work() : storage.run(run, work);
+
 /**
  * Does `work`, and tells the subscribers: `start`, `error` if it fails, `end` when it has returned, `asyncStart` and
  * `asyncEnd` when its result is there, which for a synchronous one is at once. Node's own `tracePromise()` does not agree
  * with itself, from version to version, on what is no promise.
  */
-export function traced<Trace extends RunTrace>(
-  channel: TracingChannel<unknown, Trace>,
-  trace: Trace & { result?: unknown },
+export function traced<Told extends Trace>(
+  channel: TracingChannel<unknown, Told>,
+  trace: Told & { result?: unknown },
   work: () => unknown,
 ): unknown {
   const isOver = () => {

@@ -1,5 +1,5 @@
 import type { DeliveryAddress } from './engine.js';
-import { EventsError } from './errors.js';
+import { EventsError, sentenceOf } from './errors.js';
 
 export const engineMissing = (who: string) =>
   new EventsError(
@@ -9,14 +9,14 @@ export const engineMissing = (who: string) =>
   );
 
 export const engineInvalid = (cause: unknown) =>
-  new EventsError('EVENTS_OPTION_INVALID', `EventsModule was configured with a wrong engine: ${messageOf(cause)}`, {
+  new EventsError('EVENTS_OPTION_INVALID', `EventsModule was configured with a wrong engine: ${sentenceOf(cause)}`, {
     cause,
   });
 
 export const engineFailed = (engine: string, doing: string, cause: unknown) =>
   new EventsError(
     'EVENTS_ENGINE_FAILED',
-    `The engine ${engine} could not ${doing}: ${messageOf(cause)} The application has not started; mend that, and start it again.`,
+    `The engine ${engine} could not ${doing}: ${sentenceOf(cause)} The application has not started; mend that, and start it again.`,
     { cause },
   );
 
@@ -57,19 +57,22 @@ export const delayUseless = (event: string) =>
       "No callback has run; declare it with delivery: 'durable', or remove delayMs.",
   );
 
-export const storeFailed = (event: string, id: string, engine: string, cause: unknown) =>
+export const storeFailed = (event: string, id: string, engine: string, cause: unknown, isInTransaction = false) =>
   new EventsError(
     'EVENTS_STORE_FAILED',
-    `"${event}" was not stored for its durable callbacks, as the engine ${engine} failed: ${messageOf(cause)} ` +
-      'Its inline callbacks have run; run it again, or undo them.',
+    `"${event}" was not stored for its durable callbacks, as the engine ${engine} failed: ${sentenceOf(cause)} ` +
+      (isInTransaction
+        ? 'Let this error roll the transaction back, and do all of it again.'
+        : 'Its inline callbacks have run; run it again, or undo them.'),
     { cause, id },
   );
 
 export const storeUnknown = (event: string, id: string, engine: string, cause: unknown) =>
   new EventsError(
     'EVENTS_STORE_UNKNOWN',
-    `"${event}" may or may not be stored for its durable callbacks, as the engine ${engine} did not answer: ${messageOf(cause)} ` +
-      `Run it again with the same id, which stores nothing twice: events.with({ id: '${id}' }).run(…).`,
+    `"${event}" may or may not be stored for its durable callbacks, as the engine ${engine} did not answer: ${sentenceOf(cause)} ` +
+      `Run it again with the same id, which stores nothing twice, though inline callbacks run again: ` +
+      `events.with({ id: '${id}' }).run(…).`,
     { cause, id },
   );
 
@@ -97,7 +100,7 @@ export const deliveryExhausted = (event: string, callback: string, attempts: num
 export const deliveryUnreadable = (event: string, cause: unknown) =>
   new EventsError(
     'EVENTS_DELIVERY_UNREADABLE',
-    `The stored arguments of "${event}" could not be read: ${messageOf(cause)} ` +
+    `The stored arguments of "${event}" could not be read: ${sentenceOf(cause)} ` +
       'They were changed, or stored by a newer version of this package.',
     { cause },
   );
@@ -110,9 +113,3 @@ export const engineClosed = () =>
     'EVENTS_CLOSED',
     'The deliveries were asked for after the application had closed. Ask before, or await app.close() later.',
   );
-
-/** As a sentence. */
-const messageOf = (cause: unknown) => {
-  const text = cause instanceof Error ? cause.message || cause.name : String(cause);
-  return /[.!?]$/.test(text) ? text : `${text}.`;
-};

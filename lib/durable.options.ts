@@ -42,7 +42,6 @@ export interface RetryOptions {
   maxDelayMs?: number;
 }
 
-/** @internal */
 export interface CompleteDurableOptions {
   readonly retry: Readonly<Required<RetryOptions>>;
   readonly timeoutMs: number;
@@ -55,7 +54,7 @@ const DEFAULTS: CompleteDurableOptions = {
   concurrency: 10,
 };
 
-/** Fills in what the callback, then what the application leaves open. @internal */
+/** Fills in what the callback, then what the application leaves open. */
 export function completeDurableOptions(
   { retry, timeoutMs, concurrency }: DurableOptions = {},
   defaults = DEFAULTS,
@@ -70,13 +69,17 @@ export function completeDurableOptions(
 const withoutUndefined = (options: RetryOptions = {}): RetryOptions =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
-/** How long a delivery waits after its attempt number `attempt` failed, in milliseconds. @internal */
-export function retryDelay(attempt: number, { delayMs, backoff, maxDelayMs }: Required<RetryOptions>): number {
+/** How long a delivery waits after its attempt number `attempt` failed, in milliseconds. */
+export function retryDelay(
+  attempt: number,
+  { delayMs, backoff, maxDelayMs }: Required<RetryOptions>,
+  random = Math.random,
+): number {
   const delay = backoff === 'fixed' ? delayMs : Math.min(delayMs * 2 ** (attempt - 1), Math.max(maxDelayMs, delayMs));
-  return Math.round(delay * (1 + Math.random() / 4));
+  return Math.round(delay * (1 + random() / 4));
 }
 
-/** What may be said, for the callback as for the application. @internal */
+/** What may be said, for the callback as for the application. */
 export const DURABLE_CHECKS: Checks = {
   retry: isObject('Pass { attempts, delayMs, backoff, maxDelayMs }.'),
   'retry.attempts': isCount(1),

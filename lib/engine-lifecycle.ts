@@ -1,11 +1,11 @@
 import { AsyncResource } from 'node:async_hooks';
-// Not the global ones: a user's fake timers must not stop the engine.
-import { clearTimeout, setTimeout } from 'node:timers';
+import { atMost } from './at-most.js';
 import { addressKey } from './delivery-addresses.js';
 import { DeliveryAttempt } from './delivery-attempt.js';
 import { engineClosed, engineFailed, engineInvalid, engineUnsuited } from './durable-errors.js';
-import type { DeliveryAddress, DeliveryCounts, DurableCallback, DurableEngine, EngineHost } from './engine.js';
+import type { DurableCallback, DurableEngine, EngineHost } from './engine.js';
 import type { EventsCore } from './events-core.js';
+import { keptFromBefore } from './kept-from-before.js';
 import type { RegisteredCallback, RegisteredEvent } from './registered-event.js';
 import { SafeLogger } from './safe-logger.js';
 
@@ -21,11 +21,15 @@ interface Declared extends DurableCallback {
 export class EngineLifecycle implements EngineHost {
   private readonly logger = new SafeLogger('EventsModule');
   private engine: DurableEngine | undefined;
+  private known: DurableEngine | undefined;
   private starting: Promise<DurableEngine> | undefined;
   private readonly declared = new Map<string, Promise<Declared>>();
+  /** Those whose callbacks are all declared: they never change. */
+  private readonly readyEvents = new WeakSet<RegisteredEvent>();
   private readonly worked = new Set<string>();
-  private isWorking = false;
   private hasStopped = false;
+  /** Whether this instance performs deliveries. */
+  isWorking = false;
   private readonly settling = new Set<Promise<unknown>>();
   /** An attempt is nobody's doing: it must not see the async context of the one before it, nor of a connection. */
   private readonly root = new AsyncResource('NestCallbacksDurable');
@@ -49,7 +53,7 @@ export class EngineLifecycle implements EngineHost {
       const counts = await engine.counts().catch((cause: unknown) => {
         throw engineFailed(engine.name, 'count what it keeps', cause);
       });
-      this.tellWhatIsKept(counts);
+      for (const warning of keptFromBefore(counts, (one) => this.declared.has(addressKey(one)))) this.warn(warning);
     } catch (error) {
       await this.stop();
       throw error;
@@ -74,32 +78,19 @@ export class EngineLifecycle implements EngineHost {
     return event && found ? [event, found] : registered;
   }
 
-  private tellWhatIsKept(counts: readonly DeliveryCounts[]): void {
-    const isKnown = (address: DeliveryAddress) => this.declared.has(addressKey(address));
-    const list = (kept: readonly DeliveryCounts[], count: (one: DeliveryCounts) => number) =>
-      kept.map((one) => `${count(one)} of "${one.event}" to ${one.callback}`).join(', ');
-    const all = (one: DeliveryCounts) => one.waiting + one.delayed + one.running + one.dead;
-    const unknown = counts.filter((one) => !isKnown(one) && all(one) > 0);
-    if (unknown.length > 0) {
-      this.warn(
-        `There are deliveries to callbacks that this instance does not know: ${list(unknown, all)}. They wait for an ` +
-          'instance that does. If a callback was renamed, name its old id: @Callback(event, { formerly: … }).',
-      );
-    }
-    const dead = counts.filter((one) => isKnown(one) && one.dead > 0);
-    if (dead.length > 0) {
-      this.warn(`There are dead deliveries: ${list(dead, (one) => one.dead)}. Look into them with EventDeliveries.`);
-    }
-  }
-
   /**
    * The engine, once it knows the durable callbacks of an event.
    *
    * @throws EVENTS_ENGINE_FAILED, EVENTS_ENGINE_UNSUITED, EVENTS_CLOSED
    */
-  async ready(event: RegisteredEvent): Promise<DurableEngine> {
+  ready(event: RegisteredEvent): DurableEngine | Promise<DurableEngine> {
+    return this.engine && this.readyEvents.has(event) ? this.engine : this.prepare(event);
+  }
+
+  private async prepare(event: RegisteredEvent): Promise<DurableEngine> {
     const engine = await this.start();
     await this.declare(engine, [event]);
+    this.readyEvents.add(event);
     return engine;
   }
 
@@ -109,6 +100,21 @@ export class EngineLifecycle implements EngineHost {
       this.starting = undefined;
       throw error;
     }));
+  }
+
+  /** Whether deliveries can be stored in a transaction; if not, they are when it has committed. */
+  get takesTransactions(): boolean {
+    return this.kind.capabilities.transactions;
+  }
+
+  /** As messages name it. */
+  get name(): string {
+    return this.kind.name;
+  }
+
+  /** What is known of the engine before it starts. */
+  private get kind(): Pick<DurableEngine, 'name' | 'capabilities'> {
+    return this.engine ?? (this.known ??= this.make());
   }
 
   /** From now on this instance performs deliveries: of the callbacks known now, and of those that come later. */
@@ -163,7 +169,8 @@ export class EngineLifecycle implements EngineHost {
   }
 
   private async create(): Promise<DurableEngine> {
-    const engine = this.make();
+    const engine = this.known ?? this.make();
+    this.known = undefined;
     try {
       await engine.start(this);
     } catch (cause) {
@@ -230,13 +237,3 @@ const describe = (event: RegisteredEvent, callback: RegisteredCallback): Declare
   concurrency: callback.durable!.concurrency,
   registered: [event, callback],
 });
-
-function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    void work.finally(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-}

@@ -37,7 +37,8 @@ export interface DurableEngine {
 
   /**
    * Stores deliveries, all or none; with a transaction, in it: they are there when it commits, and only then. An id that
-   * was stored for the same callback already is passed over, and leaves the transaction usable.
+   * was stored for the same callback already is passed over, and leaves the transaction usable. A transaction that is over,
+   * or of another database, is refused with a {@link TransactionRefusedError}.
    *
    * A rejection means that none is stored. Where that is not known, say when the connection broke before the answer,
    * reject with an {@link UnknownOutcomeError}. Either must come within seconds, also from a server that is frozen.
@@ -62,7 +63,10 @@ export interface DurableEngine {
   /** How many deliveries there are at each address that has any, also of callbacks that this instance does not know. */
   counts(): Promise<readonly DeliveryCounts[]>;
 
-  /** Deliveries in one state, in the order of their ids: by default, that of storing. */
+  /**
+   * Deliveries in any of these states as of one moment, in the order of their ids: by default, that of storing. One that
+   * goes from one of the states to another meanwhile is among them, once.
+   */
   list(query: DeliveryQuery): Promise<readonly KeptDelivery[]>;
 
   /** Makes dead deliveries wait again, due now, with all their attempts before them. Resolves to how many there were. */
@@ -187,7 +191,7 @@ export interface DeliveryFilter {
 }
 
 export interface DeliveryQuery extends DeliveryFilter {
-  readonly state: DeliveryState;
+  readonly states: readonly DeliveryState[];
   readonly limit: number;
   /** Continue after this one, the last of the page before. */
   readonly after?: Pick<Delivery, 'id' | 'event' | 'callback'>;
@@ -201,4 +205,17 @@ export interface SqlTransaction {
 /** What an engine rejects with when it cannot know whether the deliveries are stored. */
 export class UnknownOutcomeError extends Error {
   override readonly name = 'UnknownOutcomeError';
+}
+
+/** What `store()` rejects with when deliveries cannot be stored in a transaction; that is left as it was. */
+export class TransactionRefusedError extends Error {
+  override readonly name = 'TransactionRefusedError';
+
+  /** @param reason it has ended, or is none; or it is one of another database */
+  constructor(
+    readonly reason: 'over' | 'foreign',
+    options?: ErrorOptions,
+  ) {
+    super(reason === 'over' ? 'no transaction is open there' : 'that is a transaction of another database', options);
+  }
 }

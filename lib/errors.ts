@@ -9,7 +9,6 @@ export const EVENTS_ERROR_CODES = [
   'EVENTS_OPTION_INVALID',
   'EVENTS_CONFIGURED_TWICE',
   'EVENTS_DEFINITION_CONFLICT',
-  'EVENTS_DELIVERY_UNAVAILABLE',
   'EVENTS_ENGINE_MISSING',
   'EVENTS_ENGINE_FAILED',
   'EVENTS_ENGINE_UNSUITED',
@@ -26,6 +25,12 @@ export const EVENTS_ERROR_CODES = [
   'EVENTS_KEY_MISSING',
   'EVENTS_STORE_FAILED',
   'EVENTS_STORE_UNKNOWN',
+  'EVENTS_COMMIT_UNSEEN',
+  'EVENTS_TRANSACTION_OVER',
+  'EVENTS_TRANSACTION_FOREIGN',
+  'EVENTS_TRANSACTION_ABORTED',
+  'EVENTS_SAVEPOINT_FAILED',
+  'EVENTS_COMMIT_UNKNOWN',
   'EVENTS_SEVERAL_FAILED',
   'EVENTS_BACKGROUND_FULL',
   'EVENTS_DELIVERY_TIMEOUT',
@@ -35,6 +40,8 @@ export const EVENTS_ERROR_CODES = [
   'EVENTS_QUERY_INVALID',
   'EVENTS_CLOSED',
   'EVENTS_SHUTDOWN_TIMEOUT',
+  'EVENTS_TESTING_INVALID',
+  'EVENTS_NOT_SETTLED',
 ] as const;
 
 /** Says which rule was broken; switch on it rather than on the message. */
@@ -66,8 +73,8 @@ export class EventsError extends Error {
   }
 }
 
-// Below: one factory per code; those of durable deliveries are in durable-errors.ts. Sentence 1 says who and what was
-// found, sentence 2 what to do.
+// Below: one factory per code; those of durable deliveries and of transactions are in files of their own. Sentence 1 says
+// who and what was found, sentence 2 what to do.
 
 export const notAMethod = (what: string) =>
   new EventsError(
@@ -114,13 +121,6 @@ export const definitionConflict = (event: string, where: string, other: string) 
       'Export one defineEvent() and import it in both places.',
   );
 
-export const deliveryUnavailable = (callback: string, delivery: string) =>
-  new EventsError(
-    'EVENTS_DELIVERY_UNAVAILABLE',
-    `${callback} asks for delivery '${delivery}', which this version of nestjs-callbacks does not offer yet. ` +
-      `Use 'inline', 'background' or 'durable' until it does.`,
-  );
-
 export const enhancerUnavailable = (callback: string, decorator: string, reason: string) =>
   new EventsError(
     'EVENTS_ENHANCER_UNAVAILABLE',
@@ -147,8 +147,8 @@ export const orderImpossible = (event: string, reason: string) =>
     `The callbacks of "${event}" cannot be ordered: ${reason}. Remove one of these before/after options.`,
   );
 
-export const withInvalid = (found: string, remedy: string) =>
-  new EventsError('EVENTS_WITH_INVALID', `with() was given ${found}. ${remedy}`);
+export const withInvalid = (found: string, remedy: string, where = 'with()') =>
+  new EventsError('EVENTS_WITH_INVALID', `${where} was given ${found}. ${remedy}`);
 
 export const nobodyAnswers = (event: string, hint: string) =>
   new EventsError('EVENTS_NOBODY_ANSWERS', `"${event}" was run, but no callback answers it. ${hint}`);
@@ -207,3 +207,13 @@ export const show = (value: unknown): string => {
   if (typeof value === 'function') return value.name ? `the function ${value.name}` : 'a function';
   return inspect(value, { depth: 1, breakLength: Infinity, maxStringLength: 80, maxArrayLength: 5 });
 };
+
+/** What somebody else's error says, as a sentence. */
+export const sentenceOf = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return sentence(String(cause));
+  // Drizzle's own message is the statement.
+  const { message, cause: inner } = cause;
+  return message.startsWith('Failed query') && inner ? sentenceOf(inner) : sentence(message || cause.name);
+};
+
+const sentence = (text: string) => (/[.!?]$/.test(text) ? text : `${text}.`);

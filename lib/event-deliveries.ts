@@ -28,8 +28,11 @@ export type KeptEvent = Omit<KeptDelivery, 'arguments'> & { readonly arguments: 
 
 /** Which deliveries to list: all that fit every field given. */
 export interface DeliveriesQuery extends DeliveryFilter {
-  /** @default 'dead' */
-  readonly state?: DeliveryState;
+  /**
+   * In which state, or in which of several, as of one moment.
+   * @default 'dead'
+   */
+  readonly state?: DeliveryState | readonly DeliveryState[];
   /**
    * How many, at most 1,000.
    * @default 100
@@ -69,13 +72,14 @@ export class EventDeliveries {
    * @example
    * const dead = await this.deliveries.list({ callback: 'Emails.greetNewUser' });
    * const more = await this.deliveries.list({ callback: 'Emails.greetNewUser', after: dead.at(-1) });
+   * const open = await this.deliveries.list({ ids: [id], state: ['waiting', 'running'] });
    *
    * @throws EVENTS_QUERY_INVALID
    */
   async list(query: DeliveriesQuery = {}): Promise<KeptEvent[]> {
-    const { state = 'dead', limit = 100 } = query;
+    const { state = 'dead', limit = 100, ...rest } = query;
     const engine = await this.engine('list', query, LIST_CHECKS);
-    const kept = await engine.list({ ...query, state, limit });
+    const kept = await engine.list({ ...rest, states: [state].flat(), limit });
     return kept.map((delivery) => ({ ...delivery, arguments: this.argumentsOf(delivery) }));
   }
 
@@ -113,6 +117,7 @@ export class EventDeliveries {
     if (typeof query !== 'object' || query === null) throw queryInvalid(method, show(query), 'Pass an object.');
     const wrong = wrongOption(query, checks);
     if (wrong) throw queryInvalid(method, `${wrong.option}: ${show(wrong.value)}`, wrong.remedy);
+    this.core.outsideCalls.note(`EventDeliveries.${method}()`);
     if (!this.core.options.engine) throw engineMissing(`EventDeliveries.${method}() was called`);
     const engine = await this.core.engine.open();
     await this.refuseUnknown(method, query.callback, engine);
@@ -162,8 +167,8 @@ const FILTER_CHECKS: Checks = {
 const LIST_CHECKS: Checks = {
   ...FILTER_CHECKS,
   state: {
-    isValid: (value) => ['waiting', 'running', 'dead'].includes(value),
-    expected: `Pass 'waiting', 'running' or 'dead'.`,
+    isValid: (value) => [value].flat().every((state) => ['waiting', 'running', 'dead'].includes(state)),
+    expected: `Pass 'waiting', 'running' or 'dead', or an array of them.`,
   },
   limit: {
     isValid: (value) => isCount(1).isValid(value) && value <= 1_000,

@@ -1,6 +1,6 @@
 import { EventDefinition, checkArguments } from './event-definition.js';
 import { currentEvent, describeRun, withCurrentEvent } from './current-event.js';
-import { runChannel, runWatch, traced } from './diagnostics.js';
+import { asPartOf, type RunTrace, runChannel, runWatch, traced } from './diagnostics.js';
 import { closed, definitionConflict, eventInvalid } from './errors.js';
 import { type EventKey, eventLabel, type RunArguments, type RunEvent } from './event-map.js';
 import type { EventsCore } from './events-core.js';
@@ -8,8 +8,11 @@ import { handled } from './in-flight.js';
 import type { RegisteredEvent } from './registered-event.js';
 import { checkRunContext, type RunContext } from './run-context.js';
 import { type How, type Outcome, runInOrder, runInParallel, runSettled } from './runs.js';
-import { storingOf } from './storing.js';
+import { afterwardsOf } from './afterwards.js';
 import { isThenable } from './thenable.js';
+import { currentTransaction, transactionOf, withTransaction } from './current-transaction.js';
+import type { Transaction } from './transaction.js';
+import { transactionOver } from './transaction-errors.js';
 
 /** Runs events: inject it where something happens that others must follow. */
 export class EventRunner {
@@ -22,7 +25,8 @@ export class EventRunner {
   /**
    * Runs the callbacks of an event one after another, each awaited, in order, as if they were called here. What one
    * throws stops the rest and rejects, as it is. Once all inline ones have succeeded, deliveries to durable callbacks
-   * are stored, all or none; then background callbacks start.
+   * are stored, all or none, by the transaction if one is open; then those that wait for its end are called, or wait; then
+   * background callbacks start.
    *
    * An event that nobody answers is fine (see the option `strict`). A forgotten `await` never ends the process: the
    * failure is in the log.
@@ -34,13 +38,15 @@ export class EventRunner {
    *
    * @throws what a callback throws; EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED, EVENTS_EVENT_INVALID,
    * EVENTS_DEFINITION_CONFLICT, EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT; with durable callbacks
-   * EVENTS_ARGUMENTS_UNSTORABLE, EVENTS_KEY_MISSING, EVENTS_STORE_FAILED, EVENTS_STORE_UNKNOWN, EVENTS_ENGINE_FAILED
+   * EVENTS_ARGUMENTS_UNSTORABLE, EVENTS_KEY_MISSING, EVENTS_STORE_FAILED, EVENTS_STORE_UNKNOWN, EVENTS_ENGINE_FAILED; in a
+   * transaction EVENTS_COMMIT_UNSEEN, EVENTS_TRANSACTION_OVER, EVENTS_TRANSACTION_FOREIGN, EVENTS_TRANSACTION_ABORTED,
+   * EVENTS_SAVEPOINT_FAILED
    */
   run<const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>): Promise<void> {
     // The common case first: a name without a schema, and nobody who watches runs.
     if (typeof event === 'string' && this.isPlain()) {
       const known = this.core.registry.find(event);
-      if (known?.isPlain) return runInOrder(this.core, known, args, undefined, undefined);
+      if (known?.isPlain) return runInOrder(this.core, known, args, undefined, undefined, undefined);
     }
     return this.start(event, args, runInOrder, undefined);
   }
@@ -61,7 +67,8 @@ export class EventRunner {
   }
 
   /**
-   * Starts all inline callbacks of an event at once and waits for all of them; `before`/`after` do not apply. With one
+   * Starts all inline callbacks of an event at once and waits for all of them; `before`/`after` do not apply. In a
+   * transaction, which is one connection, they come one after another. With one
    * failure it rejects with that error itself, with several with an `EventsError` whose `errors` holds them in order.
    *
    * @throws what a callback throws, or EVENTS_SEVERAL_FAILED; and what `run` throws
@@ -75,6 +82,7 @@ export class EventRunner {
    *
    * @example
    * await this.events.with({ request }).run('user_joined', name, email);
+   * await this.events.with({ tx }).run('user_joined', name, email);
    * await this.events.with({ key: order.id, delayMs: 60_000 }).run('order_placed', order.id);
    *
    * @throws EVENTS_WITH_INVALID for a field that this version does not know, or a wrong value
@@ -92,7 +100,8 @@ export class EventRunner {
       !this.context &&
       !core.options.tracksCurrentEvent &&
       !runWatch.isOn &&
-      currentEvent() === undefined
+      currentEvent() === undefined &&
+      currentTransaction() === undefined
     );
   }
 
@@ -100,42 +109,59 @@ export class EventRunner {
   private start<T>(event: unknown, args: readonly unknown[], how: How<T>, nothing: T): Promise<T> {
     const { core } = this;
     let label = String(typeof event === 'string' ? event : 'an event');
-    const refuse = (error: unknown): never => {
-      core.failures.refuse(label, error);
-      throw error;
-    };
     try {
       const reference = referenceOf(event, args);
       label = eventLabel(reference.key);
-      if (core.isClosed) throw closed(label);
-      if (!core.registry.refresh()) {
-        return core.early.add(label, () => this.start(event, args, how, nothing));
+      if (!core.isClosed) {
+        if (!core.registry.refresh()) return core.early.add(label, () => this.start(event, args, how, nothing));
+        core.early.flush();
       }
-      core.early.flush();
-      const known = core.registry.find(reference.key);
-      if (!known) core.unanswered.meet(reference.key);
-      if (known?.problem) throw known.problem;
-      const checked = checkedBy(definitionFor(known, reference), reference.args);
-      if (!isThenable(checked)) {
-        return known ? this.begin(known, checked, reference.args, how) : Promise.resolve(nothing);
-      }
-      let isChecking = true;
-      const begun = Promise.resolve(checked)
-        .catch(refuse)
-        .then((valid) => {
-          isChecking = false;
-          if (core.isClosed || core.signal.aborted) refuse(closed(label));
-          return known ? this.begin(known, valid, reference.args, how) : nothing;
-        });
-      return core.inFlight.watch(
-        () => (isChecking ? `the schemas of "${label}"` : undefined),
-        begun,
-        () => {},
-      );
+      if (!runWatch.isOn) return this.check(reference, how, nothing);
+      const trace: RunTrace = {
+        event: label,
+        eventKey: reference.key,
+        application: core.registry.application,
+        arguments: [...reference.args],
+      };
+      const work = () => asPartOf(trace, () => this.check(reference, how, nothing, trace));
+      return handled(traced(runChannel, trace, work) as Promise<T>);
     } catch (error) {
       core.failures.refuse(label, error);
       return handled(Promise.reject(error));
     }
+  }
+
+  private check<T>(reference: Reference, how: How<T>, nothing: T, trace?: RunTrace): Promise<T> {
+    const { core } = this;
+    const label = eventLabel(reference.key);
+    if (core.isClosed) throw closed(label);
+    const known = core.registry.find(reference.key);
+    if (!known) core.unanswered.meet(reference.key);
+    if (known?.problem) throw known.problem;
+    const checked = checkedBy(definitionFor(known, reference), reference.args);
+    const begin = (args: readonly unknown[]) => {
+      if (trace) trace.arguments = [...args];
+      return known ? this.begin(known, args, reference.args, how, trace) : Promise.resolve(nothing);
+    };
+    if (!isThenable(checked)) return begin(checked);
+    let isChecking = true;
+    const begun = Promise.resolve(checked)
+      .then((valid) => {
+        isChecking = false;
+        if (core.isClosed || core.signal.aborted) throw closed(label);
+        // Not awaited here: what a callback throws is no refusal.
+        return { run: begin(valid) };
+      })
+      .catch((error: unknown): never => {
+        core.failures.refuse(label, error);
+        throw error;
+      })
+      .then(({ run }) => run);
+    return core.inFlight.watch(
+      () => (isChecking ? `the schemas of "${label}"` : undefined),
+      begun,
+      () => {},
+    );
   }
 
   /** @param passed what the arguments were before the schemas */
@@ -144,19 +170,27 @@ export class EventRunner {
     args: readonly unknown[],
     passed: readonly unknown[],
     how: How<T>,
+    trace: RunTrace | undefined,
   ): Promise<T> {
     const { core } = this;
-    const request = this.context?.request;
-    const storing = storingOf(core, event, passed, this.context);
-    const work = () => how(core, event, args, request, storing);
-    const observed = runWatch.isOn
-      ? () => handled(traced(runChannel, { event: event.label, arguments: [...args] }, work) as Promise<T>)
-      : work;
+    const { request, tx } = this.context ?? NONE;
+    const transaction = tx === undefined ? currentTransaction() : transactionOf(tx);
+    if (transaction?.isOver) throw transactionOver(event.label, 'has ended', false);
+    const afterwards = afterwardsOf(core, event, passed, this.context, transaction);
+    if (trace && afterwards?.id) trace.id = afterwards.id;
+    const work = () => how(core, event, args, request, transaction, afterwards);
     // A run inside a tracked one is another event: its callbacks must not see the outer one as theirs.
-    if (!this.context && !core.options.tracksCurrentEvent && currentEvent() === undefined) return observed();
-    return withCurrentEvent(describeRun(core, event, args, request), observed);
+    const isTracked = this.context !== undefined || core.options.tracksCurrentEvent || currentEvent() !== undefined;
+    if (!isTracked && !transaction) return work();
+    return inside(transaction, () => withCurrentEvent(describeRun(core, event, args, request, transaction), work));
   }
 }
+
+const NONE: RunContext = {};
+
+/** One that the run was given is that of what its callbacks run, too. */
+const inside = <T>(transaction: Transaction | undefined, work: () => T): T =>
+  transaction === currentTransaction() ? work() : withTransaction(transaction, work);
 
 type Definition = EventDefinition<string, unknown[], unknown[]>;
 

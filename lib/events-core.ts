@@ -8,6 +8,7 @@ import { shutdownTimeout } from './errors.js';
 import { type CompleteOptions, EVENTS_SETTINGS } from './events.options.js';
 import { Failures } from './failures.js';
 import { InFlight } from './in-flight.js';
+import { OutsideCalls } from './outside-calls.js';
 import { Unanswered } from './unanswered.js';
 
 /** Somebody who pressed Ctrl-C wonders. */
@@ -26,6 +27,7 @@ export class EventsCore {
   readonly early: EarlyRuns;
   readonly unanswered: Unanswered;
   readonly engine: EngineLifecycle;
+  readonly outsideCalls: OutsideCalls;
   isClosed = false;
   private readonly abort = new AbortController();
   private patienceMs: number;
@@ -37,6 +39,7 @@ export class EventsCore {
   ) {
     this.patienceMs = options.shutdownTimeout;
     this.failures = new Failures(options.onError);
+    this.outsideCalls = new OutsideCalls(options.reportsOutsideCalls, this.failures.logger);
     this.background = new BackgroundWork(this);
     this.engine = new EngineLifecycle(this);
     this.early = new EarlyRuns(registry, this.failures);
@@ -85,6 +88,7 @@ export class EventsCore {
     this.isClosed = true;
     this.background.tellOfDropped();
     this.early.close();
+    this.outsideCalls.stop();
   }
 
   private get waiting(): string {

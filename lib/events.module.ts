@@ -15,6 +15,7 @@ import { configuredTwice } from './errors.js';
 import { EventDeliveries } from './event-deliveries.js';
 import { EventRunner } from './event-runner.js';
 import { EventsCore } from './events-core.js';
+import { EventsInspector } from './events-inspector.js';
 import { EventsLifecycleModule } from './events-lifecycle.js';
 import {
   completeOptions,
@@ -23,6 +24,7 @@ import {
   EVENTS_SETTINGS,
   type EventsOptions,
 } from './events.options.js';
+import { EVENTS_TEST_HOOKS } from './test-hooks.js';
 
 @Global()
 @Module({ exports: [EVENTS_OPTIONS] })
@@ -33,7 +35,14 @@ class EventsOptionsModule extends ConfigurableModuleClass {}
 @Module({
   imports: [DiscoveryModule, EventsLifecycleModule],
   providers: [
-    { provide: EVENTS_SETTINGS, useFactory: completeOptions, inject: [{ token: EVENTS_OPTIONS, optional: true }] },
+    {
+      provide: EVENTS_SETTINGS,
+      useFactory: completeOptions,
+      inject: [
+        { token: EVENTS_OPTIONS, optional: true },
+        { token: EVENTS_TEST_HOOKS, optional: true },
+      ],
+    },
     Enhancers,
     Entrypoints,
     CallbackDiscovery,
@@ -41,8 +50,9 @@ class EventsOptionsModule extends ConfigurableModuleClass {}
     EventsCore,
     { provide: EventRunner, useFactory: (core: EventsCore) => new EventRunner(core), inject: [EventsCore] },
     { provide: EventDeliveries, useFactory: (core: EventsCore) => new EventDeliveries(core), inject: [EventsCore] },
+    { provide: EventsInspector, useFactory: (core: EventsCore) => new EventsInspector(core), inject: [EventsCore] },
   ],
-  exports: [EventRunner, EventDeliveries, EventsCore],
+  exports: [EventRunner, EventDeliveries, EventsInspector, EventsCore],
 })
 class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
   constructor(
@@ -75,9 +85,8 @@ class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
  * @Module({ imports: [EventsModule.forRoot({ strict: true })] })
  *
  * @throws while the application starts: EVENTS_OPTION_INVALID, EVENTS_CONFIGURED_TWICE, EVENTS_DEFINITION_CONFLICT,
- * EVENTS_DELIVERY_UNAVAILABLE, EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_ENGINE_UNSUITED,
- * EVENTS_CALLBACK_AMBIGUOUS, EVENTS_ENHANCER_UNAVAILABLE, EVENTS_ORDER_UNKNOWN, EVENTS_ORDER_AMBIGUOUS,
- * EVENTS_ORDER_IMPOSSIBLE
+ * EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_ENGINE_UNSUITED, EVENTS_CALLBACK_AMBIGUOUS,
+ * EVENTS_ENHANCER_UNAVAILABLE, EVENTS_ORDER_UNKNOWN, EVENTS_ORDER_AMBIGUOUS, EVENTS_ORDER_IMPOSSIBLE
  */
 @Module({ imports: [EventsCoreModule], exports: [EventsCoreModule] })
 export class EventsModule {

@@ -8,7 +8,9 @@ import {
 import type { EngineFactory } from './engine.js';
 import { optionInvalid } from './errors.js';
 import type { CallbackFailure } from './failures.js';
+import type { EventsTestHooks } from './test-hooks.js';
 import { type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
+import { LONGEST_TIMER_MS } from './timers.js';
 
 /** What `EventsModule.forRoot()` takes. All of it is optional. */
 export interface EventsOptions {
@@ -64,6 +66,12 @@ export interface EventsOptions {
    */
   tracksCurrentEvent?: boolean;
   /**
+   * `true`: a line of the log names inline callbacks that call somebody by HTTP, or ask the engine, while the transaction
+   * of their run is open, which waits for that. For development: every `await` costs more.
+   * @default false
+   */
+  reportsOutsideCalls?: boolean;
+  /**
    * `true`: the guards, interceptors, pipes and filters of the whole application apply to callbacks too. They must be
    * able to tell an event from a request: see `switchToEvent()`.
    * @default false
@@ -71,28 +79,26 @@ export interface EventsOptions {
   appliesGlobalEnhancers?: boolean;
 }
 
-/** The options with their defaults filled in. @internal */
+/** The options with their defaults filled in. */
 export type CompleteOptions = Required<Omit<EventsOptions, 'background' | 'durable' | 'onError' | 'engine'>> & {
   readonly background: Required<NonNullable<EventsOptions['background']>>;
   readonly durable: CompleteDurableOptions;
   readonly onError?: EventsOptions['onError'];
   readonly engine?: EngineFactory;
+  readonly hooks?: EventsTestHooks;
 };
 
-/** @internal */
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN: EVENTS_OPTIONS } =
   new ConfigurableModuleBuilder<EventsOptions>({ moduleName: 'Events' }).setClassMethodName('forRoot').build();
 
-/** The token of {@link CompleteOptions}. @internal */
+/** The token of {@link CompleteOptions}. */
 export const EVENTS_SETTINGS = Symbol('EVENTS_SETTINGS');
-
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 const CHECKS: Checks = {
   strict: IS_BOOLEAN,
   shutdownTimeout: {
-    isValid: (value) => typeof value === 'number' && value >= 0 && value <= MAX_TIMEOUT_MS,
-    expected: `Pass milliseconds, from 0 to ${MAX_TIMEOUT_MS}.`,
+    isValid: (value) => typeof value === 'number' && value >= 0 && value <= LONGEST_TIMER_MS,
+    expected: `Pass milliseconds, from 0 to ${LONGEST_TIMER_MS}.`,
   },
   onError: { isValid: (value) => typeof value === 'function', expected: 'Pass a function of a failure.' },
   background: isObject('Pass { concurrency, maxQueued }.'),
@@ -106,15 +112,16 @@ const CHECKS: Checks = {
   durable: isObject('Pass { retry, timeoutMs, concurrency }.'),
   ...Object.fromEntries(Object.entries(DURABLE_CHECKS).map(([option, check]) => [`durable.${option}`, check])),
   tracksCurrentEvent: IS_BOOLEAN,
+  reportsOutsideCalls: IS_BOOLEAN,
   appliesGlobalEnhancers: IS_BOOLEAN,
 };
 
 /**
  * Refuses what is wrong and fills in the rest.
  *
- * @throws EVENTS_OPTION_INVALID @internal
+ * @throws EVENTS_OPTION_INVALID
  */
-export function completeOptions(options: EventsOptions = {}): CompleteOptions {
+export function completeOptions(options: EventsOptions = {}, hooks?: EventsTestHooks): CompleteOptions {
   if (typeof options !== 'object' || options === null) {
     throw optionInvalid('options', options, 'Pass an object, or leave it out.');
   }
@@ -128,10 +135,12 @@ export function completeOptions(options: EventsOptions = {}): CompleteOptions {
       concurrency: options.background?.concurrency ?? 100,
       maxQueued: options.background?.maxQueued ?? 10_000,
     },
-    engine: options.engine,
-    work: options.work ?? true,
+    engine: hooks?.engine ? hooks.engine(options.engine) : options.engine,
+    work: hooks?.works ?? options.work ?? true,
     durable: completeDurableOptions(options.durable),
     tracksCurrentEvent: options.tracksCurrentEvent ?? false,
+    reportsOutsideCalls: options.reportsOutsideCalls ?? false,
     appliesGlobalEnhancers: options.appliesGlobalEnhancers ?? false,
+    hooks,
   };
 }

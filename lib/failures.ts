@@ -1,11 +1,11 @@
 import { HttpException } from '@nestjs/common';
 import type { DeliveryMode } from './callback.options.js';
-import { inspect } from 'node:util';
-import { EventsError, type EventsErrorCode, show } from './errors.js';
+import { EventsError, type EventsErrorCode } from './errors.js';
 import type { EventsOptions } from './events.options.js';
 import type { RegisteredCallback, RegisteredEvent } from './registered-event.js';
 import { SafeLogger } from './safe-logger.js';
 import { isThenable } from './thenable.js';
+import { describeThrown, isInstance } from './thrown.js';
 
 /** One callback's failure, as `onError` is told of it. */
 export interface CallbackFailure {
@@ -56,8 +56,8 @@ export class Failures {
     reachesCaller: boolean,
     attempt?: FailedAttempt,
   ): void {
-    const isExpected = reachesCaller && error instanceof HttpException;
-    const saysAll = error instanceof EventsError && SAY_ALL.includes(error.code);
+    const isExpected = reachesCaller && isInstance(error, HttpException);
+    const saysAll = isInstance(error, EventsError) && SAY_ALL.includes(error.code);
     const level = isExpected ? 'debug' : attempt?.retryInMs !== undefined ? 'warn' : 'error';
     this.log(level, saysAll ? '' : `"${event.label}": ${callback.id} failed${outlook(attempt)}`, error);
     this.tell(event, callback, args, error, reachesCaller, attempt);
@@ -90,13 +90,11 @@ export class Failures {
 
   /** @param what happened, if the error's own message does not say */
   log(level: 'debug' | 'warn' | 'error', what: string, error: unknown): void {
-    const isError = error instanceof Error;
-    const found = isError ? error.message || error.name : `it threw ${show(error)}`;
+    const { message: found, stack } = describeThrown(error);
     const message = what ? `${what}: ${found}` : found;
-    const stack = () => ('cause' in (error as Error) ? inspect(error) : (error as Error).stack);
-    if (level === 'error' && isError) this.logger.error(message, stack());
+    if (level === 'error' && stack !== undefined) this.logger.error(message, stack);
     // Nest's loggers take a stack for errors only.
-    else if (level === 'warn' && isError) this.logger.warn(`${message}\n${stack()}`);
+    else if (level === 'warn' && stack !== undefined) this.logger.warn(`${message}\n${stack}`);
     else this.logger[level](message);
   }
 }

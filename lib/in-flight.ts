@@ -108,13 +108,36 @@ export class InFlight {
     return new Watched(this, waitsFor, work, onLateFailure).promise;
   }
 
+  /** Tracks `work` that is made of other work in flight, which is what is given up. */
+  follow<T>(work: Promise<T>): Promise<T> {
+    const following: Pending = {
+      previous: undefined,
+      next: undefined,
+      waitsFor: undefined,
+      fail: () => end(),
+    };
+    let isOver = false;
+    const end = () => {
+      if (!isOver) this.remove(following);
+      isOver = true;
+    };
+    this.add(following);
+    whenSettled(work, end, end);
+    return work;
+  }
+
   get isIdle(): boolean {
     return this.latest === undefined;
   }
 
   /** Resolves when nothing is in flight. */
   whenIdle(): Promise<void> {
-    return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.onIdle.push(resolve));
+    return this.isIdle ? Promise.resolve() : this.whenNextIdle();
+  }
+
+  /** Resolves when something has ended after which nothing was in flight. */
+  whenNextIdle(): Promise<void> {
+    return new Promise((resolve) => this.onIdle.push(resolve));
   }
 
   /** The oldest first. */

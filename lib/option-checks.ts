@@ -1,3 +1,4 @@
+import { show } from './errors.js';
 import { nearest } from './near.js';
 
 /** What may be said for one option. */
@@ -64,3 +65,24 @@ export const isObject = (expected: string): Check => ({
   isValid: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   expected,
 });
+
+/**
+ * Refuses the options of an engine, or of the like, that will not do.
+ *
+ * @param of whose options they are, as in `postgres()`
+ * @param errorFor what it throws
+ */
+export function requireOptions(
+  of: string,
+  options: object,
+  checks: Checks,
+  errorFor: (message: string) => Error = (message) => new Error(message),
+): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw errorFor(`${of} was given ${show(options)} as its options. Pass an object.`);
+  }
+  const wrong = wrongOption(options, checks);
+  if (!wrong) return;
+  const { option, isKnown, remedy } = wrong;
+  throw errorFor(isKnown ? `${of} was given a wrong ${option}. ${remedy}` : `${of} has no option ${option}. ${remedy}`);
+}

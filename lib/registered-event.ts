@@ -1,5 +1,5 @@
 import type { DeliveryMode } from './callback.options.js';
-import { type CallbackTrace, callbackChannel, callbackWatch, traced } from './diagnostics.js';
+import { type CallbackTrace, callbackChannel, callbackWatch, traced, tracedRun } from './diagnostics.js';
 import type { CompleteDurableOptions } from './durable.options.js';
 import type { EventDefinition } from './event-definition.js';
 import type { EventKey } from './event-map.js';
@@ -24,23 +24,35 @@ export interface DurableSettings extends CompleteDurableOptions {
   readonly formerly: readonly string[];
 }
 
-/** An event, and what answers it: `inline`, then `durable`, then `background`, each in order. */
+/** An event, and what answers it: `inline`, then `durable`, then `held`, then `background`, each in order. */
 export interface RegisteredEvent {
   readonly key: EventKey;
   /** The event as messages and logs name it. */
   readonly label: string;
+  /** What traces name its application by. */
+  readonly application: object;
   /** Present when its arguments are checked by schemas. */
   readonly definition?: EventDefinition<string, unknown[], unknown[]>;
   readonly inline: readonly RegisteredCallback[];
   readonly durable: readonly RegisteredCallback[];
+  /** Those that wait for the end of the transaction. */
+  readonly held: readonly RegisteredCallback[];
   readonly background: readonly RegisteredCallback[];
   /** Whether any of them needs a {@link RunScope}. */
   readonly isScoped: boolean;
   /** What is wrong with callbacks that a lazily loaded module brought: the event is refused, and no other. */
   readonly problem?: unknown;
-  /** Neither schemas, nor durable callbacks, nor a problem. */
+  /** Neither schemas, nor durable or held callbacks, nor a problem. */
   readonly isPlain: boolean;
 }
+
+/** All callbacks of an event, in the order of a run. */
+export const callbacksOf = ({ inline, durable, held, background }: RegisteredEvent): readonly RegisteredCallback[] => [
+  ...inline,
+  ...durable,
+  ...held,
+  ...background,
+];
 
 /**
  * Looks the method up on each call, so that a spy set after boot is seen. A fixed number of arguments is a third
@@ -76,12 +88,16 @@ export function callTraced(
   scope: RunScope | undefined,
   attempt?: TracedAttempt,
 ): unknown {
+  const run = attempt ? undefined : tracedRun();
   const trace: CallbackTrace = {
     event: event.label,
+    eventKey: event.key,
+    application: event.application,
     arguments: [...args],
     callback: callback.id,
     delivery: callback.delivery,
     ...attempt,
+    ...(run && { run }),
   };
   return traced(callbackChannel, trace, () => call(callback, args, scope));
 }

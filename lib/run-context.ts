@@ -1,8 +1,16 @@
+import { requireHandle } from './data-layers.js';
 import { show, withInvalid } from './errors.js';
 import { type Check, IS_DURATION, wrongOption } from './option-checks.js';
+import type { TransactionHandle } from './transaction-handle.js';
 
 /** What is about a run rather than carried by its event. */
 export interface RunContext {
+  /**
+   * The open transaction that the run takes place in, as the data layer hands it out: deliveries to durable callbacks are
+   * stored by it, and inline callbacks find it as `currentEvent().tx`. What they run themselves is in it, too. One that
+   * `inTransaction()` has opened needs no mention.
+   */
+  readonly tx?: TransactionHandle;
   /**
    * The HTTP request in whose context the run takes place: its inline callbacks get the same request-scoped instances
    * as the controller that serves it.
@@ -22,7 +30,6 @@ export interface RunContext {
   readonly id?: string;
 }
 
-const LATER_FIELDS = ['tx'];
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export const isUuid = (value: unknown) => typeof value === 'string' && UUID.test(value);
@@ -31,6 +38,7 @@ const isKey = (value: unknown) =>
   typeof value === 'string' && value.length > 0 && value.length <= 500 && !/\0|\p{Surrogate}/u.test(value);
 
 const CHECKS: Record<keyof RunContext, Check> = {
+  tx: { isValid: (value) => requireHandle(value, 'with({ tx })') !== undefined, expected: '' },
   request: {
     isValid: (value) => typeof value === 'object' && value !== null && Object.isExtensible(value),
     expected: 'Pass the request object of Express or Fastify.',
@@ -43,16 +51,12 @@ const CHECKS: Record<keyof RunContext, Check> = {
   },
 };
 
-/** @throws EVENTS_WITH_INVALID @internal */
+/** @throws EVENTS_WITH_INVALID */
 export function checkRunContext(context: RunContext): void {
   if (typeof context !== 'object' || context === null) throw withInvalid(show(context), 'Pass an object.');
   const wrong = wrongOption(context, CHECKS);
   if (!wrong) return;
   const { option, value, isKnown, remedy } = wrong;
-  const reason = isKnown
-    ? remedy
-    : LATER_FIELDS.includes(option)
-      ? 'This version of nestjs-callbacks does not offer it yet.'
-      : 'It has no such field. What the event carries is passed to run() after the event.';
+  const reason = isKnown ? remedy : 'It has no such field. What the event carries is passed to run() after the event.';
   throw withInvalid(`${option}: ${show(value)}`, reason);
 }

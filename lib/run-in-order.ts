@@ -1,15 +1,17 @@
+import { apart } from './current-transaction.js';
 import { callbackWatch } from './diagnostics.js';
 import type { EventsCore } from './events-core.js';
 import { handled, type Pending } from './in-flight.js';
-import { call, callTraced, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
+import { call, callTraced, perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
 import { type RunScope, scopeOf } from './run-scope.js';
-import type { Storing } from './storing.js';
+import type { Afterwards } from './afterwards.js';
+import type { Transaction } from './transaction.js';
 import { awaitable, whenSettled } from './thenable.js';
 
 const DONE = Promise.resolve();
 
 /**
- * One `run()`: callback after callback, each awaited, until one fails; then what is stored. It is synchronous until a
+ * One `run()`: callback after callback, each awaited, until one fails; then what follows. It is synchronous until a
  * promise shows up, and chains by hand rather than with `await`: that is what lets closing the application reject it while a callback
  * hangs, at the price of an async function.
  *
@@ -21,7 +23,7 @@ export class RunInOrder implements Pending {
   next: Pending | undefined = undefined;
   private isOver = false;
   private position = 0;
-  private isStoring = false;
+  private isFollowing = false;
   private readonly scope: RunScope | undefined;
   private promise: Promise<void> = DONE;
   private resolve: (() => void) | undefined = undefined;
@@ -34,7 +36,8 @@ export class RunInOrder implements Pending {
     private readonly event: RegisteredEvent,
     private readonly args: readonly unknown[],
     private readonly request: object | undefined,
-    private readonly storing: Storing | undefined,
+    private readonly transaction: Transaction | undefined,
+    private readonly afterwards: Afterwards | undefined,
   ) {
     this.scope = scopeOf(core, event, args, request);
   }
@@ -59,7 +62,7 @@ export class RunInOrder implements Pending {
   }
 
   get waitsFor(): string {
-    return this.isStoring ? this.storing!.waitsFor : this.current.id;
+    return this.isFollowing ? this.afterwards!.waitsFor : this.current.id;
   }
 
   private get current(): RegisteredCallback {
@@ -73,9 +76,9 @@ export class RunInOrder implements Pending {
       const waiting = this.attempt(inline[this.position++]);
       if (waiting !== undefined) return waiting;
     }
-    if (this.storing !== undefined && !this.isStoring) {
-      this.isStoring = true;
-      return this.storing.store();
+    if (this.afterwards !== undefined && !this.isFollowing) {
+      this.isFollowing = true;
+      return this.afterwards.begin(this.args, this.scope);
     }
     if (background.length > 0) this.core.background.start(this.event, this.args, this.request);
     return undefined;
@@ -83,12 +86,20 @@ export class RunInOrder implements Pending {
 
   private attempt(callback: RegisteredCallback): PromiseLike<unknown> | undefined {
     try {
+      if (this.transaction !== undefined) return awaitable(this.within(this.transaction, callback));
       const result = callbackWatch.isOn ? this.traced(callback) : call(callback, this.args, this.scope);
       return awaitable(result);
     } catch (error) {
       this.hasFailed(callback, error);
       return undefined;
     }
+  }
+
+  private within(transaction: Transaction, callback: RegisteredCallback): unknown {
+    const work = () =>
+      this.core.outsideCalls.from(this.event, callback, () => perform(callback, this.event, this.args, this.scope));
+    // What an optional one breaks must not break the transaction.
+    return callback.isOptional ? apart(transaction, work) : work();
   }
 
   private traced(callback: RegisteredCallback): unknown {
@@ -99,7 +110,7 @@ export class RunInOrder implements Pending {
   private hasFailed(callback: RegisteredCallback, error: unknown): void {
     // Given up at shutdown, and told so already, as was the run within it that now fails.
     if (this.isOver && this.core.inFlight.isGivenUpBy(error)) return;
-    const stops = !callback.isOptional && !this.isOver;
+    const stops = (!callback.isOptional || this.transaction?.parts.isBroken === true) && !this.isOver;
     this.core.failures.report(this.event, callback, this.args, error, stops);
     if (stops) throw error;
   }
@@ -122,7 +133,7 @@ export class RunInOrder implements Pending {
   }
 
   private recover(error: unknown): void {
-    if (this.isStoring) {
+    if (this.isFollowing) {
       this.core.failures.refuse(this.event.label, error);
       this.fail(error);
       return;
@@ -141,7 +152,9 @@ export class RunInOrder implements Pending {
     this.end();
     // A caller that forgot to await it must not lose the process.
     void handled(this.promise);
-    this.reject!(error);
+    this.reject!(
+      this.isFollowing && this.core.inFlight.isGivenUpBy(error) ? this.afterwards!.givenUpWith(error) : error,
+    );
   }
 
   private end(): void {

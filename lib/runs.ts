@@ -1,23 +1,28 @@
 import { severalFailed } from './errors.js';
 import type { EventsCore } from './events-core.js';
 import { handled } from './in-flight.js';
-import { perform, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
+import type { Afterwards } from './afterwards.js';
+import type { RegisteredCallback, RegisteredEvent } from './registered-event.js';
 import { RunInOrder } from './run-in-order.js';
 import { type RunScope, scopeOf } from './run-scope.js';
-import type { Storing } from './storing.js';
-import { isThenable } from './thenable.js';
+import { settle, type Settled } from './settle.js';
+import type { Transaction } from './transaction.js';
 
-/** What became of one callback in `runSettled()`. */
+/**
+ * What became of one callback in `runSettled()`. There is none of an `'after-rollback'` callback outside a transaction, as
+ * nothing can become of that.
+ */
 export type Outcome = {
   /** The callback's id, as in `Emails.greetNewUser`. */
   readonly callback: string;
-  /** How long it took, in milliseconds; for `'stored'` and `'started'`, how long storing or starting it took. */
+  /** How long it took, in milliseconds; for `'stored'` and `'started'`, how long storing or starting it took; for `'held'` 0. */
   readonly durationMs: number;
 } & (
-  | { readonly status: 'fulfilled'; /** What it returned. */ readonly value: unknown }
-  | { readonly status: 'rejected'; /** What it threw. */ readonly reason: unknown }
+  | Settled
   /** A durable callback: its delivery will be worked on. */
   | { readonly status: 'stored' }
+  /** It waits for the end of the transaction: what becomes of it is reported, not returned. */
+  | { readonly status: 'held' }
   /** A background callback: what becomes of it is reported, not returned. */
   | { readonly status: 'started' }
 );
@@ -27,32 +32,29 @@ type Run = [
   event: RegisteredEvent,
   args: readonly unknown[],
   request: object | undefined,
-  storing: Storing | undefined,
+  transaction: Transaction | undefined,
+  afterwards: Afterwards | undefined,
 ];
 
 /** A way to run an event, once its arguments are checked. */
 export type How<T> = (...run: Run) => Promise<T>;
 
 /** `run()`: one after another, the first failure stops. */
-export const runInOrder: How<void> = (core, event, args, request, storing) =>
-  new RunInOrder(core, event, args, request, storing).start();
+export const runInOrder: How<void> = (core, event, args, request, transaction, afterwards) =>
+  new RunInOrder(core, event, args, request, transaction, afterwards).start();
 
 /** `runSettled()`: one after another, whatever fails. */
-export const runSettled: How<Outcome[]> = (...run) => handled(collectOutcomes(...run));
+export const runSettled: How<Outcome[]> = (...run) => handled(run[0].inFlight.follow(collectOutcomes(...run)));
 
-async function collectOutcomes(...[core, event, args, request, storing]: Run): Promise<Outcome[]> {
+async function collectOutcomes(...[core, event, args, request, transaction, afterwards]: Run): Promise<Outcome[]> {
   const scope = scopeOf(core, event, args, request);
   const outcomes: Outcome[] = [];
   for (const callback of event.inline) {
     const startedAt = performance.now();
-    const result = await settle(core, callback, event, args, scope, true);
+    const result = await settle(core, callback, event, args, scope, true, transaction);
     outcomes.push({ callback: callback.id, ...result, durationMs: performance.now() - startedAt });
   }
-  const storedAt = performance.now();
-  await store(core, event, storing);
-  for (const { id } of event.durable) {
-    outcomes.push({ callback: id, status: 'stored', durationMs: performance.now() - storedAt });
-  }
+  outcomes.push(...(await follow(core, event, args, scope, afterwards, true)));
   for (const callback of event.background) {
     const startedAt = performance.now();
     core.background.accept(callback, event, args, request);
@@ -61,14 +63,12 @@ async function collectOutcomes(...[core, event, args, request, storing]: Run): P
   return outcomes;
 }
 
-/** `runParallel()`: all at once. */
-export const runInParallel: How<void> = (...run) => handled(waitForAll(...run));
+/** `runParallel()`: all at once; in a transaction, which is one connection, one after another. */
+export const runInParallel: How<void> = (...run) => handled(run[0].inFlight.follow(waitForAll(...run)));
 
-async function waitForAll(...[core, event, args, request, storing]: Run): Promise<void> {
+async function waitForAll(...[core, event, args, request, transaction, afterwards]: Run): Promise<void> {
   const scope = scopeOf(core, event, args, request);
-  const results = await Promise.all(
-    event.inline.map((callback) => settle(core, callback, event, args, scope, !callback.isOptional)),
-  );
+  const results = transaction ? await oneByOne(begin) : await Promise.all(event.inline.map(begin));
   const failed = event.inline.flatMap((callback, index) => {
     const result = results[index];
     return result.status === 'rejected' && !callback.isOptional ? [{ id: callback.id, reason: result.reason }] : [];
@@ -78,45 +78,41 @@ async function waitForAll(...[core, event, args, request, storing]: Run): Promis
     const [ids, reasons] = [failed.map(({ id }) => id), failed.map(({ reason }) => reason)];
     throw severalFailed(event.label, ids, reasons);
   }
-  await store(core, event, storing);
+  await follow(core, event, args, scope, afterwards, false);
   core.background.start(event, args, request);
+
+  function begin(callback: RegisteredCallback): Promise<Settled> {
+    return settle(core, callback, event, args, scope, !callback.isOptional, transaction);
+  }
+
+  async function oneByOne(call: typeof begin): Promise<Settled[]> {
+    const all: Settled[] = [];
+    for (const callback of event.inline) all.push(await call(callback));
+    return all;
+  }
 }
 
 /** What goes wrong here is not a callback's doing: the run rejects with it. */
-async function store({ inFlight, failures }: EventsCore, { label }: RegisteredEvent, storing?: Storing): Promise<void> {
-  if (!storing) return;
-  const stored = storing.store().catch((error: unknown) => {
-    failures.refuse(label, error);
-    throw error;
-  });
-  await inFlight.watch(
-    () => storing.waitsFor,
-    stored,
-    () => {},
-  );
-}
-
-type Settled = { status: 'fulfilled'; value: unknown } | { status: 'rejected'; reason: unknown };
-
-/** Calls one callback and reports what it throws. Rejects only when the application gives it up. */
-async function settle(
+async function follow(
   { inFlight, failures }: EventsCore,
-  callback: RegisteredCallback,
-  event: RegisteredEvent,
+  { label }: RegisteredEvent,
   args: readonly unknown[],
   scope: RunScope | undefined,
-  reachesCaller: boolean,
-): Promise<Settled> {
-  const onLateFailure = (late: unknown) => {
-    if (!inFlight.isGivenUpBy(late)) failures.report(event, callback, args, late, false);
-  };
+  afterwards: Afterwards | undefined,
+  tellsCaller: boolean,
+): Promise<readonly Outcome[]> {
+  if (!afterwards) return [];
+  const following = afterwards.begin(args, scope, tellsCaller).catch((error: unknown) => {
+    if (!inFlight.isGivenUpBy(error)) failures.refuse(label, error);
+    throw error;
+  });
   try {
-    const result = perform(callback, event, args, scope);
-    const value = isThenable(result) ? await inFlight.watch(() => callback.id, result, onLateFailure) : result;
-    return { status: 'fulfilled', value };
-  } catch (reason) {
-    if (inFlight.isGivenUpBy(reason)) throw reason;
-    failures.report(event, callback, args, reason, reachesCaller);
-    return { status: 'rejected', reason };
+    return await inFlight.watch(
+      () => afterwards.waitsFor,
+      following,
+      () => {},
+    );
+  } catch (error) {
+    throw inFlight.isGivenUpBy(error) ? afterwards.givenUpWith(error) : error;
   }
 }

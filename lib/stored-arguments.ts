@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import { argumentsUnstorable, deliveryUnreadable } from './durable-errors.js';
+import { pathOf, type Refuse, refuseMore, refuseSymbols, tagOf } from './left-behind.js';
 
 /** What JSON can hold. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -47,7 +48,6 @@ export function readArguments(event: string, stored: readonly Json[], eventClass
   }
 }
 
-type Refuse = (path: string, what: string) => never;
 type Write = (value: any, path: string, within: readonly object[], refuse: Refuse) => Json;
 
 interface Writer {
@@ -58,7 +58,10 @@ interface Writer {
 /** By the name of the constructor, since a value may come from another realm; a subclass, which would arrive as its base, has another. */
 const WRITERS: Record<string, Writer> = {
   Array: { is: Array.isArray, write: (value: unknown[], ...rest) => items(value, '[', ']', ...rest) },
-  Object: { is: (value) => Object.getPrototypeOf(Object.getPrototypeOf(value)) === null, write: fieldsOf },
+  Object: {
+    is: (value) => Object.getPrototypeOf(Object.getPrototypeOf(value)) === null && tagOf(value) === 'Object',
+    write: fieldsOf,
+  },
   Date: {
     is: types.isDate,
     write: (value: Date) => ({ $type: 'Date', value: Number.isNaN(value.getTime()) ? null : value.toISOString() }),
@@ -79,9 +82,12 @@ const WRITERS: Record<string, Writer> = {
   },
   RegExp: {
     is: types.isRegExp,
-    write: ({ source, flags }: RegExp) => ({ $type: 'RegExp', value: [writeString(source), flags] }),
+    write: ({ source, flags, lastIndex }: RegExp, path, _, refuse) =>
+      lastIndex === 0
+        ? { $type: 'RegExp', value: [writeString(source), flags] }
+        : refuse(`${path}.lastIndex`, `${lastIndex}, and would arrive as 0`),
   },
-  URL: { is: (value) => 'href' in value, write: ({ href }: URL) => ({ $type: 'URL', value: href }) },
+  URL: { is: (value) => tagOf(value) === 'URL', write: ({ href }: URL) => ({ $type: 'URL', value: href }) },
   Buffer: { is: Buffer.isBuffer, write: (value: Buffer) => ({ $type: 'Buffer', value: value.toString('base64') }) },
 };
 
@@ -158,16 +164,18 @@ function writeObject(value: object, path: string, within: readonly object[], ref
   if (!prototype) return { $type: 'Object without prototype', value: fieldsOf(value, path, inside, refuse) };
   const { name } = (prototype.constructor ?? {}) as { name?: unknown };
   const writer = typeof name === 'string' && Object.hasOwn(WRITERS, name) ? WRITERS[name] : undefined;
-  if (writer?.is(value)) return writer.write(value, path, inside, refuse);
-  return refuse(path, `an instance of ${(typeof name === 'string' && name) || 'an unnamed class'}`);
+  if (writer?.is(value)) {
+    if (writer.write !== fieldsOf) refuseMore(value, path, refuse);
+    return writer.write(value, path, inside, refuse);
+  }
+  // Math and JSON are said to be made by Object, too.
+  const found = name === 'Object' ? tagOf(value) : name;
+  return refuse(path, `an instance of ${(typeof found === 'string' && found) || 'an unnamed class'}`);
 }
 
 function fieldsOf(value: object, path: string, within: readonly object[], refuse: Refuse): Json {
   const names = Object.keys(value);
-  const symbol = Object.getOwnPropertySymbols(value).find((key) =>
-    Object.prototype.propertyIsEnumerable.call(value, key),
-  );
-  if (symbol) return refuse(`${path}[${String(symbol)}]`, 'named by a symbol');
+  refuseSymbols(value, path, refuse);
   const entries = names.map((name): [string, Json] => [
     name,
     write((value as Record<string, unknown>)[name], pathOf(path, name), within, refuse),
@@ -186,9 +194,6 @@ const items = (
   within: readonly object[],
   refuse: Refuse,
 ) => Array.from(values, (item, index) => write(item, `${path}${before}${index}${after}`, within, refuse));
-
-const pathOf = (path: string, name: string) =>
-  /^[\w$]+$/.test(name) ? `${path}.${name}` : `${path}[${JSON.stringify(name)}]`;
 
 /** Postgres takes neither a NUL character nor half of a surrogate pair, even escaped. */
 const UNSAFE = /\0|\p{Surrogate}/u;

@@ -17,11 +17,8 @@ export function storedError(thrown: unknown, causesLeft = MOST_CAUSES): StoredEr
       ...((typeof code === 'string' || typeof code === 'number') && { code: storable(code) }),
       ...(cause !== undefined && causesLeft > 0 && { cause: storedError(cause, causesLeft - 1) }),
     };
-  } catch (problem) {
-    return {
-      name: 'Error',
-      message: `it threw something that cannot be read: ${storable((problem as Error)?.message)}`,
-    };
+  } catch {
+    return { name: 'Error', message: 'it threw something that cannot be read' };
   }
 }
 

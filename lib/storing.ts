@@ -1,14 +1,18 @@
 import { uuidv7 } from 'uuidv7';
-import { delayUseless, keyMissing, storeFailed, storeUnknown } from './durable-errors.js';
-import { UnknownOutcomeError } from './engine.js';
+import { keyMissing, storeFailed, storeUnknown } from './durable-errors.js';
+import { type NewDelivery, TransactionRefusedError, UnknownOutcomeError } from './engine.js';
+import { type EventsError, sentenceOf } from './errors.js';
 import type { EventsCore } from './events-core.js';
 import type { RegisteredEvent } from './registered-event.js';
 import type { RunContext } from './run-context.js';
+import { isAborted, sqlStateOf } from './sql-state.js';
 import { type Json, storeArguments } from './stored-arguments.js';
+import type { Transaction } from './transaction.js';
+import { transactionAborted, transactionForeign, transactionOver } from './transaction-errors.js';
 
 /** What one run stores for its durable callbacks, refused as a whole before any callback runs. */
 export class Storing {
-  private readonly id: string;
+  readonly id: string;
   private readonly args: readonly Json[];
 
   /**
@@ -18,26 +22,20 @@ export class Storing {
   constructor(
     private readonly core: EventsCore,
     private readonly event: RegisteredEvent,
-    private readonly passed: readonly unknown[],
+    readonly passed: readonly unknown[],
     private readonly context: RunContext,
   ) {
     const ordered = event.durable.find(({ durable }) => durable!.isOrdered);
     if (ordered && context.key === undefined) throw keyMissing(event.label, ordered.id);
     this.id = context.id?.toLowerCase() ?? uuidv7();
-    this.args = this.write();
+    this.args = this.writeArguments();
   }
 
-  get waitsFor(): string {
-    return `storing "${this.event.label}"`;
-  }
-
-  /** @throws EVENTS_STORE_FAILED, EVENTS_STORE_UNKNOWN, EVENTS_ENGINE_FAILED */
-  async store(): Promise<void> {
+  /** The deliveries as they are now: inline callbacks may have changed the arguments; the callbacks after them see that, too. */
+  write(): readonly NewDelivery[] {
     const { event, context, id } = this;
-    const engine = await this.core.engine.ready(event);
-    // Inline callbacks may have changed the arguments; background ones would see that, too.
-    const args = event.inline.length > 0 ? this.write() : this.args;
-    const deliveries = event.durable.map((callback) => ({
+    const args = event.inline.length > 0 ? this.writeArguments() : this.args;
+    return event.durable.map((callback) => ({
       event: event.label,
       callback: callback.id,
       id,
@@ -45,32 +43,44 @@ export class Storing {
       delayMs: context.delayMs ?? 0,
       ...(context.key !== undefined && { key: context.key }),
     }));
+  }
+
+  /**
+   * Stores what was written; repeating it changes nothing.
+   *
+   * @throws EVENTS_STORE_FAILED, EVENTS_STORE_UNKNOWN, EVENTS_ENGINE_FAILED; in a transaction EVENTS_TRANSACTION_OVER,
+   * EVENTS_TRANSACTION_FOREIGN, EVENTS_TRANSACTION_ABORTED
+   */
+  async send(deliveries: readonly NewDelivery[], transaction?: Transaction): Promise<void> {
+    const engine = await this.core.engine.ready(this.event);
     try {
-      await engine.store(deliveries);
+      await engine.store(deliveries, transaction?.sql);
     } catch (cause) {
-      throw (cause instanceof UnknownOutcomeError ? storeUnknown : storeFailed)(event.label, id, engine.name, cause);
+      throw this.errorOf(cause, engine.name, transaction);
     }
   }
 
-  private write(): readonly Json[] {
+  /** Nobody waits for the answer any more. */
+  doubt(cause: unknown): EventsError {
+    return storeUnknown(this.event.label, this.id, this.core.engine.name, cause);
+  }
+
+  private errorOf(cause: unknown, engine: string, transaction?: Transaction): EventsError {
+    const { label } = this.event;
+    if (cause instanceof UnknownOutcomeError) return storeUnknown(label, this.id, engine, cause);
+    if (!transaction) return storeFailed(label, this.id, engine, cause);
+    if (cause instanceof TransactionRefusedError) {
+      return cause.reason === 'over'
+        ? transactionOver(label, `has ended, or never was one: it is ${transaction.kind}`, true, cause.cause)
+        : transactionForeign(label, engine, `${transaction.kind}, in another database`, true);
+    }
+    if (isAborted(cause)) return transactionAborted(cause);
+    if (sqlStateOf(cause) || cause instanceof TypeError) return storeFailed(label, this.id, engine, cause, true);
+    // The data layer itself has refused it: it ends what the caller may have believed to be open.
+    return transactionOver(label, `takes no more statements: ${sentenceOf(cause).replace(/\.$/, '')}`, true, cause);
+  }
+
+  private writeArguments(): readonly Json[] {
     return storeArguments(this.event.label, this.passed, typeof this.event.key === 'function');
   }
-}
-
-const NONE: RunContext = {};
-
-/**
- * What a run stores; `undefined` when no durable callback answers the event.
- *
- * @throws EVENTS_WITH_INVALID for a delay that nothing heeds; and as above
- */
-export function storingOf(
-  core: EventsCore,
-  event: RegisteredEvent,
-  passed: readonly unknown[],
-  context = NONE,
-): Storing | undefined {
-  if (event.durable.length > 0) return new Storing(core, event, passed, context);
-  if (context.delayMs) throw delayUseless(event.label);
-  return undefined;
 }

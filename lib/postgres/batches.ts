@@ -1,42 +1,76 @@
+import { timers } from '../index.js';
+import { NotSentError } from './connection.js';
+
+const { clearTimeout, setTimeout } = timers;
+
 interface Entry<Item, Answer> {
   readonly item: Item;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
+  /** When its time is over, whatever the others still have. */
+  readonly deadline: number;
+  timer?: NodeJS.Timeout;
 }
+
+/** Who has no longer than this left to the end of a statement hears from the statement itself, which knows more. */
+const CLOSE_MS = 100;
 
 /**
  * Puts what is asked for while a statement is under way into the next one, together: alone nobody waits, and under load
  * a statement serves many.
  */
 export class Batches<Item, Answer> {
-  private waiting: Entry<Item, Answer>[] = [];
+  private readonly waiting = new Set<Entry<Item, Answer>>();
   private isRunning = false;
 
+  /** @param patienceMs after which an item is given up, from when it was added; without, `run` has its own limit */
   constructor(
-    private readonly run: (items: readonly Item[]) => Promise<readonly Answer[]>,
+    private readonly run: (items: readonly Item[], leftMs: number) => Promise<readonly Answer[]>,
+    private readonly patienceMs = Infinity,
     private readonly most = 200,
   ) {}
 
   add(item: Item): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ item, resolve, reject });
+      const { patienceMs } = this;
+      const entry: Entry<Item, Answer> = { item, resolve, reject, deadline: performance.now() + patienceMs };
+      if (patienceMs < Infinity) entry.timer = setTimeout(() => this.giveUp(entry), patienceMs);
+      this.waiting.add(entry);
       if (!this.isRunning) void this.work();
     });
+  }
+
+  private giveUp(entry: Entry<Item, Answer>): void {
+    const message = `no answer within ${this.patienceMs} ms`;
+    entry.reject(this.waiting.delete(entry) ? new NotSentError(message) : new Error(message));
   }
 
   private async work(): Promise<void> {
     this.isRunning = true;
     // What is asked for in the same breath goes along.
     await Promise.resolve();
-    while (this.waiting.length > 0) {
-      const entries = this.waiting.splice(0, this.most);
-      try {
-        const answers = await this.run(entries.map(({ item }) => item));
-        entries.forEach(({ resolve }, index) => resolve(answers[index]));
-      } catch (error) {
-        for (const { reject } of entries) reject(error);
-      }
-    }
+    while (this.waiting.size > 0) await this.runNext();
     this.isRunning = false;
+  }
+
+  private async runNext(): Promise<void> {
+    const entries: Entry<Item, Answer>[] = [];
+    for (const entry of this.waiting) {
+      if (entries.length === this.most) break;
+      this.waiting.delete(entry);
+      entries.push(entry);
+    }
+    const { deadline } = entries[entries.length - 1];
+    for (const entry of entries) if (deadline - entry.deadline < CLOSE_MS) clearTimeout(entry.timer);
+    try {
+      const answers = await this.run(
+        entries.map(({ item }) => item),
+        Math.max(1, deadline - performance.now()),
+      );
+      entries.forEach(({ resolve }, index) => resolve(answers[index]));
+    } catch (error) {
+      for (const { reject } of entries) reject(error);
+    }
+    for (const { timer } of entries) clearTimeout(timer);
   }
 }

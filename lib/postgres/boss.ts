@@ -1,10 +1,9 @@
 import type { PgBoss } from 'pg-boss';
-import type { EngineHost } from '../index.js';
+import { type EngineHost, loadPeer } from '../index.js';
 import type { Connection } from './connection.js';
-import { load } from './load.js';
 import type { CompleteOptions } from './options.js';
 
-const importBoss = () => load('pg-boss', () => import('pg-boss'));
+const importBoss = () => loadPeer('pg-boss', () => import('pg-boss'));
 
 /** pg-boss on a connection: it makes and keeps up its schema, creates queues, claims jobs and removes completed ones. */
 export async function startBoss(
@@ -24,6 +23,9 @@ export async function startBoss(
     schedule: false,
     registerInstance: false,
     openTelemetry: { enabled: false },
+    // It takes back claims, too, though later than we do, and knows nothing of those that are held still: as rarely as it
+    // may.
+    monitorIntervalSeconds: 86_400,
     // Completed deliveries are removed within the hour.
     maintenanceIntervalSeconds: 3_600,
   });

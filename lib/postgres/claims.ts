@@ -1,10 +1,13 @@
-// Not the global ones, which fake timers replace.
-import { clearInterval, setInterval } from 'node:timers';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { EngineAttempt, SqlTransaction, StoredError } from '../index.js';
+import {
+  type EngineAttempt,
+  type EngineHealth,
+  type HeldClaim,
+  HeldClaims,
+  type SqlTransaction,
+  type StoredError,
+} from '../index.js';
 import { Batches } from './batches.js';
 import type { Connection } from './connection.js';
-import type { Health } from './health.js';
 import { addressOf } from './queue-name.js';
 import type { Statements } from './statements.js';
 
@@ -19,6 +22,8 @@ export interface ClaimedJob {
     readonly uncounted?: number;
   };
   readonly retryCount: number;
+  /** When it was asked for: no claim is older. */
+  readonly claimedAt: number;
 }
 
 /** Which attempt at which job: `retry_count` is another after each claim. */
@@ -37,65 +42,61 @@ interface Verdict extends Named {
 
 type Query = SqlTransaction['query'];
 
-interface Claim {
-  readonly job: ClaimedJob;
-  readonly abort: AbortController;
-  /** When it was last sure to be held. */
-  renewedAt: number;
-}
+/** Whether an attempt holds its claim; `'locked'` while its own transaction decides that. */
+type Answer = boolean | 'locked';
 
-const PAUSE_MS = 250;
-/** How long it is tried to say how an attempt ended, while the database is away. */
-const PATIENCE_MS = 120_000;
 const QUERY_TIMEOUT_MS = 5_000;
 
 /** The deliveries that this instance performs: renews its claims on them, and writes down how they ended. */
 export class Claims {
-  private readonly held = new Set<Claim>();
-  private readonly query: Query;
-  private readonly completions: Batches<Named, boolean>;
-  private readonly verdicts: Batches<Verdict, boolean>;
-  private readonly renewal: NodeJS.Timeout;
-  private isRenewing = false;
-  private hasStopped = false;
+  private readonly held: HeldClaims<ClaimedJob>;
+  private readonly completions: Batches<Named, Answer>;
+  private readonly verdicts: Batches<Verdict, Answer>;
 
   constructor(
-    private readonly connection: Connection,
+    connection: Connection,
     private readonly statements: Statements,
     channel: string,
-    private readonly leaseMs: number,
-    private readonly health: Health,
+    leaseMs: number,
+    private readonly health: EngineHealth,
     /** Is told when a delivery of a queue will be due again. */
     private readonly onRetry: (queue: string, afterMs: number) => void,
   ) {
-    this.query = (sql, params) => connection.query(sql, params, QUERY_TIMEOUT_MS);
-    this.completions = new Batches((attempts) => ofEach(attempts, this.query, statements.complete));
+    const query: Query = (sql, params) => connection.query(sql, params, QUERY_TIMEOUT_MS);
+    this.completions = new Batches((attempts) => ofEach(attempts, query, statements.complete));
     this.verdicts = new Batches((verdicts) =>
-      ofEach(verdicts, this.query, statements.settle, (some) => [JSON.stringify(some), channel]),
+      ofEach(verdicts, query, statements.settle, (some) => [JSON.stringify(some), channel]),
     );
-    this.renewal = setInterval(() => {
-      this.expire();
-      void this.renew();
-    }, leaseMs / 4).unref();
+    this.held = new HeldClaims<ClaimedJob>({
+      leaseMs,
+      // Else there is nobody who could take it.
+      expires: !connection.isEmbedded,
+      health,
+      renew: async (jobs) => (await ofEach(jobs.map(namedAs), query, statements.renew)).map(Boolean),
+      describe: ({ id, name }) => `delivery ${id} to ${addressOf(name)!.callback}`,
+    });
+  }
+
+  /** What this instance is performing, as queue and id: that its claims were not renewed in time takes nothing from it. */
+  get names(): string[] {
+    return this.held.all.map(({ name, id }) => `${name} ${id}`);
   }
 
   /** What is performed of a claimed job. */
-  attemptAt(job: ClaimedJob, onThrough = () => {}): EngineAttempt {
-    const claim: Claim = { job, abort: new AbortController(), renewedAt: performance.now() };
-    this.held.add(claim);
+  attemptAt(job: ClaimedJob, onThrough = () => {}): EngineAttempt & { abandon(): void } {
+    const claim = this.held.hold(job, job.claimedAt);
     const { id, name, retryCount, data } = job;
     const { callback } = addressOf(name)!;
     const { event, key, arguments: args } = data;
-    const named = { name, id, attempt: retryCount };
     const settle = (rest: Omit<Verdict, keyof Named>) =>
-      this.settle(claim, () => this.verdicts.add({ ...named, ...rest }));
+      this.settle(claim, () => this.verdicts.add({ ...namedAs(job), ...rest }));
     return {
       delivery: { event, callback, id, ...(key !== undefined && { key }), arguments: args },
       attempt: retryCount + 1 - (data.uncounted ?? 0),
-      signal: claim.abort.signal,
+      signal: claim.signal,
       complete: () => {
         onThrough();
-        return this.settle(claim, () => this.completions.add(named));
+        return this.settle(claim, () => this.completions.add(namedAs(job)));
       },
       retryIn: async (afterMs, output) => {
         const hasHeld = await settle({ state: 'retry', afterMs, output });
@@ -113,81 +114,44 @@ export class Claims {
           );
         }
       },
+      abandon: () => this.held.abandon(claim),
     };
   }
 
   stop(): void {
-    this.hasStopped = true;
-    clearInterval(this.renewal);
+    this.held.stop();
   }
 
-  private async settle(claim: Claim, write: () => Promise<boolean>): Promise<boolean> {
-    const startedAt = performance.now();
-    for (;;) {
-      try {
-        const hasHeld = await write();
-        this.held.delete(claim);
-        return hasHeld;
-      } catch (error) {
+  private settle(claim: HeldClaim<ClaimedJob>, write: () => Promise<Answer>): Promise<boolean> {
+    return this.held.settle(claim, async () => {
+      const answer = await write().catch((error: unknown) => {
         this.health.failed(error);
-        if (this.hasStopped || claim.abort.signal.aborted || performance.now() - startedAt > PATIENCE_MS) {
-          this.held.delete(claim);
-          throw error;
-        }
-        await sleep(PAUSE_MS);
-      }
-    }
-  }
-
-  private async renew(): Promise<void> {
-    if (this.isRenewing || this.held.size === 0) return;
-    this.isRenewing = true;
-    const sentAt = performance.now();
-    const claims = [...this.held];
-    try {
-      const named = claims.map(({ job }) => ({ name: job.name, id: job.id, attempt: job.retryCount }));
-      const areRenewed = await ofEach(named, this.query, this.statements.renew);
-      claims.forEach((claim, index) => {
-        if (areRenewed[index]) claim.renewedAt = sentAt;
-        else this.lose(claim, 'has been taken by another instance');
+        throw error;
       });
-    } catch (error) {
-      this.health.failed(error);
-    } finally {
-      this.isRenewing = false;
-    }
-  }
-
-  /** What could not be renewed in time counts as lost, unless there is nobody who could take it. */
-  private expire(): void {
-    if (this.connection.isEmbedded) return;
-    for (const claim of this.held) {
-      if (performance.now() - claim.renewedAt > this.leaseMs) this.lose(claim, 'could not be renewed');
-    }
-  }
-
-  /** It may have been settled in the meantime: then nobody listens any more. */
-  private lose(claim: Claim, what: string): void {
-    if (!this.held.has(claim)) return;
-    const { id, name } = claim.job;
-    claim.abort.abort(new Error(`The claim on delivery ${id} in ${name} ${what}, so it may be performed elsewhere`));
+      if (answer !== 'locked') return answer;
+      throw new Error(`The transaction that is to complete delivery ${claim.claimed.id} does not end`);
+    });
   }
 }
 
-/** Of each attempt, whether a statement has found that it holds its claim: one statement a queue. */
+const namedAs = ({ name, id, retryCount }: ClaimedJob): Named => ({ name, id, attempt: retryCount });
+
+/** Of each attempt, what a statement has found: one statement a queue. */
 async function ofEach<T extends Named>(
   attempts: readonly T[],
   query: Query,
   statement: string,
   moreParams: (attempts: readonly T[]) => unknown[] = () => [],
-): Promise<boolean[]> {
-  const held = new Set<string>();
+): Promise<Answer[]> {
+  const found = new Map<string, Answer>();
   for (const name of new Set(attempts.map((attempt) => attempt.name))) {
     const some = attempts.filter((attempt) => attempt.name === name);
     const ids = some.map(({ id }) => id);
     const numbered = some.map(({ id, attempt }) => `${id} ${attempt}`);
     const { rows } = await query(statement, [name, ids, numbered, ...moreParams(some)]);
-    for (const { id } of rows as Named[]) held.add(`${name} ${id}`);
+    for (const { id, isLocked } of rows as { id: string; isLocked?: boolean }[]) {
+      found.set(`${name} ${id}`, isLocked ? 'locked' : true);
+    }
   }
-  return attempts.map(({ name, id }) => held.has(`${name} ${id}`));
+  return attempts.map(({ name, id }) => found.get(`${name} ${id}`) ?? false);
 }

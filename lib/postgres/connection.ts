@@ -1,4 +1,4 @@
-import { UnknownOutcomeError } from '../index.js';
+import { messageOf, UnknownOutcomeError } from '../index.js';
 
 /** A database, as the engine talks to it: a server behind a pool, or PGlite. */
 export interface Connection {
@@ -45,16 +45,9 @@ export function outcomeOf(error: unknown): unknown {
   return new UnknownOutcomeError(messageOf(error), { cause: error });
 }
 
-export const messageOf = (error: unknown): string =>
-  error instanceof AggregateError && !error.message
-    ? error.errors.map((one: unknown) => messageOf(one)).join(', ')
-    : error instanceof Error
-      ? error.message
-      : String(error);
-
 /**
  * Whether the database itself said no, and went on. In class 08 the connection is at fault, with 57P it was ended from
- * elsewhere, in 58 and XX something broke.
+ * elsewhere, in 58 and XX something broke. `EPIPE`, of the system, has no digit.
  */
 const wasRefused = (error: unknown) =>
-  /^(?!08|57P|58|XX)[0-9A-Z]{5}$/.test(String((error as { code?: unknown } | null)?.code));
+  /^(?!08|57P|58|XX)(?=.*\d)[0-9A-Z]{5}$/.test(String((error as { code?: unknown } | null)?.code));

@@ -1,9 +1,10 @@
-import { mkdirSync, readFileSync, rmdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { timers } from '../index.js';
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, resolve } from 'node:path';
-// Not the global ones, which fake timers replace.
-import { clearInterval, setInterval } from 'node:timers';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { join } from 'node:path';
+
+const { clearInterval, setInterval, sleep } = timers;
 
 const SIGN_OF_LIFE_MS = 5_000;
 /** A process of another host, or container, cannot be looked up: it counts as ended when it has given no sign for so long. */
@@ -18,7 +19,14 @@ interface Holder {
   readonly host: string;
   /** When that process started, as the system tells it, where it does: process ids are used again. */
   readonly started: string;
+  /** Tells this lock from others of the same process. */
+  readonly lock: string;
 }
+
+const NOBODY: Holder = { pid: 0, host: hostname(), started: '', lock: '' };
+
+/** Within the folder, which may be reached by several paths. */
+const NAME = 'nestjs-callbacks.lock';
 
 /**
  * For an application that opens PGlite itself, as `postgres({ folder })` does for those that leave it to the engine:
@@ -31,13 +39,14 @@ interface Holder {
  * const pglite = await PGlite.create('.data');
  */
 export async function lockFolder(folder: string): Promise<() => void> {
-  const file = `${resolve(folder)}.lock`;
-  const own = JSON.stringify({ pid: process.pid, host: hostname(), started: startOf(process.pid) } satisfies Holder);
-  mkdirSync(dirname(file), { recursive: true });
+  const file = join(folder, NAME);
+  const self = { pid: process.pid, host: hostname(), started: startOf(process.pid), lock: randomUUID() };
+  const own = JSON.stringify(self satisfies Holder);
+  mkdirSync(folder, { recursive: true });
   for (;;) {
     try {
       writeFileSync(file, own, { flag: 'wx' });
-      return holding(file);
+      return holding(folder, file, own);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
@@ -52,18 +61,33 @@ export async function lockFolder(folder: string): Promise<() => void> {
   }
 }
 
-function holding(file: string): () => void {
-  const timer = setInterval(() => {
-    const now = new Date();
+function holding(folder: string, file: string, own: string): () => void {
+  const isOwn = () => {
     try {
-      utimesSync(file, now, now);
+      return readFileSync(file, 'utf8') === own;
     } catch {
-      // Somebody removed it by hand.
+      return false;
     }
+  };
+  const timer = setInterval(() => {
+    if (isOwn()) {
+      const now = new Date();
+      try {
+        utimesSync(file, now, now);
+      } catch {
+        // Removed in this very moment, as the next look will find.
+      }
+      return;
+    }
+    clearInterval(timer);
+    process.emitWarning(
+      `The folder ${folder} is no longer locked by process ${process.pid}: somebody has removed ${file}, or has taken it ` +
+        'over while this process was silent. Stop one of the two, before they lose rows of each other.',
+    );
   }, SIGN_OF_LIFE_MS).unref();
   return () => {
     clearInterval(timer);
-    rmSync(file, { force: true });
+    if (isOwn()) rmSync(file, { force: true });
   };
 }
 
@@ -72,7 +96,7 @@ function read(file: string): Holder | undefined {
   try {
     const text = readFileSync(file, 'utf8');
     // Its writer died between making and filling it.
-    if (text === '' && ageOf(file) > TAKEOVER_MS) return { pid: 0, host: hostname(), started: '' };
+    if (text === '' && ageOf(file) > TAKEOVER_MS) return NOBODY;
     return text === '' ? undefined : (JSON.parse(text) as Holder);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -96,8 +120,9 @@ function takeOver(file: string): boolean {
   const guard = `${file}.takeover`;
   try {
     mkdirSync(guard);
-  } catch {
-    if (ageOf(guard) > TAKEOVER_MS) rmdirSync(guard);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if (ageOf(guard) > TAKEOVER_MS) remove(guard);
     return false;
   }
   try {
@@ -105,9 +130,12 @@ function takeOver(file: string): boolean {
     if (holder && !isAlive(holder, file)) rmSync(file);
     return true;
   } finally {
-    rmdirSync(guard);
+    remove(guard);
   }
 }
+
+/** Another process may have been quicker. */
+const remove = (guard: string) => rmSync(guard, { recursive: true, force: true });
 
 /** Linux tells when a process started; elsewhere only our own is known. */
 function startOf(pid: number): string {

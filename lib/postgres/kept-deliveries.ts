@@ -1,35 +1,55 @@
-import type { DeliveryCounts, DeliveryFilter, DeliveryQuery, DeliveryState, KeptDelivery } from '../index.js';
-import type { Connection } from './connection.js';
+import type {
+  DeliveryCounts,
+  DeliveryFilter,
+  DeliveryQuery,
+  DeliveryState,
+  KeptDelivery,
+  StoredError,
+} from '../index.js';
+import type { Connection, QueryResult } from './connection.js';
 import { addressOf, queueName } from './queue-name.js';
 import type { Statements } from './statements.js';
 
-const STATES: Record<DeliveryState, readonly string[]> = {
-  waiting: ['created', 'retry'],
-  running: ['active'],
-  dead: ['failed'],
+const STATE_OF: Readonly<Record<string, DeliveryState>> = {
+  created: 'waiting',
+  retry: 'waiting',
+  active: 'running',
+  failed: 'dead',
 };
+
+/** For looking through all that there is, and never for ever. */
+const QUERY_TIMEOUT_MS = 30_000;
 
 interface Row {
   readonly id: string;
   readonly name: string;
   readonly key: string | null;
   readonly data: { readonly arguments: KeptDelivery['arguments'] };
-  readonly output: KeptDelivery['error'] | null;
-  readonly storedAt: Date;
+  readonly output: StoredError | { readonly value?: { readonly message?: unknown } } | null;
+  readonly storedAt: number;
+  readonly state: string;
   readonly attempts: number;
-  readonly since: Date;
+  readonly since: number;
 }
+
+/** pg-boss writes something else when it takes back a claim itself. */
+const errorOf = (output: NonNullable<Row['output']>): StoredError =>
+  'message' in output ? output : { name: 'Error', message: String(output.value?.message) };
 
 /** Looks into the deliveries that are kept, and changes what is to become of them. */
 export class KeptDeliveries {
+  private readonly query: (sql: string, params?: unknown[]) => Promise<QueryResult>;
+
   constructor(
-    private readonly connection: Connection,
+    connection: Connection,
     private readonly statements: Statements,
     private readonly channel: string,
-  ) {}
+  ) {
+    this.query = (sql, params) => connection.query(sql, params, QUERY_TIMEOUT_MS);
+  }
 
   async counts(): Promise<DeliveryCounts[]> {
-    const { rows } = await this.connection.query(this.statements.counts);
+    const { rows } = await this.query(this.statements.counts);
     const counts = new Map<string, { -readonly [Field in keyof DeliveryCounts]: DeliveryCounts[Field] }>();
     for (const { name, ...found } of rows as ({ name: string } & Omit<DeliveryCounts, 'event' | 'callback'>)[]) {
       const address = addressOf(name);
@@ -44,15 +64,15 @@ export class KeptDeliveries {
     return [...counts.values()];
   }
 
-  async list({ state, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
-    const { rows } = await this.connection.query(this.statements.list, [
+  async list({ states, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
+    const { rows } = await this.query(this.statements.list, [
       ...(await this.paramsFor(filter)),
-      JSON.stringify(STATES[state]),
+      JSON.stringify(Object.keys(STATE_OF).filter((state) => states.includes(STATE_OF[state]))),
       after?.id ?? null,
       after ? queueName(after, false) : null,
       limit,
     ]);
-    return (rows as Row[]).map(({ id, name, key, data, output, storedAt, attempts, since }) => {
+    return (rows as Row[]).map(({ id, name, key, data, output, storedAt, state, attempts, since }) => {
       const { event, callback } = addressOf(name)!;
       return {
         event,
@@ -60,11 +80,11 @@ export class KeptDeliveries {
         id,
         ...(key !== null && { key }),
         arguments: data.arguments,
-        state,
+        state: STATE_OF[state],
         attempts,
-        storedAt,
-        since,
-        ...(output && { error: output }),
+        storedAt: new Date(storedAt),
+        since: new Date(since),
+        ...(output && { error: errorOf(output) }),
       };
     });
   }
@@ -78,12 +98,12 @@ export class KeptDeliveries {
   }
 
   private async change(statement: string, filter: DeliveryFilter): Promise<number> {
-    const { rows } = await this.connection.query(statement, [...(await this.paramsFor(filter)), this.channel]);
+    const { rows } = await this.query(statement, [...(await this.paramsFor(filter)), this.channel]);
     return (rows[0] as { count: number }).count;
   }
 
   private async paramsFor({ event, callback, ids }: DeliveryFilter): Promise<(string | null)[]> {
-    const { rows } = await this.connection.query(this.statements.queues);
+    const { rows } = await this.query(this.statements.queues);
     const names = (rows as { name: string }[]).map(({ name }) => name);
     const matching = names.filter((name) => {
       const address = addressOf(name);

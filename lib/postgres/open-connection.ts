@@ -1,8 +1,6 @@
-import { mkdirSync } from 'node:fs';
-import type { EngineHost } from '../index.js';
+import { type EngineHost, loadPeer } from '../index.js';
 import type { Connection } from './connection.js';
 import { lockFolder } from './folder-lock.js';
-import { load } from './load.js';
 import type { CompleteOptions } from './options.js';
 import { PGliteConnection } from './pglite-connection.js';
 import { ServerConnection } from './server-connection.js';
@@ -15,7 +13,7 @@ export async function openConnection(options: CompleteOptions, host: EngineHost)
   if (pool) return new ServerConnection(pool, host);
   if (pglite) return new PGliteConnection(pglite);
   if (connectionString !== undefined) {
-    const { default: pg } = await load('pg', () => import('pg'));
+    const { default: pg } = await loadPeer('pg', () => import('pg'));
     const own = new pg.Pool({
       connectionString,
       max: connections,
@@ -28,10 +26,9 @@ export async function openConnection(options: CompleteOptions, host: EngineHost)
 }
 
 async function openFolder(folder: string, host: EngineHost): Promise<Connection> {
-  const { PGlite } = await load('@electric-sql/pglite', () => import('@electric-sql/pglite'));
+  const { PGlite } = await loadPeer('@electric-sql/pglite', () => import('@electric-sql/pglite'));
   const unlock = await lockFolder(folder);
   try {
-    mkdirSync(folder, { recursive: true });
     const database = await PGlite.create(folder);
     host.log(
       `Deliveries are kept in ${folder}, in an embedded database: for this one process, and not safe against power loss. ` +

@@ -1,3 +1,4 @@
+import { type OptionCheck, requireOptions } from '../index.js';
 import type { PgPool } from './server-connection.js';
 import type { PGliteDatabase } from './pglite-connection.js';
 
@@ -75,32 +76,37 @@ const hasMethods = (value: unknown, ...names: string[]) =>
   names.every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function');
 const isWhole = (unit: number, least: number) => (value: unknown) =>
   typeof value === 'number' && Number.isSafeInteger(value / unit) && value / unit >= least;
+const check = (isValid: (value: unknown) => boolean, expected: string): OptionCheck => ({
+  isValid,
+  expected: `Pass ${expected}.`,
+});
 
-const CHECKS: Record<keyof PostgresOptions, [isValid: (value: unknown) => boolean, expected: string]> = {
-  connectionString: [(value) => typeof value === 'string' && value !== '', 'a URL as in postgres://user@host/database'],
-  pool: [(value) => hasMethods(value, 'connect', 'on', 'off'), "a Pool of node-postgres ('pg')"],
-  folder: [(value) => typeof value === 'string' && value !== '', 'the path of a folder'],
-  pglite: [(value) => hasMethods(value, 'query', 'exec', 'transaction', 'listen'), 'what PGlite.create() resolves to'],
-  schema: [
+const CHECKS: Record<keyof PostgresOptions, OptionCheck> = {
+  connectionString: check(
+    (value) => typeof value === 'string' && value !== '',
+    'a URL as in postgres://user@host/database',
+  ),
+  pool: check((value) => hasMethods(value, 'connect', 'on', 'off'), "a Pool of node-postgres ('pg')"),
+  folder: check((value) => typeof value === 'string' && value !== '', 'the path of a folder'),
+  pglite: check(
+    (value) => hasMethods(value, 'query', 'exec', 'transaction', 'listen'),
+    'what PGlite.create() resolves to',
+  ),
+  schema: check(
     (value) => typeof value === 'string' && /^[a-z_][a-z0-9_]{0,49}$/.test(value),
     'a name of small letters, digits and _, at most 50',
-  ],
-  migrate: [(value) => typeof value === 'boolean', 'true or false'],
-  leaseMs: [isWhole(1_000, 1), 'milliseconds, a multiple of 1000'],
-  storeTimeoutMs: [isWhole(1, 1), 'milliseconds, 1 or more'],
-  keepCompletedMs: [isWhole(1_000, 1), 'milliseconds, a multiple of 1000'],
-  connections: [isWhole(1, FEWEST), `a whole number, ${FEWEST} or more`],
+  ),
+  migrate: check((value) => typeof value === 'boolean', 'true or false'),
+  leaseMs: check(isWhole(1_000, 1), 'milliseconds, a multiple of 1000'),
+  storeTimeoutMs: check(isWhole(1, 1), 'milliseconds, 1 or more'),
+  keepCompletedMs: check(isWhole(1_000, 1), 'milliseconds, a multiple of 1000'),
+  connections: check(isWhole(1, FEWEST), `a whole number, ${FEWEST} or more`),
 };
 
 /** Refuses what is wrong and fills in the rest. */
 export function completeOptions(options: PostgresOptions): CompleteOptions {
+  requireOptions('postgres()', options ?? {}, CHECKS);
   const given = Object.entries(options ?? {}).filter(([, value]) => value !== undefined);
-  for (const [option, value] of given) {
-    const check = Object.hasOwn(CHECKS, option) ? CHECKS[option as keyof PostgresOptions] : undefined;
-    if (!check) throw new Error(`postgres() has no option ${option}. It has ${Object.keys(CHECKS).join(', ')}.`);
-    const [isValid, expected] = check;
-    if (!isValid(value)) throw new Error(`postgres() was given a wrong ${option}. Pass ${expected}.`);
-  }
   const places = PLACES.filter((place) => options?.[place] !== undefined);
   const isEither = places.length === 2 && places.includes('connectionString') && places.includes('folder');
   if (places.length === 0 || (places.length > 1 && !isEither)) {

@@ -1,6 +1,5 @@
+import { within } from '../index.js';
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
-// Not the global ones, which fake timers replace.
-import { clearTimeout, setTimeout } from 'node:timers';
 import { type Connection, NotSentError, type QueryResult } from './connection.js';
 
 /** The part of `PGlite` that is used. */
@@ -44,12 +43,7 @@ export class PGliteConnection implements Connection {
 
   async query(sql: string, params?: unknown[], timeoutMs?: number): Promise<QueryResult> {
     this.requireSession();
-    const work = this.run(sql, params);
-    if (timeoutMs === undefined) return work;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-      work.then(resolve, reject).finally(() => clearTimeout(timer));
-    });
+    return within(timeoutMs, this.run(sql, params));
   }
 
   async listen(channel: string, onNotification: (payload: string) => void, onGap: () => void) {

@@ -1,19 +1,20 @@
 import type { PgBoss } from 'pg-boss';
-import type {
-  DeliveryAddress,
-  DeliveryFilter,
-  DeliveryQuery,
-  DurableCallback,
-  DurableEngine,
-  EngineAttempt,
-  EngineHost,
-  NewDelivery,
-  SqlTransaction,
+import {
+  type DeliveryAddress,
+  type DeliveryFilter,
+  type DeliveryQuery,
+  type DurableCallback,
+  type DurableEngine,
+  type EngineAttempt,
+  EngineHealth,
+  type EngineHost,
+  type NewDelivery,
+  type SqlTransaction,
 } from '../index.js';
 import { startBoss } from './boss.js';
 import { type ClaimedJob, Claims } from './claims.js';
 import type { Connection } from './connection.js';
-import { Health } from './health.js';
+import { JoinedTransactions } from './joined-transactions.js';
 import { KeptDeliveries } from './kept-deliveries.js';
 import { openConnection } from './open-connection.js';
 import type { CompleteOptions } from './options.js';
@@ -24,12 +25,14 @@ import { Worker } from './worker.js';
 import { isQueueMissing, Writer } from './writer.js';
 
 const QUERY_TIMEOUT_MS = 5_000;
+const BOOT_TIMEOUT_MS = 30_000;
 
 /** All that there is once the database is open. */
 interface Parts {
+  readonly host: EngineHost;
   readonly connection: Connection;
   readonly boss: PgBoss;
-  readonly health: Health;
+  readonly health: EngineHealth;
   readonly claims: Claims;
   readonly sweeper: Sweeper;
   readonly writer: Writer;
@@ -58,27 +61,30 @@ export class PostgresEngine implements DurableEngine {
     const { statements, channel, options } = this;
     const connection = (this.connection = await openConnection(options, host));
     const boss = await startBoss(connection, options, host);
-    await connection.query(statements.probe);
-    if (connection.isExclusive) await connection.query(statements.takeBack);
-    const health = new Health(host);
+    await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
+    if (connection.isExclusive) await connection.query(statements.takeBack, [], BOOT_TIMEOUT_MS);
+    const joined = await JoinedTransactions.on(connection, options.storeTimeoutMs);
+    const health = new EngineHealth(host, 'Postgres');
     const wake = (queue: string) => this.workers.get(queue)?.wake();
-    const sweeper = new Sweeper(connection, statements, health, wake);
+    const sweeper: Sweeper = new Sweeper(connection, statements, health, () => claims.names, wake);
+    const claims = new Claims(connection, statements, channel, options.leaseMs, health, (queue, afterMs) =>
+      sweeper.remind(queue, afterMs),
+    );
     this.opened = {
+      host,
       connection,
       boss,
       health,
       sweeper,
-      claims: new Claims(connection, statements, channel, options.leaseMs, health, (queue, afterMs) =>
-        sweeper.remind(queue, afterMs),
-      ),
-      writer: new Writer(connection, statements, channel, options.storeTimeoutMs),
+      claims,
+      writer: new Writer(connection, statements, channel, options.storeTimeoutMs, joined),
       kept: new KeptDeliveries(connection, statements, channel),
     };
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
     const { connection, boss, sweeper } = this.parts;
-    const { rows } = await connection.query(this.statements.queues);
+    const { rows } = await connection.query(this.statements.queues, [], BOOT_TIMEOUT_MS);
     const existing = new Set((rows as { name: string }[]).map(({ name }) => name));
     const moves: Move[] = [];
     for (const callback of callbacks) {
@@ -115,15 +121,25 @@ export class PostgresEngine implements DurableEngine {
   }
 
   work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
-    const { connection, boss, claims, health, sweeper } = this.parts;
+    const { host, connection, boss, claims, health, sweeper } = this.parts;
     const { queue, isOrdered } = this.queues.get(keyOf(callback))!;
     const db = { executeSql: (sql: string, params?: unknown[]) => connection.query(sql, params, QUERY_TIMEOUT_MS) };
-    const claim = (most: number) => boss.fetch<ClaimedJob['data']>(queue, { batchSize: most, db });
+    const claim = async (most: number) => {
+      const claimedAt = performance.now();
+      const jobs = await boss.fetch<ClaimedJob['data']>(queue, { batchSize: most, db });
+      return jobs.map((job) => ({ ...job, claimedAt }));
+    };
     const worker = new Worker(
       callback.concurrency,
       isOrdered,
       claim,
-      (job, onThrough) => perform(claims.attemptAt(job, onThrough)),
+      async (job, onThrough) => {
+        const attempt = claims.attemptAt(job, onThrough);
+        await perform(attempt).catch((error: unknown) =>
+          host.report('An attempt ended in a way that it must not', error),
+        );
+        attempt.abandon();
+      },
       (job) => claims.attemptAt(job).release(),
       (error) => health.failed(error),
     );
@@ -134,8 +150,9 @@ export class PostgresEngine implements DurableEngine {
   }
 
   async stopWorking(): Promise<void> {
-    await this.opened?.sweeper.stop();
-    await Promise.all([...this.workers.values()].map((worker) => worker.stop()));
+    const stopping = [...this.workers.values()].map((worker) => worker.stop());
+    // It may be waiting for a database that is away.
+    await Promise.all([...stopping, this.opened?.sweeper.stop()]);
   }
 
   async stop(): Promise<void> {

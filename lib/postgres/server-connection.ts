@@ -1,8 +1,7 @@
-// Not the global ones, which fake timers replace.
-import { clearTimeout, setTimeout } from 'node:timers';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { EngineHost } from '../index.js';
-import { type Connection, messageOf, NotSentError, type QueryResult } from './connection.js';
+import { type EngineHost, messageOf, timers, within } from '../index.js';
+import { type Connection, NotSentError, type QueryResult } from './connection.js';
+
+const { sleep } = timers;
 
 /** The part of node-postgres' `Pool` that is used. */
 export interface PgPool {
@@ -55,19 +54,22 @@ export class ServerConnection implements Connection {
   ): Promise<() => Promise<void>> {
     let hasEnded = false;
     let drop = () => {};
+    // Racing against one promise again and again would keep what each race has left on it.
+    const isBrokenWithin = (broken: AbortSignal) =>
+      sleep(SIGN_OF_LIFE_MS, false, { ref: false, signal: broken }).catch(() => true);
     const listenOnce = async () => {
       const client = await this.connect(SIGN_OF_LIFE_MS);
-      const broken = new Promise<void>((resolve) => (drop = resolve));
+      const broken = new AbortController();
+      drop = () => broken.abort();
       client.on('error', drop);
       client.on('end', drop);
       client.on('notification', ({ payload }: { payload?: string }) => onNotification(payload ?? ''));
       try {
         await within(SIGN_OF_LIFE_MS, client.query(`listen "${channel}"`));
         onGap();
-        for (let isBroken = false; !isBroken && !hasEnded;) {
-          isBroken = await Promise.race([broken.then(() => true), sleep(SIGN_OF_LIFE_MS, false, { ref: false })]);
-          // A connection may be dead without anybody having said so.
-          if (!isBroken) await within(SIGN_OF_LIFE_MS, client.query('select 1'));
+        // A connection may be dead without anybody having said so.
+        while (!hasEnded && !(await isBrokenWithin(broken.signal))) {
+          await within(SIGN_OF_LIFE_MS, client.query('select 1'));
         }
       } finally {
         client.release(true);
@@ -92,7 +94,8 @@ export class ServerConnection implements Connection {
   }
 
   async close(): Promise<void> {
-    await this.end?.();
+    // One of its own may still hear of connections that break while they end.
+    if (this.end) return this.end();
     this.pool.off('error', this.onIdleError);
     this.pool.off('connect', this.listenToErrors);
   }
@@ -131,13 +134,4 @@ export class ServerConnection implements Connection {
       client.release(failure);
     }
   }
-}
-
-function within<T>(ms: number | undefined, work: Promise<T>): Promise<T> {
-  if (ms === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no answer within ${Math.round(ms)} ms`)), ms);
-    const end = () => clearTimeout(timer);
-    work.then(resolve, reject).finally(end);
-  });
 }

@@ -1,3 +1,7 @@
+import { adoption } from './adoption.js';
+import { isMarked } from './joined-transactions.js';
+import { ORDERED } from './queue-name.js';
+
 /**
  * What pg-boss' own functions do not say, as SQL on its tables, which its documentation offers for that: several queues in
  * one statement, delays in milliseconds, the order of a key, and what is due. Times are the database's, never ours.
@@ -9,9 +13,12 @@
 export class Statements {
   /** Stores `$1`, all or none, and notifies on `$2` of each queue that has something due; for a statement of its own. */
   readonly store: string;
-  /** The same in somebody's transaction, whose commit would fail if a queue were missing: it tells which. */
+  /**
+   * The same in somebody's transaction, which was marked with `$3`: its commit would fail if a queue were missing, so it
+   * tells which.
+   */
   readonly storeInTransaction: string;
-  /** The same for queues of which some keep the order of keys: by the order of locks that are held to the commit. */
+  /** The same, with `$3` or without, for queues of which some keep the order of keys: by locks that are held to the commit. */
   readonly storeInOrder: string;
   /**
    * Completes attempts of queue `$1`, with ids `$2`, as far as they are the attempts `$3` still, which are ids and
@@ -20,11 +27,14 @@ export class Statements {
   readonly complete: string;
   /** Completes the one attempt `$3` of job `$2` in queue `$1`, with parameters that any driver takes. */
   readonly completeInTransaction: string;
-  /** Writes down what else became of attempts, named as above: `$4`; and notifies on `$5` if any is due again. */
+  /**
+   * Writes down what else became of attempts, named as above: `$4`; and notifies on `$5` if any is due again. Tells which
+   * it has found locked.
+   */
   readonly settle: string;
-  /** Renews claims, named as above. */
+  /** Renews claims, named as above, and tells which are held still, or were completed by their holder. */
   readonly renew: string;
-  /** Of queues `$1`: takes back claims that have run out, and tells when something is due. */
+  /** Of queues `$1`: takes back claims that have run out, but for those on `$2`, and tells what is due, and when the next is. */
   readonly sweep: string;
   /** Takes back all claims, whoever had them. */
   readonly takeBack: string;
@@ -41,8 +51,7 @@ export class Statements {
   /** @param keepCompletedSeconds how long a completed delivery is remembered, so that it is not stored again */
   constructor(schema: string, leaseSeconds: number, keepCompletedSeconds: number) {
     const job = `${schema}.job`;
-    const queue = `${schema}.queue`;
-    const state = `${schema}.job_state`;
+    const [queue, state] = [`${schema}.queue`, `${schema}.job_state`];
     const attempts = `(retry_count + 1 - coalesce((data->>'uncounted')::int, 0))`;
     // By the primary key, whatever the planner believes of the table: a join alone may well read all of it.
     const isHeld = `
@@ -69,10 +78,11 @@ export class Statements {
 
     this.storeInTransaction = `
       with input as (select * from ${input}), stored as (
-        insert into ${job} (${columns}) select ${values}, 'standard', now() from input where not exists (${missing})
+        insert into ${job} (${columns}) select ${values}, 'standard', now() from input
+        where not exists (${missing}) and ${isMarked}
         on conflict do nothing returning name, start_after
       ), notified as (${notified})
-      select (${missing} limit 1) as missing, (select count(*) from notified)::int as notified`;
+      select (${missing} limit 1) as missing, ${isMarked} as "isOpen", (select count(*) from notified)::int as notified`;
 
     this.storeInOrder = `
       with input as (select * from ${input}), locked as materialized (
@@ -87,10 +97,10 @@ export class Statements {
             where before.name = input.name and before.singleton_key = key and before.state < 'active'
           )) else now() end
         from input join ${queue} q on q.name = input.name
-        where not exists (${missing}) and (select count(*) from locked) >= 0
+        where not exists (${missing}) and ${isMarked} and (select count(*) from locked) >= 0
         on conflict (name, id) do nothing returning name, start_after
       ), notified as (${notified})
-      select (${missing} limit 1) as missing, (select count(*) from notified)::int as notified`;
+      select (${missing} limit 1) as missing, ${isMarked} as "isOpen", (select count(*) from notified)::int as notified`;
 
     this.complete = `${complete} where ${isHeld} and j.state in ('active', 'completed') returning j.id`;
 
@@ -98,8 +108,11 @@ export class Statements {
       ${complete} where j.name = $1 and j.id = $2::text::uuid and j.retry_count = $3::int and j.state = 'active'
       returning j.id`;
 
+    // A row that is locked is being completed by its callback's own transaction, which may take as long as it takes.
     this.settle = `
-      with settled as (
+      with free as (
+        select j.id from ${job} j where ${isHeld} and j.state in ('active', 'retry', 'failed') for update skip locked
+      ), settled as (
         update ${job} j set
           state = claim.state::${state},
           start_after = case claim.state
@@ -110,67 +123,51 @@ export class Statements {
           output = coalesce(claim.output, j.output),
           data = case when claim."isUncounted" and j.state = 'active' then j.data || jsonb_build_object(
             'uncounted', coalesce((j.data->>'uncounted')::int, 0) + 1) else j.data end
-        from json_to_recordset($4::text::json) as claim(
-          id uuid, state text, "afterMs" float8, output jsonb, "isUncounted" boolean)
-        where ${isHeld} and j.id = claim.id and j.state in ('active', claim.state::${state})
+        from free join json_to_recordset($4::text::json) as claim(
+          id uuid, state text, "afterMs" float8, output jsonb, "isUncounted" boolean) on claim.id = free.id
+        where j.name = $1 and j.id = free.id and j.state in ('active', claim.state::${state})
         returning j.name, j.id, j.state, j.start_after
       ), notified as (
         select pg_notify($5, name) from settled where state = 'retry' and start_after <= now() group by name
       )
-      select id, (select count(*) from notified)::int as notified from settled`;
+      select id, false as "isLocked", (select count(*) from notified)::int as notified from settled
+      union all
+      select j.id, true, 0 from ${job} j
+        where ${isHeld} and j.state = 'active' and not exists (select from free where free.id = j.id)`;
 
     this.renew = `
-      update ${job} j set heartbeat_on = now() where ${isHeld} and j.state = 'active' returning j.id`;
+      with free as (
+        select j.name, j.id from ${job} j where ${isHeld} and j.state = 'active' for update skip locked
+      ), renewed as (
+        update ${job} j set heartbeat_on = now() from free where j.name = $1 and j.id = free.id
+      )
+      select j.id from ${job} j where ${isHeld} and j.state in ('active', 'completed')`;
 
+    // What is due may have to wait for its key: that must not hide what will be due next.
+    const ofOwn = (some: string) =>
+      `${job} j where j.name = own.name and state = '${some}' and not blocked and start_after`;
+    const isDue = (some: string) => `exists (select from ${ofOwn(some)} <= now())`;
+    const nextDue = (some: string) => `(select min(start_after) from ${ofOwn(some)} > now())`;
     this.sweep = `
       with own as (
         select unnest($1::text[]) as name
       ), expired as (
         select j.name, j.id from ${job} j
         where j.name = any($1::text[]) and j.state = 'active' and j.heartbeat_on + j.heartbeat_seconds * interval '1 second' < now()
+          and not (j.name || ' ' || j.id::text) = any($2::text[])
         for update of j skip locked
       ), returned as (
         update ${job} j set state = 'retry', start_after = now(), heartbeat_on = null
         from expired where j.name = expired.name and j.id = expired.id returning j.name
       )
-      select name, case when name in (select name from returned) then 0 else
-        extract(epoch from least(
-          (select min(start_after) from ${job} j where j.name = own.name and state = 'created' and not blocked),
-          (select min(start_after) from ${job} j where j.name = own.name and state = 'retry' and not blocked)
-        ) - now())::float8 * 1000 end as "dueInMs"
+      select name,
+        name in (select name from returned) or ${isDue('created')} or ${isDue('retry')} as "isDue",
+        extract(epoch from least(${nextDue('created')}, ${nextDue('retry')}) - now())::float8 * 1000 as "dueInMs"
       from own`;
 
     this.takeBack = `update ${job} set state = 'retry', start_after = now(), heartbeat_on = null where state = 'active'`;
 
-    // Not before those of its key that still run, and not into the place of another that has failed.
-    this.adopt = `
-      with moves as (
-        select * from json_to_recordset($1::text::json) as move("from" text, "to" text)
-      ), gone as (
-        delete from ${job} j using moves
-        where j.name = any($2::text[]) and j.name = moves."from" and j.state in ('created', 'retry', 'failed')
-          and not exists (
-            select from ${job} other where other.singleton_key = j.singleton_key and (
-              other.name = j.name and other.policy = 'key_strict_fifo' and other.state = 'active' or
-              other.name = moves."to" and other.policy = 'key_strict_fifo' and j.state > 'created'
-                and other.state in ('active', 'retry', 'failed')
-            )
-          )
-        returning j.*, moves."to"
-      ), moved as (
-        insert into ${job} (
-          id, name, data, state, singleton_key, policy, start_after, created_on, keep_until, started_on, completed_on,
-          retry_count, retry_limit, expire_seconds, deletion_seconds, heartbeat_seconds, output
-        )
-        select
-          id, "to", data, state, case q.policy when 'key_strict_fifo' then coalesce(singleton_key, id::text)
-            else singleton_key end, q.policy, start_after, gone.created_on, keep_until, started_on, completed_on,
-          retry_count, gone.retry_limit, gone.expire_seconds, gone.deletion_seconds, gone.heartbeat_seconds, output
-        from gone join ${queue} q on q.name = gone."to"
-        on conflict (name, id) do nothing
-        returning name
-      )
-      select distinct name from moved`;
+    this.adopt = adoption(job, queue);
 
     this.counts = `
       select name,
@@ -184,14 +181,18 @@ export class Statements {
       ($1::text is null or name in (select json_array_elements_text($1::text::json))) and
       ($2::text is null or id in (select json_array_elements_text($2::text::json)::uuid))`;
 
+    // Of an ordered callback and of one that is not alike, as a page may end between the two.
+    const address = `regexp_replace(name, '^([^/]+/[^/]+)${ORDERED}$', '\\1') collate "C"`;
+    // Not as the application's pool may have been told to read times.
+    const epochMs = (time: string) => `extract(epoch from ${time})::float8 * 1000`;
     this.list = `
-      select id, name, singleton_key as key, data, output, created_on as "storedAt",
+      select id, name, singleton_key as key, data, output, state, ${epochMs('created_on')} as "storedAt",
         case when started_on is null then 0 else ${attempts} end as attempts,
-        case state when 'active' then started_on when 'failed' then completed_on else start_after end as since
+        ${epochMs("case state when 'active' then started_on when 'failed' then completed_on else start_after end")} as since
       from ${job}
       where ${matches} and state in (select json_array_elements_text($3::text::json)::${state})
-        and ($4::text is null or (id, name collate "C") > ($4::text::uuid, $5::text))
-      order by id, name collate "C" limit $6::int`;
+        and ($4::text is null or (id, ${address}) > ($4::text::uuid, $5::text))
+      order by id, ${address} limit $6::int`;
 
     this.retry = `
       with retried as (

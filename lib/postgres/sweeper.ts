@@ -1,13 +1,21 @@
-// Not the global ones, which fake timers replace.
-import { clearTimeout, setTimeout } from 'node:timers';
+import { type EngineHealth, timers } from '../index.js';
 import type { Connection } from './connection.js';
-import type { Health } from './health.js';
 import type { Statements } from './statements.js';
+
+const { clearTimeout, setTimeout } = timers;
 
 /** From one queue to another. */
 export interface Move {
   readonly from: string;
   readonly to: string;
+}
+
+interface Due {
+  readonly name: string;
+  /** Something is, which may have to wait for its key. */
+  readonly isDue: boolean;
+  /** Until the next is. */
+  readonly dueInMs: number | null;
 }
 
 const INTERVAL_MS = 1_000;
@@ -34,7 +42,9 @@ export class Sweeper {
   constructor(
     private readonly connection: Connection,
     private readonly statements: Statements,
-    private readonly health: Health,
+    private readonly health: EngineHealth,
+    /** What this instance performs itself, as queue and id. */
+    private readonly held: () => readonly string[],
     /** Is told when something of a queue may be due. */
     private readonly onDue: (queue: string) => void,
   ) {}
@@ -48,7 +58,8 @@ export class Sweeper {
   async adopt(moves: readonly Move[]): Promise<void> {
     this.moves.push(...moves);
     await this.lookForMoves();
-    await this.move();
+    // It is tried again, and what is there already must not wait for it.
+    await this.move().catch((error: unknown) => this.health.failed(error));
   }
 
   /** Something of a queue will be due. */
@@ -82,17 +93,17 @@ export class Sweeper {
 
   private async sweep(): Promise<void> {
     try {
+      const params = [[...this.queues], this.held()];
+      const { rows } = await this.connection.query(this.statements.sweep, params, QUERY_TIMEOUT_MS);
+      for (const { name, isDue, dueInMs } of rows as Due[]) {
+        if (isDue) this.onDue(name);
+        if (dueInMs !== null) this.remind(name, dueInMs);
+      }
       // An instance of an older version may start later, and make a queue by an older name.
       if (++this.sweeps % SWEEPS_PER_LOOK === 0) await this.lookForMoves();
+      // Last: what cannot be moved must not keep the rest from being found.
       await this.move();
-      const params = [[...this.queues]];
-      const { rows } = await this.connection.query(this.statements.sweep, params, QUERY_TIMEOUT_MS);
       this.health.works();
-      for (const { name, dueInMs } of rows as { name: string; dueInMs: number | null }[]) {
-        if (dueInMs === null) continue;
-        if (dueInMs <= 0) this.onDue(name);
-        else this.remind(name, dueInMs);
-      }
     } catch (error) {
       this.health.failed(error);
     }

@@ -1,6 +1,7 @@
-// Not the global one, which fake timers replace.
-import { setImmediate } from 'node:timers';
+import { timers } from '../index.js';
 import type { ClaimedJob } from './claims.js';
+
+const { setImmediate } = timers;
 
 /** Performs the deliveries of one callback: claims as many as there is room for, whenever there may be some. */
 export class Worker {

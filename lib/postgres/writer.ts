@@ -1,6 +1,7 @@
-import type { NewDelivery, SqlTransaction } from '../index.js';
+import { type NewDelivery, type SqlTransaction, TransactionRefusedError } from '../index.js';
 import { Batches } from './batches.js';
 import { type Connection, outcomeOf } from './connection.js';
+import type { JoinedTransactions } from './joined-transactions.js';
 import type { Statements } from './statements.js';
 
 /** A delivery, and the queue that it goes to. */
@@ -22,8 +23,9 @@ export class Writer {
     private readonly statements: Statements,
     private readonly channel: string,
     private readonly timeoutMs: number,
+    private readonly joined: JoinedTransactions,
   ) {
-    this.runs = new Batches((runs) => this.storeTogether(runs));
+    this.runs = new Batches((runs, leftMs) => this.storeTogether(runs, leftMs), timeoutMs);
   }
 
   /** @param isOrdered some of them wait for their key, which others must not have to wait for */
@@ -31,25 +33,36 @@ export class Writer {
     const { storeInTransaction, storeInOrder } = this.statements;
     if (transaction) {
       const statement = isOrdered ? storeInOrder : storeInTransaction;
-      return this.write(deliveries, statement, (sql, params) => transaction.query(sql, params));
+      const mark = await this.joined.join(transaction);
+      return this.write(deliveries, statement, (sql, params) => this.joined.query(transaction, sql, params), mark);
     }
     this.connection.requireSession();
-    const stored = await (isOrdered ? this.storeAlone(deliveries, storeInOrder) : this.runs.add(deliveries));
+    const stored = await (isOrdered ? this.storeAlone(deliveries, storeInOrder) : this.storeAmong(deliveries));
     if ('error' in stored) throw stored.error;
   }
 
-  /** What refuses one run must not refuse the others that happen to be stored with it. */
-  private async storeTogether(runs: readonly (readonly Addressed[])[]): Promise<Stored[]> {
-    const { store } = this.statements;
-    const together = await this.storeAlone(runs.flat(), store);
-    const wasRefused = 'error' in together && outcomeOf(together.error) === together.error;
-    if (!wasRefused || runs.length === 1) return runs.map(() => together);
-    return Promise.all(runs.map((run) => this.storeAlone(run, store)));
+  private storeAmong(deliveries: readonly Addressed[]): Promise<Stored> {
+    return this.runs.add(deliveries).catch((error: unknown) => ({ error: outcomeOf(error) }));
   }
 
-  private async storeAlone(deliveries: readonly Addressed[], statement: string): Promise<Stored> {
+  /** What refuses one run must not refuse the others that happen to be stored with it. */
+  private async storeTogether(runs: readonly (readonly Addressed[])[], leftMs: number): Promise<Stored[]> {
+    const { store } = this.statements;
+    const startedAt = performance.now();
+    const together = await this.storeAlone(runs.flat(), store, leftMs);
+    const wasRefused = 'error' in together && outcomeOf(together.error) === together.error;
+    if (!wasRefused || runs.length === 1) return runs.map(() => together);
+    const stillLeftMs = Math.max(1, leftMs - (performance.now() - startedAt));
+    return Promise.all(runs.map((run) => this.storeAlone(run, store, stillLeftMs)));
+  }
+
+  private async storeAlone(
+    deliveries: readonly Addressed[],
+    statement: string,
+    timeoutMs = this.timeoutMs,
+  ): Promise<Stored> {
     try {
-      await this.write(deliveries, statement, (sql, params) => this.connection.query(sql, params, this.timeoutMs));
+      await this.write(deliveries, statement, (sql, params) => this.connection.query(sql, params, timeoutMs));
       return { isStored: true };
     } catch (error) {
       return { error: outcomeOf(error) };
@@ -60,6 +73,7 @@ export class Writer {
     deliveries: readonly Addressed[],
     statement: string,
     query: SqlTransaction['query'],
+    mark = '',
   ): Promise<void> {
     const input = deliveries.map(({ queue, delivery: { id, key, delayMs, event, arguments: args } }) => ({
       name: queue,
@@ -68,8 +82,10 @@ export class Writer {
       delayMs,
       data: { event, ...(key !== undefined && { key }), arguments: args },
     }));
-    const { rows } = await query(statement, [JSON.stringify(input), this.channel]);
-    const { missing } = (rows[0] ?? {}) as { missing?: string | null };
+    const marked = statement === this.statements.store ? [] : [mark];
+    const { rows } = await query(statement, [JSON.stringify(input), this.channel, ...marked]);
+    const { missing, isOpen } = (rows[0] ?? {}) as { missing?: string | null; isOpen?: boolean };
+    if (isOpen === false) throw new TransactionRefusedError('over');
     if (missing) throw new MissingQueueError(missing);
   }
 }

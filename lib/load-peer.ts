@@ -1,5 +1,5 @@
 /** Imports an optional peer, and says how to get it when it is not there. */
-export async function load<T>(name: string, importing: () => Promise<T>): Promise<T> {
+export async function loadPeer<T>(name: string, importing: () => Promise<T>): Promise<T> {
   try {
     return await importing();
   } catch (cause) {

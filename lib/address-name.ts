@@ -1,0 +1,29 @@
+import type { DeliveryAddress } from './engine.js';
+
+/**
+ * An address as one name that may be read in a dashboard, `user_joined/Emails.greetNewUser`, of letters, digits, `_`, `.`, `-`
+ * and that one slash. What else there is, is spelled `--` and two hexadecimal digits a byte.
+ */
+export const addressName = ({ event, callback }: DeliveryAddress) => `${encode(event)}/${encode(callback)}`;
+
+/** The address that has this name; `undefined` for a name of another kind. */
+export function addressOf(name: string): DeliveryAddress | undefined {
+  const parts = name.split('/');
+  if (parts.length !== 2) return undefined;
+  try {
+    return { event: decode(parts[0]), callback: decode(parts[1]) };
+  } catch {
+    return undefined;
+  }
+}
+
+const ALLOWED = /^[\w.-]+$/;
+
+function encode(name: string): string {
+  if (ALLOWED.test(name) && !name.includes('--')) return name;
+  return encodeURIComponent(name)
+    .replace(/[-!~*'()]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replaceAll('%', '--');
+}
+
+const decode = (name: string) => (name.includes('--') ? decodeURIComponent(name.replaceAll('--', '%')) : name);

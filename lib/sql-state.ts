@@ -1,0 +1,28 @@
+/**
+ * The SQLSTATE that a database has answered with, however deep a data layer has wrapped it; `undefined` if something else
+ * failed. What looks like one is not: the codes of the system (`EPIPE`) have no digit, those of Prisma begin with P1 to P9.
+ */
+export function sqlStateOf(error: unknown, depth = 0): string | undefined {
+  if (typeof error !== 'object' || error === null || depth > 4) return undefined;
+  const { code, originalCode, ...rest } = error as Record<string, unknown>;
+  const state = String(originalCode ?? code);
+  if (/^(?!P[1-9])(?=.*\d)[0-9A-Z]{5}$/.test(state)) return state;
+  const inner = [(error as { cause?: unknown }).cause, rest.driverError, rest.meta, rest.driverAdapterError];
+  for (const one of inner) {
+    const found = sqlStateOf(one, depth + 1);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** "In failed SQL transaction". */
+export const ABORTED = '25P02';
+
+/** Whether a transaction did not take a statement since another has failed before. */
+export const isAborted = (error: unknown) => sqlStateOf(error) === ABORTED;
+
+/**
+ * Whether a commit has failed by what the database says of one: a constraint or a trigger that was put off to it, or that it
+ * could not be put in order with others. Any other error may be of something that came after the commit.
+ */
+export const wasCommitRefused = (error: unknown) => /^(?:23|25|40|44|P0)/.test(sqlStateOf(error) ?? '');

@@ -1,0 +1,24 @@
+import { clearTimeout, setTimeout } from './timers.js';
+
+/** What some work resolves to, or a rejection when that takes longer than so many milliseconds. */
+export function within<T>(ms: number | undefined, work: Promise<T>): Promise<T> {
+  if (ms === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new NoAnswerError(`no answer within ${Math.round(ms)} ms`)), ms);
+    work.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
+  });
+}
+
+/** The statement may have been executed, or may be yet. */
+export class NoAnswerError extends Error {
+  override readonly name = 'NoAnswerError';
+}
