@@ -1,4 +1,4 @@
-import type { EngineAttempt, NewDelivery, SqlTransaction } from 'nestjs-callbacks';
+import { type EngineAttempt, type NewDelivery, type SqlTransaction, TransactionRefusedError } from 'nestjs-callbacks';
 import { MemoryEngine } from '../lib/testing/memory-engine.js';
 
 /** A transaction that does nothing but remember what is to happen when it commits. */
@@ -6,12 +6,14 @@ export class MemoryTransaction implements SqlTransaction {
   readonly onCommit: (() => Promise<unknown>)[] = [];
   readonly onEnd: (() => void)[] = [];
   readonly locks = new Set<string>();
+  hasEnded = false;
 
   async query() {
     return { rows: [] };
   }
 
   async end(commits: boolean): Promise<void> {
+    this.hasEnded = true;
     if (commits) for (const work of this.onCommit) await work();
     for (const release of this.onEnd) release();
   }
@@ -36,6 +38,7 @@ export class TransactionalMemoryEngine extends MemoryEngine {
 
   override async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
     const inTransaction = (transaction as MemoryTransaction | undefined) ?? new MemoryTransaction();
+    if (inTransaction.hasEnded) throw new TransactionRefusedError('over');
     for (const { event, callback, key } of deliveries) {
       if (key !== undefined) await lock(JSON.stringify([event, callback, key]), inTransaction);
     }

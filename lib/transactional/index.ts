@@ -1,0 +1,1 @@
+export { withEvents } from './with-events.js';
