@@ -1,6 +1,6 @@
 /** The contract of engines is itself tested: for each of its rules an engine that breaks it, and no other than that. */
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { DurableEngine, EngineAttempt, NewDelivery } from 'nestjs-callbacks';
+import type { DurableEngine, EngineAttempt, KeptDelivery, NewDelivery } from 'nestjs-callbacks';
 import { type EngineHarness, engineContract, MemoryStore } from 'nestjs-callbacks/testing';
 import { uuidv7 } from 'uuidv7';
 import { MemoryTransaction, TransactionalMemoryEngine } from './transactional-memory-engine.js';
@@ -112,6 +112,27 @@ const broken: Record<string, Break | [Break, leaseMs: number]> = {
   'performs no more at a time in an instance than its concurrency, and as many': (engine) => ({
     work: (callback, perform) => engine.work({ ...callback, concurrency: callback.concurrency + 1 }, perform),
   }),
+  'leaves a place to an attempt until its callback is through, though it is settled before': (engine) => ({
+    work: (callback, perform) =>
+      engine.work(
+        callback,
+        (attempt) =>
+          new Promise((resolve) => {
+            const retryIn: EngineAttempt['retryIn'] = (ms, error) => attempt.retryIn(ms, error).finally(resolve);
+            void perform({ ...attempt, retryIn }).finally(resolve);
+          }),
+      ),
+  }),
+  'goes on with what waits though nobody waits for how attempts are settled': (engine) => ({
+    work: (callback, perform) =>
+      engine.work(callback, async (attempt) => {
+        let isThrough = false;
+        const bury: EngineAttempt['bury'] = (error) =>
+          new Promise(setImmediate).then(() => (isThrough ? false : attempt.bury(error)));
+        await perform({ ...attempt, bury });
+        isThrough = true;
+      }),
+  }),
   'lets one callback go on though another is busy': (engine) => {
     let last: Promise<unknown> = Promise.resolve();
     return {
@@ -130,7 +151,7 @@ const broken: Record<string, Break | [Break, leaseMs: number]> = {
   }),
   'discards dead and waiting deliveries, and leaves running ones alone': (engine) => ({
     discard: async (filter) => {
-      const dead = await engine.list({ ...filter, state: 'dead', limit: 10 });
+      const dead = await engine.list({ ...filter, states: ['dead'], limit: 10 });
       return engine.discard({ ...filter, ids: dead.map(({ id }) => id) });
     },
   }),
@@ -146,6 +167,19 @@ const broken: Record<string, Break | [Break, leaseMs: number]> = {
   }),
   'lists deliveries by state, in the order of their ids, page by page': (engine) => ({
     list: (query) => engine.list({ ...query, after: query.after && { ...query.after, callback: 'Z.z' } }),
+  }),
+  'lists several states as of one moment: what goes from one to another is there, once': (engine) => ({
+    list: async (query) => {
+      const byState: KeptDelivery[][] = [];
+      for (const state of query.states) {
+        byState.push([...(await engine.list({ ...query, states: [state] }))]);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      return byState.flat();
+    },
+  }),
+  'lists the deliveries of ordered callbacks page by page like any others': (engine) => ({
+    list: (query) => engine.list({ ...query, after: query.after && { ...query.after, callback: '' } }),
   }),
   'leaves the deliveries of callbacks that an instance does not know to others, and counts them': (engine) => {
     const known = new Set<string>();
@@ -176,8 +210,20 @@ const broken: Record<string, Break | [Break, leaseMs: number]> = {
   'has what an instance left unfinished performed by another once the claim has run out': [() => ({}), 3_600_000],
   'keeps others from a delivery as long as its instance lives, however long it takes': (engine) => {
     const { kept } = engine as unknown as { kept: MemoryStore };
-    return Object.assign(engine, { renew: () => kept.expire(Date.now()) }) && {};
+    return Object.assign(engine, { renew: () => kept.expire(Date.now(), Date.now()) }) && {};
   },
+  'keeps the claims of an instance while a transaction completes one of them, however long that is open': (engine) =>
+    performing((attempt) => ({
+      completeIn: async (transaction) => {
+        await attempt.completeIn(transaction);
+        Object.assign(engine, { renew() {} });
+      },
+    }))(engine),
+  'aborts the signal of an attempt before another instance begins with its delivery': performing(({ signal }) => {
+    const late = new AbortController();
+    signal.addEventListener('abort', () => setTimeout(() => late.abort(), 100));
+    return { signal: late.signal };
+  }),
   'tells an attempt that its claim has run out, and does not let it settle': performing((attempt) => ({
     complete: async () => (await attempt.complete()) || true,
   })),
@@ -209,6 +255,10 @@ const broken: Record<string, Break | [Break, leaseMs: number]> = {
     store: async (deliveries, transaction) => {
       (transaction as MemoryTransaction).onEnd.push(() => void engine.store(deliveries));
     },
+  }),
+  'refuses a transaction that has ended, and stores nothing': (engine) => ({
+    store: (deliveries, transaction) =>
+      engine.store(deliveries, (transaction as MemoryTransaction | undefined)?.hasEnded ? undefined : transaction),
   }),
   'leaves a transaction usable that stores an id again': (() => {
     const isSeen = seen();
@@ -257,6 +307,20 @@ describe('The contract', () => {
 
   it('has a broken engine for each rule', () => {
     expect(Object.keys(broken)).toEqual(engineContract.map(({ title }) => title));
+  });
+
+  it('catches an engine that reports problems while there are none, by any rule', async () => {
+    const reporting: Break = (engine) => ({
+      start: async (host) => {
+        await engine.start(host);
+        host.report('The store does not work', new Error('no answer'));
+      },
+    });
+    const checks = await Promise.allSettled(engineContract.slice(0, 3).map(({ check }) => check(harnessOf(reporting))));
+    const expected = expect.stringContaining('a problem was reported where there was none');
+    expect(checks).toEqual(
+      checks.map(() => ({ status: 'rejected', reason: expect.objectContaining({ message: expected }) })),
+    );
   });
 
   describe.each(engineContract.map(({ title }, index) => [title, index] as const))(

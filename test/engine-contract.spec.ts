@@ -3,11 +3,14 @@ import { afterAll, beforeAll, describe, it } from '@jest/globals';
 import { PGlite } from '@electric-sql/pglite';
 import type { DurableEngine, SqlTransaction } from 'nestjs-callbacks';
 import { postgres } from 'nestjs-callbacks/postgres';
+import { redis } from 'nestjs-callbacks/redis';
 import { type EngineHarness, engineContract, memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
+import { Redis } from 'ioredis';
 import pg from 'pg';
-import { describeWith, findPostgres } from './servers.js';
+import { describeWith, findPostgres, findRedis } from './servers.js';
 
 const server = await findPostgres();
+const redisServer = await findRedis();
 
 function keepsTheContract(harness: () => EngineHarness, ...offered: string[]) {
   for (const { title, needs, check } of engineContract) {
@@ -97,6 +100,27 @@ describeWith('The Postgres engine on a server (DATABASE_URL, or the local one)',
     }),
     'order',
     'transactions',
+    'several sessions',
+  );
+});
+
+describeWith('The Redis engine (REDIS_URL, or the local server)', redisServer, (url) => {
+  const prefix = `{contract-${process.pid}}`;
+  afterAll(async () => {
+    const client = new Redis(url);
+    const keys = await client.keys(`${prefix}:*`);
+    if (keys.length > 0) await client.del(keys);
+    client.disconnect();
+  });
+
+  keepsTheContract(
+    () => ({
+      leaseMs: 1_000,
+      open: redis({ url, prefix, leaseMs: 1_000 }),
+      cutOff(engine) {
+        (engine as unknown as { opened: { connections: { close(): void } } }).opened.connections.close();
+      },
+    }),
     'several sessions',
   );
 });

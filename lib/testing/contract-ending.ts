@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-// Not the global one, which fake timers replace.
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { EngineAttempt } from '../index.js';
+import { type EngineAttempt, timers } from '../index.js';
 import { type ContractRule, Attempts, gate, rule, until } from './contract-scene.js';
+
+const { sleep } = timers;
+
+const isAborted = ({ signal }: EngineAttempt) => signal.aborted;
 
 /** What happens when an instance stops, crashes, or is cut off. */
 export const endingRules: readonly ContractRule[] = [
@@ -59,6 +61,65 @@ export const endingRules: readonly ContractRule[] = [
     await until('it has finished', () => finished.length === 1);
     assert.equal(begun[0].all.length + begun[1].all.length, 1);
   }),
+
+  rule(
+    'keeps the claims of an instance while a transaction completes one of them, however long that is open',
+    async (scene, harness) => {
+      const callback = scene.callback();
+      const [one, other] = [await scene.open(callback), await scene.open(callback)];
+      const { open: close, opened: closed } = gate();
+      const completed = scene.delivery();
+      const ends: unknown[] = [];
+      const attempts = new Attempts(one, callback, async (attempt) => {
+        if (attempt.delivery.id !== completed.id) await closed;
+        else {
+          await harness.transaction!(async (transaction) => {
+            await attempt.completeIn(transaction);
+            await closed;
+          });
+        }
+        // It need not know at once that the transaction has committed.
+        await sleep(harness.leaseMs);
+        ends.push([attempt.signal.aborted, await attempt.complete()]);
+      });
+      await one.store([completed, scene.delivery()]);
+      await attempts.begun(2);
+      const others = new Attempts(other, callback);
+      await others.nothingFor(harness.leaseMs * 2.5);
+      close();
+      await until('both have ended', () => ends.length === 2);
+      assert.deepEqual(ends, [
+        [false, true],
+        [false, true],
+      ]);
+      assert.equal(others.all.length, 0, 'another instance has begun one of them');
+    },
+    'transactions',
+    'several sessions',
+  ),
+
+  rule(
+    'aborts the signal of an attempt before another instance begins with its delivery',
+    async (scene, harness) => {
+      const callback = scene.callback();
+      const cut = await scene.open(callback);
+      const { open, opened } = gate();
+      const lost = new Attempts(cut, callback, () => opened);
+      await cut.store([scene.delivery(), scene.delivery()]);
+      await lost.begun(2);
+      const other = await scene.open(callback);
+      const wereAborted: boolean[] = [];
+      const attempts = new Attempts(other, callback, async (attempt) => {
+        wereAborted.push(...lost.all.filter(({ delivery }) => delivery.id === attempt.delivery.id).map(isAborted));
+        await attempt.complete();
+      });
+      await harness.cutOff(cut);
+      await attempts.begun(2);
+      open();
+      assert.deepEqual(wereAborted, [true, true]);
+    },
+    'several sessions',
+  ),
 
   rule(
     'tells an attempt that its claim has run out, and does not let it settle',

@@ -40,7 +40,7 @@ export const failingRules: readonly ContractRule[] = [
     await until('it is dead', async () => (await scene.counts(engine)).dead === 1);
     await attempts.nothingFor();
 
-    const [dead, ...others] = await engine.list({ ...scene.filter(), state: 'dead', limit: 10 });
+    const [dead, ...others] = await engine.list({ ...scene.filter(), states: ['dead'], limit: 10 });
     assert.equal(others.length, 0);
     const { storedAt, since, ...rest } = dead;
     const { delayMs: _, ...expected } = delivery;

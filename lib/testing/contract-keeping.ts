@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-// Not the global one, which fake timers replace.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
+import { type KeptDelivery, timers } from '../index.js';
 import { type ContractRule, Attempts, error, rule, until } from './contract-scene.js';
+
+const { sleep } = timers;
 
 /** Counting and listing; callbacks that are unknown, renamed, or declared twice. */
 export const keepingRules: readonly ContractRule[] = [
@@ -27,7 +28,7 @@ export const keepingRules: readonly ContractRule[] = [
     for (const id of [ids[1], ids[2], ids[0]]) {
       await engine.store(callbacks.map(({ callback }) => scene.delivery({ id, callback, delayMs: 60_000 })));
     }
-    const query = { ...scene.filter(), state: 'waiting' as const };
+    const query = { ...scene.filter(), states: ['waiting'] as const };
     const short = ({ id, callback }: { id: string; callback: string }) => `${ids.indexOf(id)} ${callback}`;
     const first = await engine.list({ ...query, limit: 3 });
     const second = await engine.list({ ...query, limit: 3, after: first[2] });
@@ -36,8 +37,56 @@ export const keepingRules: readonly ContractRule[] = [
     const some = await engine.list({ ...query, callback: 'B.b', ids: [ids[2]], limit: 3 });
     assert.deepEqual(some.map(short), ['2 B.b']);
     assert.ok(some[0].since.getTime() > Date.now(), 'since is not when it will be due');
-    assert.deepEqual(await engine.list({ ...query, state: 'dead', limit: 3 }), []);
+    assert.deepEqual(await engine.list({ ...query, states: ['dead'], limit: 3 }), []);
   }),
+
+  rule('lists several states as of one moment: what goes from one to another is there, once', async (scene) => {
+    const callback = scene.callback();
+    const engine = await scene.open(callback);
+    const delivery = scene.delivery();
+    let isDone = false;
+    const attempts = new Attempts(engine, callback, async (attempt) => {
+      await sleep(2);
+      await (isDone ? attempt.complete() : attempt.retryIn(2, error));
+    });
+    await engine.store([delivery]);
+    const query = { ...scene.filter(), states: ['waiting', 'running'] as const, limit: 3 };
+    for (let times = 0; times < 50 || attempts.all.length < 10; times++) {
+      await sleep(1);
+      const listed = await engine.list(query);
+      assert.deepEqual(
+        listed.map(({ id }) => id),
+        [delivery.id],
+      );
+      assert.ok((query.states as readonly string[]).includes(listed[0].state), 'it is listed in no state asked for');
+    }
+    isDone = true;
+    await until('it is done', async () => (await engine.list(query)).length === 0);
+  }),
+
+  rule(
+    'lists the deliveries of ordered callbacks page by page like any others',
+    async (scene) => {
+      const callbacks = [scene.callback('A.a', { isOrdered: true }), scene.callback('B.b')];
+      const engine = await scene.open(...callbacks);
+      const ids = [uuidv7(), uuidv7()];
+      for (const id of ids) {
+        const stored = callbacks.map(({ callback }) => scene.delivery({ id, callback, key: id, delayMs: 60_000 }));
+        await engine.store(stored);
+      }
+      const listed: string[] = [];
+      let after: KeptDelivery | undefined;
+      // One more than there are pages.
+      for (let page = 0; page < 5; page++) {
+        const query = { ...scene.filter(), states: ['waiting'] as const, limit: 1, ...(after && { after }) };
+        [after] = await engine.list(query);
+        if (!after) break;
+        listed.push(`${ids.indexOf(after.id)} ${after.callback}`);
+      }
+      assert.deepEqual(listed, ['0 A.a', '0 B.b', '1 A.a', '1 B.b']);
+    },
+    'order',
+  ),
 
   rule(
     'leaves the deliveries of callbacks that an instance does not know to others, and counts them',

@@ -1,7 +1,8 @@
+import { timers } from '../index.js';
 import assert from 'node:assert/strict';
-// Not the global one, which fake timers replace.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type ContractRule, Attempts, error, MOMENT_MS, rule, until } from './contract-scene.js';
+
+const { sleep } = timers;
 
 /** The order of a key. */
 export const orderRules: readonly ContractRule[] = [

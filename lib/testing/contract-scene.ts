@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-// Not the global one, which fake timers replace.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
-import type {
-  DeliveryCounts,
-  DurableCallback,
-  DurableEngine,
-  EngineAttempt,
-  NewDelivery,
-  SqlTransaction,
+import {
+  type DeliveryCounts,
+  type DurableCallback,
+  type DurableEngine,
+  type EngineAttempt,
+  type EngineHost,
+  type NewDelivery,
+  type SqlTransaction,
+  timers,
 } from '../index.js';
+
+const { sleep } = timers;
 
 /** What an engine's own specs provide to {@link engineContract}. */
 export interface EngineHarness {
@@ -54,8 +56,20 @@ export const error = { name: 'Error', message: 'the mail server is down', stack:
 class Scene {
   private readonly engines: DurableEngine[] = [];
   private readonly event = `event-${randomUUID()}`;
+  /** What engines have reported that have no reason to. */
+  readonly reports: string[] = [];
+  private readonly cutOff = new Set<DurableEngine>();
+  readonly harness: EngineHarness;
 
-  constructor(private readonly harness: EngineHarness) {}
+  constructor(harness: EngineHarness) {
+    this.harness = {
+      ...harness,
+      cutOff: (engine) => {
+        this.cutOff.add(engine);
+        return harness.cutOff(engine);
+      },
+    };
+  }
 
   callback(name = 'Emails.greet', options: Partial<DurableCallback> = {}): DurableCallback {
     return { event: this.event, callback: name, formerly: [], isOrdered: false, concurrency: 10, ...options };
@@ -77,7 +91,10 @@ class Scene {
     const engine = this.harness.open();
     this.engines.push(engine);
     const ignore = () => {};
-    await engine.start({ log: ignore, warn: ignore, report: ignore });
+    const report: EngineHost['report'] = (message, error) => {
+      if (!this.cutOff.has(engine)) this.reports.push(`${message}: ${String(error)}`);
+    };
+    await engine.start({ log: ignore, warn: ignore, report });
     await engine.declare(callbacks);
     return engine;
   }
@@ -163,7 +180,8 @@ export const rule = (
   async check(harness) {
     const scene = new Scene(harness);
     try {
-      await check(scene, harness);
+      await check(scene, scene.harness);
+      assert.deepEqual(scene.reports, [], 'a problem was reported where there was none');
     } finally {
       await scene.close();
     }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-// Not the global one, which fake timers replace.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { uuidv7 } from 'uuidv7';
-import type { Json } from '../index.js';
-import { type ContractRule, Attempts, gate, MOMENT_MS, rule, same, until } from './contract-scene.js';
+import { type Json, timers } from '../index.js';
+import { type ContractRule, Attempts, error, gate, MOMENT_MS, rule, same, until } from './contract-scene.js';
+
+const { sleep } = timers;
 
 /** What is stored is performed: once, by one instance, and only where it belongs. */
 export const storingRules: readonly ContractRule[] = [
@@ -145,6 +145,40 @@ export const storingRules: readonly ContractRule[] = [
     await engine.store(Array.from({ length: 12 }, () => scene.delivery()));
     await attempts.begun(12);
     assert.equal(most, 3);
+  }),
+
+  rule('leaves a place to an attempt until its callback is through, though it is settled before', async (scene) => {
+    const callback = scene.callback('Emails.greet', { concurrency: 1 });
+    const engine = await scene.open(callback);
+    const { open, opened } = gate();
+    const attempts = new Attempts(engine, callback, async (attempt) => {
+      if (attempts.all.length > 1) return attempt.complete();
+      // As one that takes too long is.
+      await attempt.retryIn(60_000, error);
+      return opened;
+    });
+    await engine.store([scene.delivery(), scene.delivery()]);
+    await attempts.begun(1);
+    await sleep(MOMENT_MS);
+    assert.equal(attempts.all.length, 1, 'another attempt began in the place of one that was not through');
+    open();
+    await attempts.begun(2);
+  }),
+
+  rule('goes on with what waits though nobody waits for how attempts are settled', async (scene) => {
+    const callback = scene.callback('Emails.greet', { concurrency: 2 });
+    const engine = await scene.open(callback);
+    const attempts = new Attempts(engine, callback, async (attempt) => {
+      const ways = [() => attempt.complete(), () => attempt.bury(error), () => attempt.retryIn(60_000, error)];
+      ways[attempts.all.length % 3]().catch(() => {});
+    });
+    await engine.store(Array.from({ length: 12 }, () => scene.delivery()));
+    const isAgain = () => attempts.all.some(({ attempt }) => attempt > 1);
+    await attempts.begun(12);
+    await until('none runs', async () => isAgain() || (await scene.counts(engine)).running === 0);
+    // What the engine had lost sight of would have begun again, once its claim had run out.
+    assert.ok(!isAgain(), 'a delivery that was settled, or never begun, began again');
+    assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 4, running: 0, dead: 4 });
   }),
 
   rule('lets one callback go on though another is busy', async (scene) => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-// Not the global one, which fake timers replace.
-import { setTimeout as sleep } from 'node:timers/promises';
+import { type SqlTransaction, timers } from '../index.js';
 import { type ContractRule, Attempts, error, gate, MOMENT_MS, rule, until } from './contract-scene.js';
+
+const { sleep } = timers;
 
 /** What is stored, and completed, in a transaction. */
 const rollBack = new Error('rolled back');
@@ -41,6 +42,23 @@ export const transactionsRules: readonly ContractRule[] = [
           throw rollBack;
         }),
       );
+      await attempts.nothingFor();
+      assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 0, running: 0, dead: 0 });
+    },
+    'transactions',
+  ),
+
+  rule(
+    'refuses a transaction that has ended, and stores nothing',
+    async (scene, harness) => {
+      const callback = scene.callback();
+      const engine = await scene.open(callback);
+      const attempts = new Attempts(engine, callback);
+      let ended!: SqlTransaction;
+      await harness.transaction!(async (transaction) => {
+        ended = transaction;
+      });
+      await assert.rejects(engine.store([scene.delivery()], ended));
       await attempts.nothingFor();
       assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 0, running: 0, dead: 0 });
     },

@@ -7,7 +7,8 @@ import { storingRules } from './contract-storing.js';
 import { transactionsRules } from './contract-transactions.js';
 
 /**
- * The rules of {@link DurableEngine} as checks that any test runner can run.
+ * The rules of {@link DurableEngine} as checks that any test runner can run. Each of them also asks that nothing is
+ * reported to the host, unless by an instance that was cut off.
  *
  * @example
  * for (const { title, needs, check } of engineContract) {

@@ -1,6 +1,14 @@
+// What happens in an application under test
+export { TestEventsModule } from './test-events.module.js';
+export { TestEvents } from './test-events.js';
+export type { TestEventsOptions } from './test-kit.js';
+export type { RecordedCall, RecordedRun } from './recorder.js';
+export { eventsMatchers, type EventsMatchers, type ExpectedArguments, type ExpectedEvent } from './matchers.js';
+
 // An engine for tests
 export { memoryEngine, type MemoryEngineOptions } from './memory-engine.js';
 export { MemoryStore } from './memory-store.js';
+export type { Clock } from './clock.js';
 
 // Testing an engine of your own
 export { engineContract } from './engine-contract.js';

@@ -1,16 +1,18 @@
-// Not the global ones, which fake timers replace.
-import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers';
-import type {
-  DeliveryFilter,
-  DeliveryQuery,
-  DurableCallback,
-  DurableEngine,
-  EngineAttempt,
-  EngineFactory,
-  NewDelivery,
-  SqlTransaction,
+import {
+  type DeliveryFilter,
+  type DeliveryQuery,
+  type DurableCallback,
+  type DurableEngine,
+  type EngineAttempt,
+  type EngineFactory,
+  type NewDelivery,
+  type SqlTransaction,
+  timers,
 } from '../index.js';
+import { type Clock, REAL_TIME } from './clock.js';
 import { type Claim, copyOf, MemoryStore, type Row } from './memory-store.js';
+
+const { clearInterval, setInterval, setTimeout } = timers;
 
 /** What `memoryEngine()` takes. All of it is optional. */
 export interface MemoryEngineOptions {
@@ -25,6 +27,11 @@ export interface MemoryEngineOptions {
    * @default 10_000
    */
   readonly leaseMs?: number;
+  /**
+   * The time by which deliveries become due: that of delays and retries. Claims last by the real time.
+   * @default the real time
+   */
+  readonly clock?: Clock;
 }
 
 /**
@@ -35,9 +42,9 @@ export interface MemoryEngineOptions {
  * EventsModule.forRoot({ engine: memoryEngine() })
  */
 export const memoryEngine =
-  ({ store, leaseMs = 10_000 }: MemoryEngineOptions = {}): EngineFactory =>
+  ({ store, leaseMs = 10_000, clock }: MemoryEngineOptions = {}): EngineFactory =>
   () =>
-    new MemoryEngine(store ?? new MemoryStore(), leaseMs);
+    new MemoryEngine(store ?? new MemoryStore(), leaseMs, clock);
 
 interface Worker {
   readonly callback: DurableCallback;
@@ -53,12 +60,13 @@ export class MemoryEngine implements DurableEngine {
   private readonly claims = new Set<Claim>();
   private unsubscribe = () => {};
   private renewal: NodeJS.Timeout | undefined;
-  private wakeUp: NodeJS.Timeout | undefined;
+  private callOffWakeUp = () => {};
   private isWorking = true;
 
   constructor(
     protected readonly kept: MemoryStore,
     private readonly leaseMs: number,
+    private readonly clock: Clock = REAL_TIME,
   ) {}
 
   async start(): Promise<void> {
@@ -73,7 +81,7 @@ export class MemoryEngine implements DurableEngine {
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
     if (transaction) throw noTransactions();
-    this.kept.add(deliveries, Date.now());
+    this.kept.add(deliveries, this.clock.now());
   }
 
   work(callback: DurableCallback, perform: Worker['perform']): void {
@@ -89,11 +97,11 @@ export class MemoryEngine implements DurableEngine {
     this.isWorking = false;
     this.unsubscribe();
     clearInterval(this.renewal);
-    clearTimeout(this.wakeUp);
+    this.callOffWakeUp();
   }
 
   async counts() {
-    return this.kept.counts(Date.now());
+    return this.kept.counts(this.clock.now());
   }
 
   async list(query: DeliveryQuery) {
@@ -101,7 +109,7 @@ export class MemoryEngine implements DurableEngine {
   }
 
   async retry(filter: DeliveryFilter): Promise<number> {
-    return this.kept.retry(filter, Date.now());
+    return this.kept.retry(filter, this.clock.now());
   }
 
   async discard(filter: DeliveryFilter): Promise<number> {
@@ -111,25 +119,27 @@ export class MemoryEngine implements DurableEngine {
   protected renew(): void {
     const now = Date.now();
     for (const claim of this.claims) claim.expiresAt = now + this.leaseMs;
-    this.kept.expire(now);
+    this.kept.expire(now, this.clock.now());
   }
 
   /** Begins all that may begin now, and comes back when more is due. */
   private pump(): void {
     if (!this.isWorking) return;
-    const now = Date.now();
+    const now = this.clock.now();
     for (const worker of this.workers) {
       for (let row; worker.running < worker.callback.concurrency && (row = this.kept.next(worker.callback, now));) {
         void this.perform(worker, row, now);
       }
     }
-    clearTimeout(this.wakeUp);
-    const due = this.workers.flatMap(({ callback }) => this.kept.nextDue(callback, now) ?? []);
-    if (due.length > 0) this.wakeUp = setTimeout(() => this.pump(), Math.min(Math.min(...due) - now, 60_000)).unref();
+    this.callOffWakeUp();
+    // Where all places are taken, it comes back anyway.
+    const idle = this.workers.filter(({ running, callback }) => running < callback.concurrency);
+    const due = idle.flatMap(({ callback }) => this.kept.nextDue(callback, now) ?? []);
+    if (due.length > 0) this.callOffWakeUp = this.clock.wakeAt(Math.min(...due), () => this.pump());
   }
 
   private async perform(worker: Worker, row: Row, now: number): Promise<void> {
-    const claim: Claim = { expiresAt: now + this.leaseMs, abort: new AbortController() };
+    const claim: Claim = { expiresAt: Date.now() + this.leaseMs, abort: new AbortController() };
     Object.assign(row, { claim, state: 'running', since: now, attempts: row.attempts + 1 });
     this.claims.add(claim);
     worker.running++;
@@ -146,7 +156,7 @@ export class MemoryEngine implements DurableEngine {
     const settle = async (change: Partial<Row>): Promise<boolean> => {
       if (row.claim !== claim) return false;
       this.claims.delete(claim);
-      Object.assign(row, { claim: undefined, since: Date.now(), ...change });
+      Object.assign(row, { claim: undefined, since: this.clock.now(), ...change });
       this.kept.changed();
       return true;
     };
@@ -161,7 +171,8 @@ export class MemoryEngine implements DurableEngine {
         this.kept.remove(row);
         return true;
       },
-      retryIn: (ms, error) => settle({ state: 'waiting', since: Date.now() + ms, isRetried: true, error }),
+      retryIn: (ms, error) =>
+        settle({ state: 'waiting', since: this.clock.now() + Math.ceil(ms), isRetried: true, error }),
       bury: (error) => settle({ state: 'dead', error }),
       release: () => settle({ state: 'waiting', attempts: row.attempts - 1, isRetried: true }),
       completeIn: () => Promise.reject(noTransactions()),

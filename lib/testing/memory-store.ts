@@ -17,8 +17,6 @@ export interface Row {
   readonly key?: string;
   readonly arguments: NewDelivery['arguments'];
   readonly storedAt: number;
-  /** The order in which they were stored. */
-  readonly position: number;
   state: 'waiting' | 'running' | 'dead';
   since: number;
   attempts: number;
@@ -38,8 +36,8 @@ const keyOf = ({ event, callback }: DeliveryAddress) => JSON.stringify([event, c
 
 /** What several memory engines share, as instances of an application share a database. Gone with the process. */
 export class MemoryStore {
-  private rows: Row[] = [];
-  private position = 0;
+  /** By address, then by id, each in the order in which they were stored. */
+  private readonly lanes = new Map<string, Map<string, Row>>();
   /** Of all that were ever stored, also of those that are done: what comes again is passed over. */
   private readonly known = new Set<string>();
   private readonly declared = new Map<string, DurableCallback>();
@@ -67,13 +65,13 @@ export class MemoryStore {
       const identity = `${keyOf(delivery)} ${delivery.id}`;
       if (this.known.has(identity)) continue;
       this.known.add(identity);
-      this.rows.push({
+      this.laneOf(delivery).set(delivery.id, {
         // What is stored is a copy, as anywhere else.
         ...copyOf(delivery),
         storedAt: now,
-        position: this.position++,
         state: 'waiting',
-        since: now + delayMs,
+        // Dates know no fractions.
+        since: now + Math.ceil(delayMs),
         attempts: 0,
         isRetried: false,
       });
@@ -84,28 +82,52 @@ export class MemoryStore {
 
   /** The next delivery that a callback may perform now. */
   next(callback: DurableCallback, now: number): Row | undefined {
-    return this.of(callback).find(
-      (row) => row.state === 'waiting' && row.since <= now && !(callback.isOrdered && this.isHeldUp(row)),
-    );
+    const lane = this.laneOf(callback);
+    const held = callback.isOrdered ? heldUp(lane) : undefined;
+    for (const row of lane.values()) if (isDue(row, now) && !held?.has(row)) return row;
+    return undefined;
   }
 
   /** When the next waiting delivery of a callback that is not due yet will be. */
   nextDue(callback: DurableCallback, now: number): number | undefined {
-    const times = this.of(callback).flatMap(({ state, since }) => (state === 'waiting' && since > now ? [since] : []));
-    return times.length > 0 ? Math.min(...times) : undefined;
+    let next: number | undefined;
+    for (const { state, since } of this.laneOf(callback).values()) {
+      if (state === 'waiting' && since > now && !(next !== undefined && next <= since)) next = since;
+    }
+    return next;
+  }
+
+  /** Whether something is performed, or may be now. */
+  isBusy(now: number): boolean {
+    for (const lane of this.lanes.values()) for (const { state } of lane.values()) if (state === 'running') return true;
+    return this.callbacks.some((callback) => this.next(callback, now) !== undefined);
+  }
+
+  /** All callbacks that instances have declared. */
+  get callbacks(): readonly DurableCallback[] {
+    return [...this.declared.values()];
+  }
+
+  /** All deliveries that are not done. */
+  get rows(): readonly Row[] {
+    return [...this.lanes.values()].flatMap((lane) => [...lane.values()]);
   }
 
   remove(row: Row): void {
-    this.rows = this.rows.filter((other) => other !== row);
+    this.laneOf(row).delete(row.id);
     this.changed();
   }
 
-  /** Takes claims that were not renewed from those who hold them. */
-  expire(now: number): void {
+  /**
+   * Takes claims that were not renewed from those who hold them.
+   *
+   * @param since when what they held is due, by the clock of deliveries
+   */
+  expire(now: number, since: number): void {
     for (const row of this.rows) {
       if (!row.claim || row.claim.expiresAt > now) continue;
       const { abort } = row.claim;
-      Object.assign(row, { claim: undefined, state: 'waiting', since: now, isRetried: true });
+      Object.assign(row, { claim: undefined, state: 'waiting', since, isRetried: true });
       abort.abort(new Error('The claim on the delivery has run out'));
       this.changed();
     }
@@ -122,13 +144,13 @@ export class MemoryStore {
     return [...counts.values()];
   }
 
-  list({ state, limit, after, ...filter }: DeliveryQuery): KeptDelivery[] {
+  list({ states, limit, after, ...filter }: DeliveryQuery): KeptDelivery[] {
     const isBehind = (row: Row) => !after || compare(row, after) > 0;
     return this.matching(filter)
-      .filter((row) => row.state === state && isBehind(row))
+      .filter((row) => states.includes(row.state) && isBehind(row))
       .sort(compare)
       .slice(0, limit)
-      .map(({ event, callback, id, key, arguments: args, attempts, storedAt, since, error }) => ({
+      .map(({ event, callback, id, key, arguments: args, state, attempts, storedAt, since, error }) => ({
         event,
         callback,
         id,
@@ -150,29 +172,26 @@ export class MemoryStore {
   }
 
   discard(filter: DeliveryFilter): number {
-    const idle = new Set(this.matching(filter).filter(({ state }) => state !== 'running'));
-    this.rows = this.rows.filter((row) => !idle.has(row));
+    const idle = this.matching(filter).filter(({ state }) => state !== 'running');
+    for (const row of idle) this.laneOf(row).delete(row.id);
     this.changed();
-    return idle.size;
+    return idle.length;
   }
 
-  private of(address: DeliveryAddress): Row[] {
-    return this.rows.filter((row) => row.event === address.event && row.callback === address.callback);
+  private laneOf(address: DeliveryAddress): Map<string, Row> {
+    const key = keyOf(address);
+    const lane = this.lanes.get(key) ?? new Map<string, Row>();
+    this.lanes.set(key, lane);
+    return lane;
   }
 
   private matching({ event, callback, ids }: DeliveryFilter): Row[] {
+    const wanted = ids && new Set(ids);
     return this.rows.filter(
       (row) =>
         (event === undefined || row.event === event) &&
         (callback === undefined || row.callback === callback) &&
-        (ids === undefined || ids.includes(row.id)),
-    );
-  }
-
-  /** By one of its key that is running, is dead, or is to be tried again. Among the rest the first stored is found first. */
-  private isHeldUp(row: Row): boolean {
-    return this.of(row).some(
-      (other) => other !== row && other.key === row.key && (other.state !== 'waiting' || other.isRetried),
+        (!wanted || wanted.has(row.id)),
     );
   }
 
@@ -180,16 +199,31 @@ export class MemoryStore {
   private adopt(): void {
     for (const { event, callback, formerly } of this.declared.values()) {
       for (const former of formerly) {
-        for (const row of this.of({ event, callback: former })) {
+        const lane = this.laneOf({ event, callback: former });
+        for (const row of lane.values()) {
           if (row.state === 'running') continue;
+          lane.delete(row.id);
           const identity = `${keyOf({ event, callback })} ${row.id}`;
-          if (this.known.has(identity)) this.rows = this.rows.filter((other) => other !== row);
+          if (this.known.has(identity)) continue;
           this.known.add(identity);
           row.callback = callback;
+          this.laneOf(row).set(row.id, row);
         }
       }
     }
   }
+}
+
+const isDue = ({ state, since }: Row, now: number) => state === 'waiting' && since <= now;
+
+/** What may not begin: of each key, all but the one that runs, or else the first that is dead or to be tried again. */
+function heldUp(lane: ReadonlyMap<string, Row>): ReadonlySet<Row> {
+  const holders = new Map<string | undefined, Row>();
+  for (const row of lane.values()) {
+    const isBegun = row.state === 'dead' || row.isRetried;
+    if (row.state === 'running' || (isBegun && !holders.has(row.key))) holders.set(row.key, row);
+  }
+  return new Set([...lane.values()].filter((row) => holders.has(row.key) && holders.get(row.key) !== row));
 }
 
 /** As JSON, which is what deliveries are made of. */

@@ -1,0 +1,19 @@
+import { EventDefinition, type EventKey } from '../index.js';
+import { show, testingInvalid } from './testing-errors.js';
+
+/** What runs of an event are known by: its name or its class, whichever way the event is given. */
+export function keyOf(where: string, event: unknown): EventKey {
+  if (typeof event === 'string' && event !== '') return event;
+  if (event instanceof EventDefinition) return event.name as string;
+  if (typeof event === 'function' && typeof event.prototype === 'object') return event;
+  throw testingInvalid(where, `${show(event)} as the event`, 'Pass a name, a class, or what defineEvent() returned.');
+}
+
+/** The same of an instance of an event class; `undefined` for what is none. */
+export function classOf(event: unknown): Function | undefined {
+  if (typeof event !== 'object' || event === null || event instanceof EventDefinition) return undefined;
+  const { constructor } = event;
+  return typeof constructor === 'function' && constructor !== Object && constructor !== Array ? constructor : undefined;
+}
+
+export const labelOf = (key: EventKey) => (typeof key === 'string' ? key : key.name);

@@ -1,0 +1,120 @@
+import { type EventDeliveries, type EventsInspector, type KeptEvent, timers } from '../index.js';
+import type { VirtualClock } from './clock.js';
+import type { MemoryStore, Row } from './memory-store.js';
+import type { Recorder } from './recorder.js';
+
+/** What is left of the deliveries that runs have stored. */
+export interface Outstanding {
+  /** Whether something is performed, or may be as the time is: if not, nothing happens any more by itself. */
+  isBusy(): Promise<boolean>;
+  /** What that is, by name. */
+  describe(): Promise<readonly string[]>;
+  /** When something more will be due, if that is for the test to say. */
+  nextDue(): number | undefined;
+  /** Resolves when something may have changed that this application has no part in. */
+  changed(): Promise<void>;
+}
+
+/** In the memory engine's store, which only this application has. */
+export class OutstandingInMemory implements Outstanding {
+  constructor(
+    private readonly store: MemoryStore,
+    private readonly clock: VirtualClock,
+  ) {}
+
+  async isBusy(): Promise<boolean> {
+    return this.store.isBusy(this.clock.now());
+  }
+
+  async describe(): Promise<readonly string[]> {
+    const now = this.clock.now();
+    return named(
+      this.store.rows.filter(({ state, since }) => state === 'running' || (state === 'waiting' && since <= now)),
+    );
+  }
+
+  nextDue(): number | undefined {
+    const now = this.clock.now();
+    const times = this.store.callbacks.flatMap((callback) => this.store.nextDue(callback, now) ?? []);
+    return times.length > 0 ? Math.min(...times) : undefined;
+  }
+
+  changed(): Promise<void> {
+    return new Promise((resolve) => {
+      const unsubscribe = this.store.subscribe(() => {
+        unsubscribe();
+        resolve();
+      });
+    });
+  }
+}
+
+const PAGE = 1_000;
+/** What others do with deliveries nobody tells us. */
+const LOOK_AGAIN_MS = 50;
+
+/** In whatever engine the application has, which others may share. */
+export class OutstandingInEngine implements Outstanding {
+  constructor(
+    private readonly inspector: EventsInspector,
+    private readonly deliveries: EventDeliveries,
+    private readonly recorder: Recorder,
+  ) {}
+
+  async isBusy(): Promise<boolean> {
+    return (await this.open()).length > 0;
+  }
+
+  async describe(): Promise<readonly string[]> {
+    return named(await this.open());
+  }
+
+  nextDue(): undefined {}
+
+  changed(): Promise<void> {
+    return timers.sleep(LOOK_AGAIN_MS);
+  }
+
+  private async open(): Promise<readonly KeptEvent[]> {
+    const ids = this.recorder.storedIds();
+    if (ids.length === 0) return [];
+    const kept = await this.list(ids);
+    const found = new Set(kept.map(({ id }) => id));
+    this.recorder.forgetStored(ids.filter((id) => !found.has(id)));
+    const ordered = new Set(this.inspector.callbacks.flatMap((one) => (one.isOrdered ? [one.callback] : [])));
+    const keyed = kept.filter(({ callback }) => ordered.has(callback)).map((one) => [one, laneOf(one)] as const);
+    const stuck = new Set(keyed.flatMap(([{ state }, lane]) => (state === 'dead' ? [lane] : [])));
+    // One that waits behind a dead one waits for somebody to do something about that.
+    const held = new Set(keyed.flatMap(([one, lane]) => (stuck.has(lane) ? [one] : [])));
+    return kept.filter((one) => one.state !== 'dead' && !held.has(one));
+  }
+
+  private async list(ids: readonly string[]): Promise<KeptEvent[]> {
+    const all: KeptEvent[] = [];
+    for (;;) {
+      const after = all.at(-1);
+      const page = await this.deliveries.list({
+        ids,
+        state: ['waiting', 'running', 'dead'],
+        limit: PAGE,
+        ...(after && { after }),
+      });
+      all.push(...page);
+      if (page.length < PAGE) return all;
+    }
+  }
+}
+
+/** Where deliveries follow each other. */
+const laneOf = ({ event, callback, key }: KeptEvent) => JSON.stringify([event, callback, key]);
+
+/** As in `2 deliveries of "user_joined" to Emails.greetNewUser (waiting)`. */
+function named(deliveries: readonly (KeptEvent | Row)[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { event, callback, state, since } of deliveries) {
+    const isLater = state === 'waiting' && since instanceof Date && since.getTime() > Date.now();
+    const what = `of "${event}" to ${callback} (${state}${isLater ? `, due at ${since.toISOString()}` : ''})`;
+    counts.set(what, (counts.get(what) ?? 0) + 1);
+  }
+  return [...counts].map(([what, count]) => `${count === 1 ? '1 delivery' : `${count} deliveries`} ${what}`);
+}

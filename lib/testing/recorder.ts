@@ -1,0 +1,149 @@
+import { tracingChannel } from 'node:diagnostics_channel';
+import type { CallbackTrace, DeliveryMode, EventKey, RunTrace } from '../index.js';
+
+/** One run of an event. */
+export interface RecordedRun<Args extends readonly unknown[] = readonly unknown[]> {
+  /** The event's name, or its class's name. */
+  readonly event: string;
+  /** As callbacks get them; of a run that was refused, as they were passed. */
+  readonly arguments: Args;
+  /** Of the inline callbacks, and of storing: what comes later is in `calls` only. */
+  readonly status: 'running' | 'fulfilled' | 'rejected';
+  /** What it rejected with. */
+  readonly reason?: unknown;
+  /** What was called for it, in that order: inline, after-commit and background callbacks, and durable attempts. */
+  readonly calls: readonly RecordedCall[];
+}
+
+/** One call of a callback; of a durable one, one attempt. */
+export interface RecordedCall {
+  readonly event: string;
+  /** The callback's id, as in `Emails.greetNewUser`. */
+  readonly callback: string;
+  readonly delivery: DeliveryMode;
+  readonly arguments: readonly unknown[];
+  readonly status: 'running' | 'fulfilled' | 'rejected';
+  /** What it returned. */
+  readonly value?: unknown;
+  /** What it threw. */
+  readonly reason?: unknown;
+  /** Of a durable attempt: which it is, 1 for the first, and the id of the delivery. */
+  readonly attempt?: number;
+  readonly id?: string;
+}
+
+type Writable<T> = { -readonly [Field in keyof T]: T[Field] };
+type WritableRun = Writable<RecordedRun> & { readonly calls: RecordedCall[] };
+
+const runChannel = tracingChannel<unknown, RunTrace>('nestjs-callbacks:run');
+const callbackChannel = tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback');
+const ignore = () => {};
+
+/** Writes down what one application runs, and what its callbacks do. */
+export class Recorder {
+  runs: RecordedRun[] = [];
+  calls: RecordedCall[] = [];
+  private runOf = new Map<RunTrace, WritableRun>();
+  private callOf = new WeakMap<CallbackTrace, Writable<RecordedCall>>();
+  /** Runs that have stored deliveries, by event and id. */
+  private readonly storing = new Map<string, RunTrace>();
+  /** Of deliveries that may be open still. */
+  private readonly ids = new Set<string>();
+  private readonly keys = new WeakMap<RecordedRun, EventKey>();
+
+  /** @param application as traces name it */
+  constructor(private readonly application: object) {}
+
+  start(): void {
+    runChannel.subscribe(this.onRun);
+    callbackChannel.subscribe(this.onCall);
+  }
+
+  stop(): void {
+    runChannel.unsubscribe(this.onRun);
+    callbackChannel.unsubscribe(this.onCall);
+  }
+
+  /** Forgets it all; what is stored is waited for still, and not recorded any more. */
+  clear(): void {
+    [this.runs, this.calls, this.runOf, this.callOf] = [[], [], new Map(), new WeakMap()];
+  }
+
+  runsOf(event: EventKey): readonly RecordedRun[] {
+    return this.runs.filter((run) => this.keys.get(run) === event);
+  }
+
+  /** Of the deliveries of all runs that have ended, as far as they may be open. */
+  storedIds(): readonly string[] {
+    return [...this.ids];
+  }
+
+  /** They are done. */
+  forgetStored(ids: Iterable<string>): void {
+    for (const id of ids) this.ids.delete(id);
+  }
+
+  private readonly onRun = {
+    start: (trace: RunTrace) => {
+      if (trace.application !== this.application) return;
+      const run: WritableRun = {
+        event: trace.event,
+        // The schemas may have made others of them by the time somebody asks.
+        get arguments() {
+          return trace.arguments;
+        },
+        status: 'running',
+        calls: [],
+      };
+      this.runOf.set(trace, run);
+      this.keys.set(run, trace.eventKey);
+      this.runs.push(run);
+    },
+    end: (trace: RunTrace) => this.noteStoring(trace),
+    error: (trace: RunTrace) => settle(this.runOf.get(trace), { status: 'rejected', reason: trace.error }),
+    asyncStart: (trace: RunTrace) => this.noteStoring(trace),
+    asyncEnd: (trace: RunTrace) => {
+      // Not before: what is not stored yet would pass for done.
+      if (trace.application === this.application && trace.id !== undefined) this.ids.add(trace.id);
+      settle(this.runOf.get(trace), { status: 'fulfilled' });
+    },
+  };
+
+  private readonly onCall = {
+    start: (trace: CallbackTrace) => {
+      if (trace.application !== this.application) return;
+      const { event, callback, delivery, arguments: args, attempt, id } = trace;
+      const cause = trace.run ?? this.storing.get(nameOf(trace));
+      // Of a run that is forgotten; a delivery without a run is from before this application.
+      if (cause && !this.runOf.has(cause)) return;
+      const call: Writable<RecordedCall> = {
+        event,
+        callback,
+        delivery: delivery as DeliveryMode,
+        arguments: args,
+        status: 'running',
+        ...(id !== undefined && { id, attempt }),
+      };
+      this.callOf.set(trace, call);
+      this.calls.push(call);
+      if (cause) this.runOf.get(cause)!.calls.push(call);
+    },
+    end: ignore,
+    error: (trace: CallbackTrace) => settle(this.callOf.get(trace), { status: 'rejected', reason: trace.error }),
+    asyncStart: ignore,
+    asyncEnd: (trace: CallbackTrace) => settle(this.callOf.get(trace), { status: 'fulfilled', value: trace.result }),
+  };
+
+  /** A run says by which id it stores once its arguments are checked. */
+  private noteStoring(trace: RunTrace): void {
+    if (trace.id === undefined || trace.application !== this.application) return;
+    if (!this.storing.has(nameOf(trace))) this.storing.set(nameOf(trace), trace);
+  }
+}
+
+const nameOf = ({ event, id }: { event: string; id?: string }) => `${event} ${id}`;
+
+/** An error is told of before the end. */
+function settle(record: { status: string } | undefined, change: object): void {
+  if (record?.status === 'running') Object.assign(record, change);
+}

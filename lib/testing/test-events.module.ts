@@ -1,0 +1,50 @@
+import { type DynamicModule, Global, Inject, Module } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import { EVENTS_TEST_HOOKS, EventsModule } from '../index.js';
+import { TestEvents } from './test-events.js';
+import { TestKit, type TestEventsOptions } from './test-kit.js';
+import { importedTwice } from './testing-errors.js';
+
+const TEST_EVENTS_OPTIONS = Symbol('TEST_EVENTS_OPTIONS');
+
+/**
+ * Imported beside the modules under test, it records what they run, and lets a test change what callbacks do: by
+ * {@link TestEvents}. Durable deliveries are kept in memory, whatever engine the application has.
+ *
+ * @example
+ * const testing = await Test.createTestingModule({ imports: [AppModule, TestEventsModule] }).compile();
+ * const app = await testing.init();
+ * const events = app.get(TestEvents);
+ */
+@Global()
+@Module({
+  imports: [EventsModule],
+  providers: [
+    {
+      provide: TestKit,
+      useFactory: (options?: TestEventsOptions) => new TestKit(options),
+      inject: [{ token: TEST_EVENTS_OPTIONS, optional: true }],
+    },
+    { provide: EVENTS_TEST_HOOKS, useFactory: ({ hooks }: TestKit) => hooks, inject: [TestKit] },
+    TestEvents,
+  ],
+  exports: [EVENTS_TEST_HOOKS, TestEvents],
+})
+export class TestEventsModule {
+  constructor(@Inject(ModulesContainer) modules: ModulesContainer) {
+    const own = [...modules.values()].filter(({ metatype }) => metatype === TestEventsModule);
+    if (own.length > 1) throw importedTwice(own.length);
+  }
+
+  /**
+   * With options.
+   *
+   * @example
+   * imports: [AppModule, TestEventsModule.forRoot({ shuffle: true })]
+   *
+   * @throws EVENTS_TESTING_INVALID when the application starts
+   */
+  static forRoot(options: TestEventsOptions): DynamicModule {
+    return { module: TestEventsModule, providers: [{ provide: TEST_EVENTS_OPTIONS, useValue: options }] };
+  }
+}

@@ -1,0 +1,230 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import {
+  type CallbackArguments,
+  type CallbackEvent,
+  EventDeliveries,
+  type EventKey,
+  EventsInspector,
+  type OptionChecks,
+  requireOptions,
+} from '../index.js';
+import { keyOf, labelOf } from './event-key.js';
+import { type RecordedCall, type RecordedRun, Recorder } from './recorder.js';
+import { OutstandingInEngine, OutstandingInMemory } from './outstanding.js';
+import { Settling } from './settling.js';
+import { TestKit } from './test-kit.js';
+import {
+  callbackUnknown,
+  clockMissing,
+  eventUnanswered,
+  notStarted,
+  show,
+  testingInvalid,
+  testingProblem,
+} from './testing-errors.js';
+
+/** Less than the five seconds after which Jest and Vitest end a test, so that it can say what is still open. */
+const PATIENCE_MS = 4_000;
+
+/** What happened in an application under test; and what is to happen instead. `app.get(TestEvents)` */
+@Injectable()
+export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly recorder: Recorder;
+  private readonly settling: Settling;
+  /** Whether the application has been initialised. */
+  isStarted = false;
+
+  /** Nest makes it: `app.get(TestEvents)`. */
+  constructor(
+    @Inject(EventsInspector) private readonly inspector: EventsInspector,
+    @Inject(EventDeliveries) deliveries: EventDeliveries,
+    @Inject(TestKit) private readonly kit: TestKit,
+  ) {
+    this.recorder = new Recorder(inspector.application);
+    // The channels belong to the process: what was never complete must not listen there for ever.
+    kit.onComplete = () => this.recorder.start();
+    const { memory } = kit;
+    const outstanding = memory
+      ? new OutstandingInMemory(memory.store, memory.clock)
+      : new OutstandingInEngine(inspector, deliveries, this.recorder);
+    this.settling = new Settling(inspector, outstanding, memory?.clock, () => this.isStarted);
+  }
+
+  onApplicationBootstrap(): void {
+    this.isStarted = true;
+  }
+
+  onApplicationShutdown(): void {
+    this.recorder.stop();
+  }
+
+  /** All runs, in the order in which they began, also of events that nobody answers, and those that were refused. */
+  get runs(): readonly RecordedRun[] {
+    return this.recorder.runs;
+  }
+
+  /** All calls of callbacks, in the order in which they began. */
+  get calls(): readonly RecordedCall[] {
+    return this.recorder.calls;
+  }
+
+  /**
+   * The runs of one event.
+   *
+   * @example
+   * const [{ arguments: [name, email], calls }] = events.runsOf('user_joined');
+   */
+  runsOf<const Event>(event: CallbackEvent<Event>): readonly RecordedRun<CallbackArguments<Event>>[] {
+    const runs: readonly unknown[] = this.recorder.runsOf(keyOf('TestEvents.runsOf()', event));
+    return runs as readonly RecordedRun<CallbackArguments<Event>>[];
+  }
+
+  /**
+   * The calls of one callback; of a durable one, its attempts.
+   *
+   * @param callback its id, as in `Emails.greetNewUser`
+   * @throws EVENTS_TESTING_INVALID when no callback has that id; EVENTS_NOT_SETTLED when init() was forgotten
+   */
+  callsOf(callback: string): readonly RecordedCall[] {
+    this.requirePerformed('TestEvents.callsOf()', callback);
+    return this.calls.filter((call) => call.callback === callback);
+  }
+
+  /**
+   * From now on something else is done instead of calling a callback: by default, nothing. Its guards and their like are
+   * passed over, too; when and how often it is called stays as it is.
+   *
+   * @example
+   * events.fake('Emails.greetNewUser');
+   * events.fake('Users.add', (name: string) => added.push(name));
+   *
+   * @throws EVENTS_TESTING_INVALID when no callback has that id
+   */
+  fake(callback: string, replacement: (...args: any[]) => unknown = nothing): void {
+    this.requireCallback('TestEvents.fake()', callback);
+    requireFunction('fake()', replacement);
+    this.kit.standIns.fake(callback, replacement);
+  }
+
+  /**
+   * The same for all callbacks of an event.
+   *
+   * @example
+   * events.fakeEvent('user_joined');
+   *
+   * @throws EVENTS_TESTING_INVALID when no callback answers it
+   */
+  fakeEvent<const Event>(
+    event: CallbackEvent<Event>,
+    replacement: (...args: CallbackArguments<Event>) => unknown = nothing,
+  ): void {
+    const key = keyOf('TestEvents.fakeEvent()', event);
+    const known = [...new Set(this.inspector.callbacks.map((callback) => callback.event))];
+    if (!known.includes(key)) throw eventUnanswered('TestEvents.fakeEvent()', labelOf(key), known.map(labelOf));
+    requireFunction('fakeEvent()', replacement);
+    this.kit.standIns.fakeEvent(key, replacement);
+  }
+
+  /**
+   * From now on a callback fails rather than being called: at some attempts, or at all.
+   *
+   * @param attempt which: of a durable callback of each delivery, of others counted from now; 1 for the first
+   *
+   * @example
+   * events.fail('Emails.greetNewUser', { attempt: [1, 2] });
+   * events.fail('Users.add', { error: new ConflictException() });
+   *
+   * @throws EVENTS_TESTING_INVALID when no callback has that id
+   */
+  fail(callback: string, options: { attempt?: number | readonly number[]; error?: unknown } = {}): void {
+    this.requireCallback('TestEvents.fail()', callback);
+    requireOptions('TestEvents.fail()', options, FAIL_CHECKS, testingProblem);
+    const { attempt, error = new Error(`${callback} fails, as TestEvents.fail() has it`) } = options;
+    this.kit.standIns.fail(callback, attempt === undefined ? undefined : [attempt].flat(), error);
+  }
+
+  /**
+   * Resolves when all that runs have caused is done: inline, after-commit and background callbacks, and durable deliveries,
+   * which are completed, or dead, or wait behind a dead one of their key. Delays and retries are not waited for: the time
+   * moves on as far as it takes, unless the application keeps its engine.
+   *
+   * @param options.timeoutMs how long it waits, in real milliseconds, by default 4_000
+   * @throws EVENTS_NOT_SETTLED, with what is still open
+   */
+  async settled(options: { timeoutMs?: number } = {}): Promise<void> {
+    requireOptions('TestEvents.settled()', options, WAIT_CHECKS, testingProblem);
+    await this.settling.until(Infinity, options.timeoutMs ?? PATIENCE_MS);
+  }
+
+  /**
+   * Moves the time on by so many milliseconds. What becomes due on the way is performed, in its order and at its time, and
+   * waited for.
+   *
+   * @example
+   * await events.advance(60 * 60_000);
+   *
+   * @throws EVENTS_NOT_SETTLED; EVENTS_TESTING_INVALID when the application keeps its engine
+   */
+  async advance(ms: number, options: { timeoutMs?: number } = {}): Promise<void> {
+    const { memory } = this.kit;
+    if (!memory) throw clockMissing();
+    if (!Number.isSafeInteger(ms) || ms < 0) {
+      throw testingInvalid('TestEvents.advance()', show(ms), 'Pass milliseconds, a whole number.');
+    }
+    requireOptions('TestEvents.advance()', options, WAIT_CHECKS, testingProblem);
+    await this.settling.until(memory.clock.now() + ms, options.timeoutMs ?? PATIENCE_MS);
+  }
+
+  /** Forgets what was recorded, and all fakes and failures. What is stored stays. */
+  reset(): void {
+    this.recorder.clear();
+    this.kit.standIns.clear();
+  }
+
+  /** @internal */
+  recordedRuns(event: EventKey): readonly RecordedRun[] {
+    return this.recorder.runsOf(event);
+  }
+
+  /**
+   * What one that nobody performs was not called for would pass for an answer.
+   *
+   * @internal
+   */
+  requirePerformed(where: string, id: string): void {
+    this.requireCallback(where, id);
+    if (this.isStarted) return;
+    for (const { event, callback, delivery } of this.inspector.callbacks) {
+      if (callback !== id || delivery !== 'durable' || this.recorder.runsOf(event).length === 0) continue;
+      throw notStarted(`${where} was called`, [`a delivery of "${labelOf(event)}" to ${id}`]);
+    }
+  }
+
+  /** A mistyped id would pass for that of a callback that was not called. */
+  private requireCallback(where: string, id: string): void {
+    const known = [...new Set(this.inspector.callbacks.map(({ callback }) => callback))];
+    if (!known.includes(id)) throw callbackUnknown(where, id, known);
+  }
+}
+
+const nothing = () => {};
+
+const isCount = (least: number, most: number) => (value: unknown) =>
+  Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most;
+
+const WAIT_CHECKS: OptionChecks = {
+  timeoutMs: { isValid: isCount(0, 2 ** 31 - 1), expected: 'Pass real milliseconds, a whole number.' },
+};
+
+const FAIL_CHECKS: OptionChecks = {
+  attempt: {
+    isValid: (value) => [value].flat().every(isCount(1, Number.MAX_SAFE_INTEGER)),
+    expected: 'Pass a number, 1 for the first, or several.',
+  },
+  error: { isValid: () => true, expected: '' },
+};
+
+function requireFunction(where: string, replacement: unknown): void {
+  if (typeof replacement === 'function') return;
+  throw testingInvalid(`TestEvents.${where}`, `${show(replacement)} as what to do instead`, 'Pass a function.');
+}

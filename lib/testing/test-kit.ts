@@ -1,0 +1,89 @@
+import { randomInt } from 'node:crypto';
+import { type EventsTestHooks, type OptionCheck, requireOptions } from '../index.js';
+import { VirtualClock } from './clock.js';
+import { deliveredTwice } from './deliver-twice.js';
+import { memoryEngine } from './memory-engine.js';
+import { MemoryStore } from './memory-store.js';
+import { shuffled } from './shuffle.js';
+import { StandIns } from './stand-ins.js';
+import { testingProblem } from './testing-errors.js';
+
+/** What `TestEventsModule.forRoot()` takes. All of it is optional. */
+export interface TestEventsOptions {
+  /**
+   * `true`, or a seed: callbacks run in an order that chance, or the seed, decides, to find those that depend on the order
+   * of modules without saying so. `before` and `after` hold. The seed that chance has chosen is printed.
+   * @default false
+   */
+  readonly shuffle?: boolean | number;
+  /**
+   * `true`: every durable delivery is performed a second time after it has succeeded, as happens when an instance dies, to
+   * find callbacks that do twice what should be done once.
+   * @default false
+   */
+  readonly deliversTwice?: boolean;
+  /**
+   * `true`: deliveries are stored by the engine of the application's options, and become due by the real time. Otherwise
+   * they are kept in memory, performed by this application whatever `work` says, and their time passes when the test says so.
+   * @default false
+   */
+  readonly keepsEngine?: boolean;
+}
+
+const IS_BOOLEAN: OptionCheck = { isValid: (value) => typeof value === 'boolean', expected: 'Pass true or false.' };
+
+const CHECKS: Record<keyof TestEventsOptions, OptionCheck> = {
+  shuffle: {
+    isValid: (value) => typeof value === 'boolean' || Number.isSafeInteger(value),
+    expected: 'Pass true, or the seed that was printed, a whole number.',
+  },
+  deliversTwice: IS_BOOLEAN,
+  keepsEngine: IS_BOOLEAN,
+};
+
+/** What the options of a test make of an application. */
+export class TestKit {
+  readonly standIns = new StandIns();
+  /** Where deliveries are kept, and by which time; absent when the application keeps its engine. */
+  readonly memory: { readonly store: MemoryStore; readonly clock: VirtualClock } | undefined;
+  readonly hooks: EventsTestHooks;
+  /** Is called when the application is complete. */
+  onComplete = () => {};
+
+  /** @throws EVENTS_TESTING_INVALID */
+  constructor(options: TestEventsOptions = {}) {
+    requireOptions('TestEventsModule.forRoot()', options, CHECKS, testingProblem);
+    const { deliversTwice, keepsEngine } = options;
+    const memory = keepsEngine ? undefined : { store: new MemoryStore(), clock: new VirtualClock() };
+    const seed = seedOf(options.shuffle);
+    this.memory = memory;
+    this.hooks = {
+      engine: (configured) => {
+        const factory = memory ? memoryEngine(memory) : configured;
+        return factory && deliversTwice ? deliveredTwice(factory) : factory;
+      },
+      // Nobody else could.
+      ...(memory && { works: true }),
+      // Delays that a test can reckon with.
+      random: () => 0,
+      onComplete: () => this.onComplete(),
+      call: this.standIns.call,
+      ...(seed !== undefined && { arrange: (event, callbacks) => shuffled(seed, event, callbacks) }),
+    };
+  }
+}
+
+let chosen: number | undefined;
+
+/** One seed for a process, so that a failure can be told from it. */
+function seedOf(shuffle: TestEventsOptions['shuffle']): number | undefined {
+  if (shuffle !== true) return shuffle === false ? undefined : shuffle;
+  if (chosen === undefined) {
+    chosen = randomInt(2 ** 31);
+    // Not Nest's logger, which is silent in tests.
+    console.log(
+      `Callbacks are shuffled by seed ${chosen}. The same again: TestEventsModule.forRoot({ shuffle: ${chosen} })`,
+    );
+  }
+  return chosen;
+}
