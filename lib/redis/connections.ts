@@ -1,0 +1,107 @@
+import type { Cluster, ClusterOptions, Redis, RedisOptions as ClientOptions } from 'ioredis';
+import { type EngineHealth, loadPeer, messageOf, within } from '../index.js';
+import type { CompleteOptions } from './options.js';
+
+export type Client = Redis | Cluster;
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const LONGEST_PAUSE_MS = 500;
+
+/** Where commands of an instance go, and where it waits: two connections, however many callbacks there are. */
+export class Connections {
+  private constructor(
+    readonly commands: Client,
+    /** For commands that block. */
+    readonly waiting: Client,
+  ) {}
+
+  static async open(options: CompleteOptions, health: EngineHealth): Promise<Connections> {
+    const make = await maker(options);
+    const connections = new Connections(make('nestjs-callbacks'), make('nestjs-callbacks:waiting'));
+    try {
+      await Promise.all([connections.commands, connections.waiting].map(connect));
+    } catch (error) {
+      connections.close();
+      throw error;
+    }
+    for (const client of [connections.commands, connections.waiting]) {
+      client.on('error', (error) => health.failed(error));
+    }
+    connections.commands.on('ready', () => health.works());
+    return connections;
+  }
+
+  get isCluster(): boolean {
+    return this.commands.isCluster;
+  }
+
+  get isReady(): boolean {
+    return this.commands.status === 'ready';
+  }
+
+  close(): void {
+    this.commands.disconnect();
+    this.waiting.disconnect();
+  }
+}
+
+/** A way to make connections like the one that the options name. */
+async function maker({ url, connection, leaseMs }: CompleteOptions): Promise<(name: string) => Client> {
+  const { Redis } = await loadPeer('ioredis', () => import('ioredis'));
+  return (connectionName) => {
+    const own: ClientOptions = {
+      lazyConnect: true,
+      connectionName,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      // As long as a claim may last, an answer is waited for: it may be a job, and then nobody else performs that.
+      socketTimeout: Math.max(leaseMs, CONNECT_TIMEOUT_MS),
+      // What cannot be sent now fails now; what was sent is never sent again behind our back.
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      retryStrategy: pauseBefore,
+      // It was a master, and is none any more.
+      reconnectOnError: ({ message }) => message.startsWith('READONLY'),
+    };
+    if (url !== undefined) return new Redis(url, own);
+    const given = connection as Partial<Client>;
+    if (typeof given.duplicate !== 'function') return new Redis({ ...(connection as ClientOptions), ...own });
+    return isCluster(given) ? duplicateCluster(given, own) : (given as Redis).duplicate(own);
+  };
+}
+
+const pauseBefore = (attempt: number) => Math.min(attempt * 50, LONGEST_PAUSE_MS);
+
+const isCluster = (client: Partial<Client>): client is Cluster => client.isCluster === true;
+
+function duplicateCluster(cluster: Cluster, own: ClientOptions): Cluster {
+  const options: ClusterOptions = {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: pauseBefore,
+    redisOptions: { ...cluster.options.redisOptions, ...own, lazyConnect: false },
+  };
+  return cluster.duplicate([], options);
+}
+
+/** Says why, if it cannot; otherwise it connects again whenever that breaks. */
+async function connect(client: Client): Promise<void> {
+  let reason: unknown;
+  const note = (error: unknown) => (reason = error);
+  client.on('error', note);
+  try {
+    // A cluster that has to try again forgets its promise.
+    const ready = new Promise<void>((resolve) => client.once('ready', resolve));
+    await within(CONNECT_TIMEOUT_MS, Promise.race([client.connect(), ready]));
+  } catch (error) {
+    throw new Error(`no connection to ${placeOf(client)}: ${messageOf(reason ?? error)}`, { cause: reason ?? error });
+  } finally {
+    client.off('error', note);
+  }
+}
+
+function placeOf(client: Client): string {
+  if (isCluster(client)) return 'the cluster';
+  const { path, host, port } = (client as Redis).options;
+  return path ?? `${host}:${port}`;
+}

@@ -1,0 +1,105 @@
+import { type EngineHealth, timers } from '../index.js';
+import type { Connections } from './connections.js';
+import type { Worker } from './worker.js';
+
+const { clearInterval, setImmediate, setInterval, sleep } = timers;
+
+/** How long it waits at once, in seconds, and how often it looks after what nobody has told it. */
+const WAIT_SECONDS = 1;
+const PAUSE_MS = 100;
+
+/**
+ * Waits for jobs, on one connection for all queues. BullMQ puts a marker beside a queue when something is due there, or
+ * will be; who takes it looks into the queue, and puts it back if there is more.
+ */
+export class Doorbell {
+  private readonly workers = new Map<string, Worker>();
+  private waitsAt: readonly string[] = [];
+  private waiterId: number | undefined;
+  private isRefreshing = false;
+  private hasStopped = false;
+  private onChange = () => {};
+  private readonly patrol: NodeJS.Timeout;
+  private readonly ringing: Promise<void>;
+
+  constructor(
+    private readonly connections: Connections,
+    private readonly health: EngineHealth,
+  ) {
+    this.patrol = setInterval(() => this.wakeAll(), WAIT_SECONDS * 1_000).unref();
+    this.ringing = this.listen();
+    const { waiting } = connections;
+    waiting.on('ready', () => {
+      this.waiterId = undefined;
+    });
+  }
+
+  add(worker: Worker): void {
+    this.workers.set(worker.queue.keys.marker, worker);
+    worker.wake();
+    this.refresh();
+  }
+
+  /** A worker has room again: it wants to hear of jobs, too. */
+  refresh(): void {
+    if (this.isRefreshing || this.hasStopped) return;
+    this.isRefreshing = true;
+    setImmediate(() => {
+      this.isRefreshing = false;
+      this.onChange();
+      if (this.hungry.some((marker) => !this.waitsAt.includes(marker))) this.interrupt();
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.hasStopped = true;
+    clearInterval(this.patrol);
+    this.onChange();
+    // Asked rather than cut off: a server may hand a marker to who has just left, and then it would ring for nobody.
+    this.interrupt();
+    await Promise.race([this.ringing, sleep(PAUSE_MS)]);
+    this.connections.waiting.disconnect();
+    await this.ringing;
+  }
+
+  private get hungry(): string[] {
+    return [...this.workers].flatMap(([marker, worker]) => (worker.hasRoom ? [marker] : []));
+  }
+
+  private async listen(): Promise<void> {
+    while (!this.hasStopped) {
+      this.waitsAt = this.hungry;
+      try {
+        if (this.waitsAt.length === 0) await new Promise<void>((resolve) => (this.onChange = resolve));
+        else await this.wait();
+      } catch (error) {
+        if (this.hasStopped) return;
+        this.health.failed(error);
+        await sleep(PAUSE_MS);
+      }
+    }
+  }
+
+  private async wait(): Promise<void> {
+    const { waiting } = this.connections;
+    if (!this.connections.isCluster) this.waiterId ??= Number(await waiting.client('ID'));
+    const taken = await waiting.bzpopmin(...this.waitsAt, WAIT_SECONDS);
+    this.waitsAt = [];
+    if (!taken) return;
+    const [marker, member, score] = taken as unknown as [string, string, string];
+    const worker = this.workers.get(marker)!;
+    if (!worker.hasRoom) await this.connections.commands.zadd(marker, score, member);
+    else if (Number(score) > Date.now()) worker.remind(Number(score));
+    else worker.wake();
+  }
+
+  /** Has it wait at other queues, too. It gives up by itself after a second; in a cluster only so. */
+  private interrupt(): void {
+    if (this.waiterId === undefined || this.waitsAt.length === 0) return;
+    this.connections.commands.client('UNBLOCK', this.waiterId).catch((error: unknown) => this.health.failed(error));
+  }
+
+  private wakeAll(): void {
+    for (const worker of this.workers.values()) if (worker.hasRoom) worker.wake();
+  }
+}

@@ -1,0 +1,190 @@
+import {
+  addressName,
+  type DeliveryAddress,
+  type DeliveryFilter,
+  type DeliveryQuery,
+  type DurableCallback,
+  type DurableEngine,
+  type EngineAttempt,
+  EngineHealth,
+  type EngineHost,
+  type NewDelivery,
+  type SqlTransaction,
+  timers,
+} from '../index.js';
+import { openQueues, type Queue, stalledIntervalOf } from './bull.js';
+import { Connections } from './connections.js';
+import { Doorbell } from './doorbell.js';
+import { KeptDeliveries } from './kept-deliveries.js';
+import { Claims } from './claims.js';
+import type { CompleteOptions } from './options.js';
+import { checkServer } from './server-checks.js';
+import { Slots, Worker } from './worker.js';
+import { Writer } from './writer.js';
+
+const { clearInterval, setInterval } = timers;
+
+/** How many of a queue's events BullMQ keeps, for those who watch it. */
+const MOST_EVENTS = 1_000;
+
+/** All that there is once the server is reached. */
+interface Parts {
+  readonly host: EngineHost;
+  readonly health: EngineHealth;
+  readonly connections: Connections;
+  readonly queueOf: (name: string) => Queue;
+  readonly claims: Claims;
+  readonly writer: Writer;
+  readonly kept: KeptDeliveries;
+}
+
+/** A declared callback's queues: its own, and those under its former ids. */
+interface Declared {
+  readonly name: string;
+  readonly queue: Queue;
+  readonly former: readonly Queue[];
+}
+
+/** Durable deliveries as jobs of BullMQ, on a Redis server. */
+export class RedisEngine implements DurableEngine {
+  readonly name = 'Redis';
+  readonly capabilities = { transactions: false, order: false };
+  private readonly declared = new Map<string, Declared>();
+  /** By the name under a former id, the address that has it now. */
+  private readonly owners = new Map<string, DeliveryAddress>();
+  private readonly workers: Worker[] = [];
+  private opened: Parts | undefined;
+  private doorbell: Doorbell | undefined;
+  private stalledChecks: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: CompleteOptions) {}
+
+  async start(host: EngineHost): Promise<void> {
+    const { options } = this;
+    const { prefix, leaseMs, storeTimeoutMs, keepCompletedMs } = options;
+    const health = new EngineHealth(host, 'Redis');
+    const connections = await Connections.open(options, health);
+    try {
+      await checkServer(connections, prefix, host);
+      const queueOf = remembered(await openQueues(connections, options));
+      const ownerOf = (address: DeliveryAddress) => this.owners.get(addressName(address)) ?? address;
+      this.opened = {
+        host,
+        health,
+        connections,
+        queueOf,
+        claims: new Claims(leaseMs, keepCompletedMs, health),
+        writer: new Writer(connections, prefix, storeTimeoutMs),
+        kept: new KeptDeliveries(connections.commands, this.names, queueOf, ownerOf),
+      };
+    } catch (error) {
+      connections.close();
+      throw error;
+    }
+  }
+
+  async declare(callbacks: readonly DurableCallback[]): Promise<void> {
+    const { connections, queueOf } = this.parts;
+    for (const { event, callback, formerly } of callbacks) {
+      const name = addressName({ event, callback });
+      const former = formerly.map((id) => addressName({ event, callback: id }));
+      for (const one of former) this.owners.set(one, { event, callback });
+      const queue = queueOf(name);
+      await queue.setQueueMeta({ 'opts.maxLenEvents': MOST_EVENTS });
+      await connections.commands.sadd(this.names, name);
+      this.declared.set(name, { name, queue, former: former.map(queueOf) });
+    }
+  }
+
+  async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
+    if (transaction) throw new Error('The Redis engine takes no transactions. Store the deliveries without one.');
+    const addressed = deliveries.map((delivery) => ({ ...this.placeOf(delivery), delivery }));
+    await this.parts.writer.store(addressed);
+    for (const { queue, delivery } of addressed) {
+      if (delivery.delayMs > 0) this.workerOf(queue)?.remind(Date.now() + delivery.delayMs);
+    }
+  }
+
+  work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
+    const { host, health, connections, claims } = this.parts;
+    const { queue, former } = this.placeOf(callback);
+    const slots = new Slots(callback.concurrency);
+    const doorbell = (this.doorbell ??= new Doorbell(connections, health));
+    this.stalledChecks ??= setInterval(() => this.takeBack(), stalledIntervalOf(this.options.leaseMs)).unref();
+    const safely = (attempt: EngineAttempt) =>
+      perform(attempt).catch((error: unknown) => host.report('An attempt ended in a way that it must not', error));
+    const { event, callback: id } = callback;
+    for (const one of [queue, ...former]) {
+      const address = { event, callback: id };
+      const worker = new Worker(one, address, slots, claims, safely, health, () => doorbell.refresh());
+      this.workers.push(worker);
+      doorbell.add(worker);
+    }
+  }
+
+  async stopWorking(): Promise<void> {
+    clearInterval(this.stalledChecks);
+    await Promise.all([...this.workers.map((worker) => worker.stop()), this.doorbell?.stop()]);
+  }
+
+  async stop(): Promise<void> {
+    await this.stopWorking();
+    this.opened?.claims.stop();
+    this.opened?.connections.close();
+    this.opened = undefined;
+  }
+
+  counts() {
+    return this.parts.kept.counts();
+  }
+
+  list(query: DeliveryQuery) {
+    return this.parts.kept.list(query);
+  }
+
+  retry(filter: DeliveryFilter) {
+    return this.parts.kept.retry(filter);
+  }
+
+  discard(filter: DeliveryFilter) {
+    return this.parts.kept.discard(filter);
+  }
+
+  /** The key of the set of all queues' names, also of those that this instance does not know. */
+  private get names(): string {
+    return `${this.options.prefix}:addresses`;
+  }
+
+  private get parts(): Parts {
+    if (!this.opened) throw new Error('The engine has not started, or has stopped.');
+    return this.opened;
+  }
+
+  private placeOf(address: DeliveryAddress): Declared {
+    const declared = this.declared.get(addressName(address));
+    if (!declared) throw new Error(`${address.callback} was never declared for "${address.event}".`);
+    return declared;
+  }
+
+  private workerOf(queue: Queue): Worker | undefined {
+    return this.workers.find((worker) => worker.queue === queue);
+  }
+
+  /** What instances that have died were performing, for whoever rings first. */
+  private takeBack(): void {
+    const { health } = this.parts;
+    for (const { queue } of this.workers) {
+      queue.moveStalledJobsToWait().catch((error: unknown) => health.failed(error));
+    }
+  }
+}
+
+/** One queue for each name. */
+function remembered(make: (name: string) => Queue): (name: string) => Queue {
+  const made = new Map<string, Queue>();
+  return (name) => {
+    const queue = made.get(name) ?? make(name);
+    made.set(name, queue);
+    return queue;
+  };
+}

@@ -1,0 +1,13 @@
+import type { EngineFactory } from '../index.js';
+import { completeOptions, type RedisOptions } from './options.js';
+import { RedisEngine } from './redis-engine.js';
+
+/**
+ * An engine on a Redis server, for those who have no Postgres. It is BullMQ: install `bullmq` and `ioredis`.
+ *
+ * @example
+ * EventsModule.forRoot({ engine: redis({ url: process.env.REDIS_URL }) })
+ */
+export function redis(options: RedisOptions): EngineFactory {
+  return () => new RedisEngine(completeOptions(options));
+}

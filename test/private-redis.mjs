@@ -1,0 +1,148 @@
+// Redis servers of a test's own, which it may restart, kill and freeze. They take the program that is installed.
+import { spawn } from 'node:child_process';
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+
+/** The path of `redis-server`, or `undefined`. */
+export function findRedisProgram() {
+  const paths = (process.env.PATH ?? '').split(':').map((folder) => join(folder, 'redis-server'));
+  return paths.find((path) => {
+    try {
+      accessSync(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Not so high that the port of a cluster's bus, which is 10,000 higher, is none. */
+async function freePort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 20_000);
+    const isFree = await new Promise((resolve) => {
+      const server = createServer();
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
+}
+
+export class PrivateRedis {
+  /** @param settings as in `{ 'maxmemory-policy': 'allkeys-lru' }` */
+  static async start(settings = {}) {
+    const server = new PrivateRedis(await freePort(), { appendonly: 'yes', ...settings });
+    await server.start();
+    return server;
+  }
+
+  #folder = mkdtempSync(join(tmpdir(), 'redis-'));
+  #settings;
+  #child;
+
+  constructor(port, settings) {
+    this.port = port;
+    this.#settings = settings;
+  }
+
+  get url() {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  async start() {
+    const settings = { ...this.#settings, port: this.port, bind: '127.0.0.1', dir: this.#folder, save: '' };
+    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    this.#child = spawn(findRedisProgram(), args, { stdio: 'ignore' });
+    await this.ask(async (client) => {
+      while ((await client.ping().catch(() => 'no')) !== 'PONG') await sleep(10);
+    });
+  }
+
+  /** `SIGKILL` ends it as a crash does, `SIGTERM` in good order. */
+  async stop(signal = 'SIGKILL') {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGCONT');
+    child.kill(signal);
+    await ended;
+  }
+
+  async restart(signal) {
+    await this.stop(signal);
+    await this.start();
+  }
+
+  /** Nothing answers any more, while all connections stay. */
+  freeze() {
+    this.#child.kill('SIGSTOP');
+  }
+
+  thaw() {
+    this.#child.kill('SIGCONT');
+  }
+
+  /** On a connection of its own. */
+  async ask(work) {
+    const client = new Redis(this.port, '127.0.0.1', { retryStrategy: () => 20, maxRetriesPerRequest: null });
+    client.on('error', () => {});
+    try {
+      return await work(client);
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  async remove() {
+    await this.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Three masters, each with a third of the slots. */
+export class PrivateRedisCluster {
+  static async start() {
+    const servers = await Promise.all(
+      [0, 1, 2].map(() => PrivateRedis.start({ 'cluster-enabled': 'yes', 'cluster-node-timeout': 10_000 })),
+    );
+    const slots = ['0', '5461', '10923', '16384'];
+    for (const [index, server] of servers.entries()) {
+      await server.ask(async (client) => {
+        await client.call('CLUSTER', 'ADDSLOTSRANGE', slots[index], String(slots[index + 1] - 1));
+        if (index > 0) await client.call('CLUSTER', 'MEET', '127.0.0.1', String(servers[0].port));
+      });
+    }
+    for (const server of servers) {
+      await server.ask(async (client) => {
+        const isJoined = async () => {
+          const info = String(await client.call('CLUSTER', 'INFO'));
+          return info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:3');
+        };
+        // A node that was too slow to answer is forgotten.
+        for (let looks = 1; !(await isJoined()); looks++) {
+          await sleep(50);
+          if (looks % 40 > 0) continue;
+          for (const { port } of servers) await client.call('CLUSTER', 'MEET', '127.0.0.1', String(port));
+        }
+      });
+    }
+    return new PrivateRedisCluster(servers);
+  }
+
+  constructor(servers) {
+    this.servers = servers;
+  }
+
+  get nodes() {
+    return this.servers.map(({ port }) => ({ host: '127.0.0.1', port }));
+  }
+
+  async remove() {
+    await Promise.all(this.servers.map((server) => server.remove()));
+  }
+}

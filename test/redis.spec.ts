@@ -1,0 +1,495 @@
+/** What only the Redis engine promises: servers that fail, connections, clusters, and what BullMQ's own tools see. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Injectable } from '@nestjs/common';
+import { Queue } from 'bullmq';
+import { Cluster, Redis } from 'ioredis';
+import { Callback, currentEvent, EventDeliveries, type EventsOptions, inTransaction } from 'nestjs-callbacks';
+import { redis, type RedisOptions } from 'nestjs-callbacks/redis';
+import { closeApps, deferred, firstLines, Log, startApp, until } from './app.js';
+import { killWhilePerforming } from './killed-instance.js';
+import { findRedisProgram, PrivateRedis, PrivateRedisCluster } from './private-redis.mjs';
+import { describeWith, findRedis } from './servers.js';
+
+let ran: unknown[];
+beforeEach(() => {
+  ran = [];
+});
+afterEach(closeApps);
+
+@Injectable()
+class Emails {
+  @Callback('x', { delivery: 'durable', retry: { attempts: 2, delayMs: 0 } }) async greet(what: unknown) {
+    ran.push(what);
+    if (what === 'fails') throw new TypeError('always');
+  }
+}
+
+const withEngine = (engine: RedisOptions, more?: EventsOptions) => ({ engine: redis(engine), ...more });
+const idle = async (deliveries: EventDeliveries) =>
+  (await deliveries.counts()).every(({ waiting, delayed, running }) => waiting + delayed + running === 0);
+
+describe('redis()', () => {
+  it.each<[any, string]>([
+    [{}, 'redis() was given no server. Pass one of { url } and { connection }.'],
+    [undefined, 'redis() was given no server. Pass one of { url } and { connection }.'],
+    [
+      { url: 'redis://localhost', connection: {} },
+      'redis() was given url and connection. Pass one of { url } and { connection }.',
+    ],
+    [{ url: 'localhost:6379' }, 'redis() was given a wrong url. Pass a URL as in redis://host:6379.'],
+    [
+      { connection: 'redis://localhost' },
+      'redis() was given a wrong connection. Pass options of ioredis, or a Redis or Cluster that it has made.',
+    ],
+    [{ url: 'redis://localhost', leaseMs: 5 }, 'redis() was given a wrong leaseMs. Pass milliseconds, 100 or more.'],
+    [{ url: 'redis://localhost', prefx: 'a' }, 'redis() has no option prefx. Did you mean "prefix"?'],
+  ])('refuses %p', async (options, message) => {
+    await expect(startApp([Emails], withEngine(options))).rejects.toMatchObject({
+      code: 'EVENTS_OPTION_INVALID',
+      message: `EventsModule was configured with a wrong engine: ${message}`,
+    });
+  });
+
+  it('says at boot that no server is there', async () => {
+    await expect(startApp([Emails], withEngine({ url: 'redis://127.0.0.1:1' }))).rejects.toMatchObject({
+      code: 'EVENTS_ENGINE_FAILED',
+      message: expect.stringMatching(
+        /^The engine Redis could not start: no connection to 127\.0\.0\.1:1: .*ECONNREFUSED 127\.0\.0\.1:1/,
+      ),
+    });
+  });
+});
+
+describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(), (url) => {
+  let client: Redis;
+  let prefix: string;
+  let prefixes = 0;
+  beforeAll(() => {
+    client = new Redis(url);
+  });
+  afterAll(() => client.disconnect());
+  beforeEach(() => {
+    prefix = `{specs-${process.pid}-${++prefixes}}`;
+  });
+  afterEach(async () => {
+    await closeApps();
+    const keys = await client.keys(`${prefix}:*`);
+    if (keys.length > 0) await client.del(keys);
+  });
+
+  it('refuses at boot what it cannot do, by the name of who asks for it', async () => {
+    @Injectable()
+    class Ordered {
+      @Callback('ordered', { delivery: 'durable', ordered: true }) greet() {}
+    }
+    await expect(startApp([Emails, Ordered], withEngine({ url, prefix }))).rejects.toMatchObject({
+      code: 'EVENTS_ENGINE_UNSUITED',
+      message:
+        'Ordered.greet asks for ordered: true, which the engine Redis cannot do. Remove the option, or choose another engine.',
+    });
+  });
+
+  it('stores what a transaction of a database runs when that has committed, and not when it was rolled back', async () => {
+    const { app, events } = await startApp([Emails], withEngine({ url, prefix }));
+    const open = (work: (tx: object) => Promise<void>) => work({});
+    await inTransaction(open, () => events.run('x', 'committed'));
+    const failing = inTransaction(open, async () => {
+      await events.run('x', 'rolled back');
+      throw new Error('veto');
+    });
+    await expect(failing).rejects.toThrow('veto');
+    await until(() => idle(app.get(EventDeliveries)));
+    expect(ran).toEqual(['committed']);
+    await expect(events.with({ tx: { query: async () => ({ rows: [] }) } }).run('x')).rejects.toMatchObject({
+      code: 'EVENTS_COMMIT_UNSEEN',
+    });
+  });
+
+  it('cannot complete a delivery in a transaction, and says so', async () => {
+    @Injectable()
+    class Exact {
+      @Callback('x', { delivery: 'durable', retry: { attempts: 1 } }) async go() {
+        await currentEvent()!.delivery!.completeIn({ query: async () => ({ rows: [] }) });
+      }
+    }
+    const { app, events } = await startApp([Exact], withEngine({ url, prefix }));
+    await events.run('x');
+    const deliveries = app.get(EventDeliveries);
+    await until(async () => (await deliveries.list()).length === 1);
+    expect((await deliveries.list())[0].error?.message).toBe(
+      'The Redis engine takes no transactions. Complete the delivery without one.',
+    );
+  });
+
+  it('has two connections, however many callbacks there are', async () => {
+    const classes = Array.from({ length: 50 }, (_, index) => {
+      class Answers {
+        @Callback(`event ${index}`, { delivery: 'durable', id: `Answers.number${index}` }) go(what: string) {
+          ran.push(what);
+        }
+      }
+      return Object.defineProperty(Answers, 'name', { value: `Answers${index}` });
+    });
+    const named = async () =>
+      String(await client.client('LIST'))
+        .split('\n')
+        .filter((line) => /name=nestjs-callbacks/.test(line)).length;
+    const before = await named();
+    const { app, events } = await startApp(classes, withEngine({ url, prefix }));
+    for (let index = 0; index < 50; index++) await events.run(`event ${index}`, `done ${index}`);
+    await until(() => idle(app.get(EventDeliveries)));
+    expect(ran).toHaveLength(50);
+    expect((await named()) - before).toBe(2);
+    await app.close();
+    await until(async () => (await named()) === before);
+  });
+
+  it.each(['a Redis of the application', 'options'])('takes %s as connection, and leaves it open', async (kind) => {
+    const options = { host: new URL(url).hostname, port: Number(new URL(url).port || 6379) };
+    const own = new Redis(options);
+    const connection = kind === 'options' ? options : own;
+    const { app, events } = await startApp([Emails], withEngine({ connection, prefix }));
+    await events.run('x', 'Ada');
+    await until(() => ran.length === 1);
+    await app.close();
+    expect(await own.ping()).toBe('PONG');
+    own.disconnect();
+  });
+
+  it('keeps deliveries as jobs that BullMQ and its dashboards can read, by names that can be read', async () => {
+    const { app, events } = await startApp([Emails], withEngine({ url, prefix }));
+    const deliveries = app.get(EventDeliveries);
+    await events.run('x', new Date(0));
+    await events.run('x', 'fails');
+    await events.with({ delayMs: 60_000 }).run('x', 'later');
+    await until(async () => (await deliveries.counts())[0].dead === 1 && ran.length === 3);
+    await until(async () => (await deliveries.counts())[0].running === 0);
+
+    const queue = new Queue('x/Emails.greet', { connection: { url }, prefix });
+    expect(await queue.getJobCounts('waiting', 'active', 'delayed', 'failed', 'completed')).toEqual({
+      waiting: 0,
+      active: 0,
+      delayed: 1,
+      failed: 1,
+      completed: 1,
+    });
+    const [failed] = await queue.getFailed();
+    expect(failed).toMatchObject({ name: 'Emails.greet', data: { arguments: ['fails'] }, failedReason: 'always' });
+    expect(failed.stacktrace![0]).toContain('TypeError: always');
+    const [delayed] = await queue.getDelayed();
+    const [listed] = await deliveries.list({ state: 'waiting' });
+    expect([delayed.id, delayed.delay]).toEqual([listed.id, 60_000]);
+    // A dashboard's "retry" and "promote".
+    await failed.retry();
+    await delayed.promote();
+    await until(() => ran.length === 6);
+    await queue.close();
+  });
+
+  it('a job of somebody else among them, with no arguments, is dead and readable, and harms nothing', async () => {
+    const { app, events } = await startApp([Emails], withEngine({ url, prefix }));
+    const queue = new Queue('x/Emails.greet', { connection: { url }, prefix });
+    await queue.add('by hand', null);
+    await queue.add('by hand', { name: 'Ada' });
+    const deliveries = app.get(EventDeliveries);
+    await until(async () => (await deliveries.counts())[0]?.dead === 2);
+    const dead = await deliveries.list({ state: 'dead' });
+    expect(dead.map(({ error }) => error!.message)).toEqual([
+      expect.stringContaining('could not be read'),
+      expect.stringContaining('could not be read'),
+    ]);
+    await events.run('x', 'Ada');
+    await until(() => ran.length === 1);
+    await queue.close();
+  });
+
+  it('lists when deliveries were stored, are due, or died', async () => {
+    const gate = deferred();
+    @Injectable()
+    class Slow {
+      @Callback('slow', { delivery: 'durable', retry: { attempts: 2, delayMs: 60_000 } }) async go(what: string) {
+        if (what === 'waits') await gate.promise;
+        throw new Error('no');
+      }
+    }
+    const { app, events } = await startApp([Slow], withEngine({ url, prefix }));
+    const deliveries = app.get(EventDeliveries);
+    const from = Date.now();
+    await events.run('slow', 'waits');
+    await events.run('slow', 'retried');
+    await until(async () => (await deliveries.list({ state: 'waiting' })).length === 1);
+    const [retried] = await deliveries.list({ state: 'waiting' });
+    const [running] = await deliveries.list({ state: 'running' });
+    const near = (date: Date, ms: number) => Math.abs(date.getTime() - ms) < 20_000;
+    expect(retried.attempts).toBe(1);
+    expect(retried.error).toMatchObject({ name: 'Error', message: 'no' });
+    expect(near(retried.since, from + 67_000)).toBe(true);
+    expect([near(running.since, from), near(running.storedAt, from)]).toEqual([true, true]);
+    gate.resolve();
+  });
+
+  it('keeps completed ones for keepCompletedMs, and then forgets them', async () => {
+    const { app, events } = await startApp([Emails], withEngine({ url, prefix, keepCompletedMs: 1_000 }));
+    await events.run('x', 1);
+    await until(() => idle(app.get(EventDeliveries)));
+    await new Promise((resolve) => setTimeout(resolve, 2_100));
+    await events.run('x', 2);
+    await until(async () => ran.length === 2 && (await idle(app.get(EventDeliveries))));
+    expect(await client.zcard(`${prefix}:x/Emails.greet:completed`)).toBe(1);
+  });
+
+  it('knows an id under a former name, too, done or not', async () => {
+    const id = '01a213b0-e5d0-7fe5-9c07-7ff43c702d43';
+    const older = await startApp([Emails], withEngine({ url, prefix }));
+    await older.events.with({ id }).run('x', 'once');
+    await until(() => ran.length === 1);
+    await older.app.close();
+    @Injectable()
+    class Mails {
+      @Callback('x', { delivery: 'durable', formerly: 'Emails.greet' }) greet(what: unknown) {
+        ran.push(what);
+      }
+    }
+    const { app, events } = await startApp([Mails], withEngine({ url, prefix }));
+    await events.with({ id }).run('x', 'twice');
+    await until(() => idle(app.get(EventDeliveries)));
+    expect(ran).toEqual(['once']);
+  });
+
+  it('a delivery begins elsewhere at once, also when the one that rings first has no room', async () => {
+    const gate = deferred();
+    @Injectable()
+    class Slow {
+      @Callback('slow', { delivery: 'durable', concurrency: 1 }) async go(what: string) {
+        ran.push(what);
+        if (what === 'first') await gate.promise;
+      }
+    }
+    const [one] = [
+      await startApp([Slow], withEngine({ url, prefix })),
+      await startApp([Slow], withEngine({ url, prefix })),
+    ];
+    await one.events.run('slow', 'first');
+    await until(() => ran.length === 1);
+    const waits: number[] = [];
+    for (let number = 0; number < 20; number++) {
+      const at = performance.now();
+      await one.events.run('slow', `${number}`);
+      await until(() => ran.length === number + 2);
+      waits.push(performance.now() - at);
+    }
+    gate.resolve();
+    // It looks once a second after what nobody has told it.
+    expect(waits.sort((a, b) => a - b)[15]).toBeLessThan(500);
+  });
+
+  it('what an instance was doing when it was killed is done by another, soon after the lease', async () => {
+    const engine = 'redis({ url: process.env.REDIS_URL, prefix: process.env.PREFIX, leaseMs: 2_000 })';
+    await killWhilePerforming(engine, { REDIS_URL: url, PREFIX: prefix });
+    @Injectable()
+    class Same {
+      @Callback('x', { delivery: 'durable', id: 'Emails.greet' }) greet(who: string) {
+        ran.push(`${who}, attempt ${currentEvent()!.delivery!.attempt}`);
+      }
+    }
+    const startedAt = performance.now();
+    await startApp([Same], withEngine({ url, prefix, leaseMs: 2_000 }));
+    await until(() => ran.length === 1);
+    expect(ran).toEqual(['Ada, attempt 2']);
+    expect(performance.now() - startedAt).toBeLessThan(8_000);
+  });
+});
+
+describeWith('With a Redis server that fails (redis-server)', findRedisProgram(), () => {
+  let server: PrivateRedis;
+  beforeAll(async () => {
+    server = await PrivateRedis.start();
+  });
+  afterAll(() => server.remove());
+
+  const again = (work: () => Promise<void>) =>
+    until(() =>
+      work().then(
+        () => true,
+        () => false,
+      ),
+    );
+
+  it('a run fails at once while it is stopped, and work goes on when it is back, with all that was acknowledged', async () => {
+    const { app, events, log } = await startApp([Emails], withEngine({ url: server.url, prefix: '{stopped}' }));
+    await events.run('x', 1);
+    await until(() => ran.length === 1);
+    await events.with({ delayMs: 500 }).run('x', 'acknowledged');
+    await server.stop();
+
+    const startedAt = performance.now();
+    // What is sent before the end of the connection is noticed may have arrived.
+    const codeOf = () =>
+      events.run('x', 'lost').then(
+        () => 'stored',
+        ({ code }: { code: string }) => code,
+      );
+    await until(async () => (await codeOf()) === 'EVENTS_STORE_FAILED');
+    const outcomes = await Promise.allSettled([1, 2, 3].map(() => events.run('x', 'lost')));
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'EVENTS_STORE_FAILED' } });
+
+    await until(() => log.of('error').some((line) => line.startsWith('Redis does not work')));
+    await server.start();
+    const backAt = performance.now();
+    await again(() => events.run('x', 2));
+    await until(() => ran.includes(2) && ran.includes('acknowledged'));
+    expect(performance.now() - backAt).toBeLessThan(5_000);
+    await until(() => log.of('log').some((line) => line.startsWith('Redis works again, after ')));
+    expect(firstLines(log.of('error')).filter((line) => line.startsWith('Redis does not work'))).toHaveLength(1);
+    await until(() => idle(app.get(EventDeliveries)));
+    expect(ran).not.toContain('lost');
+  }, 30_000);
+
+  it('a run to a frozen one fails within storeTimeoutMs, with the outcome unknown; the same id makes sure', async () => {
+    const options = withEngine({ url: server.url, prefix: '{frozen}', storeTimeoutMs: 1_000 });
+    const { events } = await startApp([Emails], options);
+    await events.run('x', 1);
+    await until(() => ran.length === 1);
+    server.freeze();
+    let error: { code: string; id: string } | undefined;
+    try {
+      const startedAt = performance.now();
+      await events.run('x', 2).catch((reason: typeof error) => (error = reason));
+      expect(performance.now() - startedAt).toBeLessThan(3_000);
+      expect(error).toMatchObject({ code: 'EVENTS_STORE_UNKNOWN' });
+    } finally {
+      server.thaw();
+    }
+    await again(() => events.with({ id: error!.id }).run('x', 2));
+    await until(() => ran.length === 2);
+    expect(ran).toEqual([1, 2]);
+  }, 30_000);
+
+  it('an attempt that ends while it is away is completed when it is back, and does not run twice', async () => {
+    const gate = deferred();
+    @Injectable()
+    class Slow {
+      @Callback('slow', { delivery: 'durable' }) async go() {
+        ran.push(currentEvent()!.delivery!.attempt);
+        await gate.promise;
+      }
+    }
+    const { app, events } = await startApp([Slow], withEngine({ url: server.url, prefix: '{slow}' }));
+    await events.run('slow');
+    await until(() => ran.length === 1);
+    await server.stop();
+    gate.resolve();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await server.start();
+    await until(() =>
+      idle(app.get(EventDeliveries)).then(
+        (isIdle) => isIdle,
+        () => false,
+      ),
+    );
+    expect(ran).toEqual([1]);
+    expect((await app.get(EventDeliveries).counts())[0].dead).toBe(0);
+  }, 30_000);
+
+  it('deliveries outlast a server that is killed, with those that were running', async () => {
+    const gate = deferred();
+    @Injectable()
+    class Slow {
+      @Callback('slow', { delivery: 'durable', concurrency: 1 }) async go(what: number) {
+        await gate.promise;
+        ran.push(what);
+      }
+    }
+    const options = withEngine({ url: server.url, prefix: '{killed}', leaseMs: 1_000 });
+    const { app, events } = await startApp([Slow], options);
+    for (let number = 0; number < 50; number++) await events.run('slow', number);
+    await server.restart('SIGKILL');
+    gate.resolve();
+    await until(() => new Set(ran).size === 50);
+    await until(() => idle(app.get(EventDeliveries)));
+    expect(ran.length).toBeLessThan(53);
+  }, 30_000);
+
+  it('a server that may lose deliveries is warned about at boot, by the name of the setting', async () => {
+    const careless = await PrivateRedis.start({
+      appendonly: 'no',
+      maxmemory: '50mb',
+      'maxmemory-policy': 'allkeys-lru',
+    });
+    try {
+      const log = new Log();
+      await startApp([Emails], withEngine({ url: careless.url }), log);
+      expect(log.of('warn')).toEqual([
+        'Redis removes keys when its memory is full (maxmemory-policy allkeys-lru), deliveries included. Set it to noeviction.',
+        'Redis writes no append-only file (appendonly no): when it is restarted, deliveries of the last minutes, or all, are lost. Set appendonly to yes.',
+      ]);
+      const quiet = new Log();
+      await startApp([Emails], withEngine({ url: server.url, prefix: '{quiet}' }), quiet);
+      expect(quiet.of('warn')).toEqual([]);
+    } finally {
+      await closeApps();
+      await careless.remove();
+    }
+  }, 30_000);
+
+  it('a server without memory for more refuses a run, and stores nothing of it', async () => {
+    const full = await PrivateRedis.start({ maxmemory: '3mb' });
+    try {
+      const { app, events } = await startApp([Emails], withEngine({ url: full.url }, { work: false }));
+      let error: unknown;
+      let stored = 0;
+      while (!error && stored < 1_000) {
+        await events.run('x', 'x'.repeat(20_000)).then(
+          () => stored++,
+          (reason: unknown) => (error = reason),
+        );
+      }
+      expect(error).toMatchObject({ code: 'EVENTS_STORE_FAILED', message: expect.stringContaining('OOM') });
+      expect((await app.get(EventDeliveries).counts())[0].waiting).toBe(stored);
+    } finally {
+      await closeApps();
+      await full.remove();
+    }
+  }, 30_000);
+});
+
+describeWith('With a Redis Cluster (redis-server)', findRedisProgram(), () => {
+  let cluster: PrivateRedisCluster;
+  let connection: Cluster;
+  beforeAll(async () => {
+    cluster = await PrivateRedisCluster.start();
+    connection = new Cluster(cluster.nodes);
+    connection.on('error', () => {});
+  }, 30_000);
+  afterAll(async () => {
+    connection.disconnect();
+    await cluster.remove();
+  });
+
+  it('runs of several callbacks are stored in one step, and performed', async () => {
+    @Injectable()
+    class More {
+      @Callback('x', { delivery: 'durable' }) async also(what: unknown) {
+        ran.push(`also ${String(what)}`);
+      }
+    }
+    const { app, events } = await startApp([Emails, More], withEngine({ connection }));
+    const deliveries = app.get(EventDeliveries);
+    await events.run('x', 'Ada');
+    await events.run('x', 'fails');
+    await until(async () => (await deliveries.list()).length === 1 && (await idle(deliveries)));
+    expect(ran.map(String).sort()).toEqual(['Ada', 'also Ada', 'also fails', 'fails', 'fails']);
+    expect(await deliveries.retry({ callback: 'Emails.greet' })).toBe(1);
+    await until(() => ran.length === 7);
+  });
+
+  it('a prefix without a hash tag is refused at boot', async () => {
+    await expect(startApp([Emails], withEngine({ connection, prefix: 'mine' }))).rejects.toMatchObject({
+      code: 'EVENTS_ENGINE_FAILED',
+      message: expect.stringContaining(
+        'the prefix "mine" has no hash tag, and a Redis Cluster would spread the keys of one delivery over several nodes. Write it as "{mine}".',
+      ),
+    });
+  });
+});
