@@ -64,11 +64,9 @@ async function run(name: string, email: string): Promise<number> {
 /** This process may be the only one: what was stored is performed by it, unless it has to be tried again. */
 async function whatIsOpen(deliveries: EventDeliveries, id: string): Promise<KeptEvent[]> {
   for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(20)) {
-    const [waiting, running] = await Promise.all(
-      (['waiting', 'running'] as const).map((state) => deliveries.list({ ids: [id], state })),
-    );
-    const isOver = running.length === 0 && waiting.every(({ attempts }) => attempts > 0);
-    if (isOver || Date.now() > deadline) return [...waiting, ...running];
+    const open = await deliveries.list({ ids: [id], state: ['waiting', 'running'] });
+    const isOver = open.every(({ state, attempts }) => state === 'waiting' && attempts > 0);
+    if (isOver || Date.now() > deadline) return open;
   }
 }
 

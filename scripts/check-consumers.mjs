@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const NODES = ['20', '22', '24'];
+const NODES = process.argv.slice(2).length > 0 ? process.argv.slice(2) : ['20', '22', '24'];
 const EXPECTED = [
   'first: 201 Welcome, Ada',
   'second: 409 ada@example.org has signed up already',
@@ -26,6 +26,8 @@ const consumers = [
     fastify: '@nestjs/platform-fastify@11',
     // ts-jest finds no ".ts" for ".js", and the stock application imports without an ending.
     adapt: (source) => withGlobals(source).replace(/from '(\.\/.*)\.js'/g, "from '$1'"),
+    // As in applications that are older than the stock one.
+    otherModes: [['--module', 'commonjs', '--moduleResolution', 'node10', '--resolvePackageJsonExports', 'false']],
     // Nest 11 differs inside: the specs of what depends on that run here too.
     specs: ['platforms', 'scopes', 'enhancers', 'order', 'early'],
   },
@@ -33,7 +35,7 @@ const consumers = [
     name: 'nest-12',
     cli: '@nestjs/cli@12',
     fastify: '@nestjs/platform-fastify@12.5.0',
-    adapt: withGlobals,
+    adapt: (source) => withGlobals(source).replace('nestjs-callbacks/testing/jest', 'nestjs-callbacks/testing/vitest'),
     specs: ['platforms'],
   },
 ];
@@ -45,6 +47,12 @@ try {
   for (const consumer of consumers) {
     const app = create(consumer, tarball);
     attempt(`${consumer.name}: npm run build`, () => run(app, 'npm', 'run', 'build'));
+    attempt(`${consumer.name}: types of its spec`, () => run(app, 'npx', 'tsc', '--noEmit', '-p', 'tsconfig.json'));
+    for (const mode of consumer.otherModes ?? []) {
+      const options = ['--noEmit', '-p', 'tsconfig.json', ...mode];
+      attempt(`${consumer.name}: types of its spec, ${mode.join(' ')}`, () => run(app, 'npx', 'tsc', ...options));
+    }
+    addSpecs(consumer, app);
     for (const node of NODES) {
       const on = (...command) => run(app, 'npx', '-y', '-p', `node@${node}`, '--', ...command);
       attempt(`${consumer.name} on Node ${node}: npm test`, () => on('npm', 'test'));
@@ -69,19 +77,25 @@ function pack() {
   return join(folder, filename);
 }
 
-function create({ name, cli, fastify, adapt, specs }, tarball) {
+function create({ name, cli, fastify, adapt }, tarball) {
   const app = join(folder, name);
   run(folder, 'npx', '-y', cli, 'new', name, '--skip-git', '--package-manager', 'npm', '--strict');
   run(app, 'npm', 'install', tarball, fastify, 'pg-boss@12.38.0', '@electric-sql/pglite@0.5.16');
   for (const unused of ['app.controller.ts', 'app.controller.spec.ts', 'app.service.ts'])
     rmSync(join(app, 'src', unused));
-  const write = (from, to) =>
-    writeFileSync(join(app, 'src', to), adapt(readFileSync(join(root, 'test', from), 'utf8')));
-  for (const file of ['app.module.ts', 'main.ts']) write(`consumers/${file}`, file);
-  write('consumers/app.spec.txt', 'app.spec.ts');
-  write('app.ts', 'app.ts');
-  for (const spec of specs) write(`${spec}.spec.ts`, `${spec}.spec.ts`);
+  for (const file of ['app.module.ts', 'main.ts']) write(app, adapt, `consumers/${file}`, file);
+  write(app, adapt, 'consumers/app.spec.txt', 'app.spec.ts');
   return app;
+}
+
+/** Whose events the application does not declare. */
+function addSpecs({ adapt, specs }, app) {
+  write(app, adapt, 'app.ts', 'app.ts');
+  for (const spec of specs) write(app, adapt, `${spec}.spec.ts`, `${spec}.spec.ts`);
+}
+
+function write(app, adapt, from, to) {
+  writeFileSync(join(app, 'src', to), adapt(readFileSync(join(root, 'test', from), 'utf8')));
 }
 
 function attempt(what, work) {

@@ -67,3 +67,6 @@ export async function until(isSo: () => unknown): Promise<void> {
     await turn();
   }
 }
+
+/** Of what was logged, without stacks. */
+export const firstLines = (lines: string[]) => lines.map((line) => line.split('\n')[0]);

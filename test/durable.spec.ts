@@ -1,6 +1,7 @@
 /** What `delivery: 'durable'` promises of any engine: what is stored and when, attempts, retries, dead letters, closing. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { tracingChannel } from 'node:diagnostics_channel';
+import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   type CallHandler,
@@ -33,7 +34,7 @@ import {
 } from 'nestjs-callbacks';
 import { memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
 import { z } from 'zod';
-import { closeApps, deferred, Log, startApp, turn, until } from './app.js';
+import { closeApps, deferred, firstLines, Log, startApp, turn, until } from './app.js';
 
 let ran: unknown[];
 beforeEach(() => {
@@ -72,7 +73,9 @@ const engineWith = (replace: (engine: DurableEngine) => Partial<DurableEngine>) 
   });
 };
 
-const firstLines = (lines: string[]) => lines.map((line) => line.split('\n')[0]);
+const throwing = () => {
+  throw new Error('it is not to be looked at');
+};
 
 describe('A run with durable callbacks', () => {
   @Injectable()
@@ -179,36 +182,39 @@ describe('A run with durable callbacks', () => {
       new UnknownOutcomeError('no answer within 5 s'),
       'EVENTS_STORE_UNKNOWN',
       '"x" may or may not be stored for its durable callbacks, as the engine memory did not answer: no answer within 5 s. ' +
-        "Run it again with the same id, which stores nothing twice: events.with({ id: '%s' }).run(…).",
+        "Run it again with the same id, which stores nothing twice, though inline callbacks run again: events.with({ id: '%s' }).run(…).",
     ],
-  ])('rejects when the engine %s, with the id that makes a second try harmless', async (_, problem, code, message) => {
-    let isBroken = true;
-    const { events, done, log } = await startDurable([Answers], {
-      engine: engineWith((engine) => ({
-        store: async (deliveries) => {
-          // The answer is lost, not the deliveries.
-          await engine.store(deliveries);
-          if (isBroken) throw problem;
-        },
-      })),
-    });
-    const run = events.run('x', 'Ada');
-    const error = await run.then(
-      () => undefined,
-      (reason: { id: string; message: string }) => reason,
-    );
+  ])(
+    'rejects when the engine %s, with the id that a second try stores nothing twice by',
+    async (_, problem, code, message) => {
+      let isBroken = true;
+      const { events, done, log } = await startDurable([Answers], {
+        engine: engineWith((engine) => ({
+          store: async (deliveries) => {
+            // The answer is lost, not the deliveries.
+            await engine.store(deliveries);
+            if (isBroken) throw problem;
+          },
+        })),
+      });
+      const run = events.run('x', 'Ada');
+      const error = await run.then(
+        () => undefined,
+        (reason: { id: string; message: string }) => reason,
+      );
 
-    expect(error).toMatchObject({ code, cause: problem, message: message.replace('%s', error!.id) });
-    expect(firstLines(log.of('error'))).toEqual([error!.message]);
-    await expect(events.runSettled('x', 'Bob')).rejects.toMatchObject({ code });
-    await expect(events.runParallel('x', 'Eve')).rejects.toMatchObject({ code });
-    expect(ran).not.toContain('background');
+      expect(error).toMatchObject({ code, cause: problem, message: message.replace('%s', error!.id) });
+      expect(firstLines(log.of('error'))).toEqual([error!.message]);
+      await expect(events.runSettled('x', 'Bob')).rejects.toMatchObject({ code });
+      await expect(events.runParallel('x', 'Eve')).rejects.toMatchObject({ code });
+      expect(ran).not.toContain('background');
 
-    isBroken = false;
-    await events.with({ id: error!.id }).run('x', 'Ada');
-    await done();
-    expect(ran.filter((what) => what === 'durable Ada')).toHaveLength(1);
-  });
+      isBroken = false;
+      await events.with({ id: error!.id }).run('x', 'Ada');
+      await done();
+      expect(ran.filter((what) => what === 'durable Ada')).toHaveLength(1);
+    },
+  );
 
   it('is performed still when a module that is loaded later spoils its event', async () => {
     @Injectable()
@@ -403,6 +409,50 @@ describe('A durable attempt', () => {
     expect(await deliveries.list()).toEqual([]);
   });
 
+  it.each<[string, string, () => unknown]>([
+    [
+      'a message that throws',
+      'it threw something that cannot be read',
+      () => Object.defineProperty(new Error(), 'message', { get: throwing }),
+    ],
+    [
+      'a stack that throws',
+      'it threw something that cannot be read',
+      () => Object.defineProperty(new Error('x'), 'stack', { get: throwing }),
+    ],
+    [
+      'a message that is a symbol',
+      'Symbol(s)',
+      () => Object.assign(new Error(), { message: Symbol('s'), stack: 'at go' }),
+    ],
+    ['a cause that cannot be shown', 'x', () => new Error('x', { cause: { [inspect.custom]: throwing } })],
+    [
+      'a proxy that throws',
+      'it threw something that cannot be read',
+      () => new Proxy({}, { getPrototypeOf: throwing, get: throwing }),
+    ],
+  ])('that throws what cannot be looked at (%s) is dead, and reported, like any other', async (_, message, make) => {
+    const failures: CallbackFailure[] = [];
+    @Injectable()
+    class Answers {
+      @Callback('x', { delivery: 'durable', retry: NOW }) go() {
+        throw make();
+      }
+    }
+    const { events, deliveries, done, log } = await startDurable([Answers], {
+      onError: (failure) => void failures.push(failure),
+    });
+    await events.run('x');
+    await done();
+    expect(await deliveries.list()).toMatchObject([{ attempts: 3, error: { message } }]);
+    await until(() => failures.length === 3);
+    expect(firstLines([...log.of('warn'), ...log.of('error')])).toEqual([
+      `"x": Answers.go failed at attempt 1 of 3, with the next in 0.0 s: ${message}`,
+      `"x": Answers.go failed at attempt 2 of 3, with the next in 0.0 s: ${message}`,
+      expect.stringMatching(/^"x": Answers.go failed for good, at attempt 3 of 3, /),
+    ]);
+  });
+
   it('that refuses for good is not repeated', async () => {
     @Injectable()
     class Answers {
@@ -551,6 +601,29 @@ describe('A durable attempt', () => {
     expect(log.of('warn').length + log.of('error').length).toBe(3);
   });
 
+  it('that goes on past its time is waited for when the application closes', async () => {
+    const gate = deferred();
+    @Injectable()
+    class Answers {
+      @Callback('x', { delivery: 'durable', timeoutMs: 20, retry: { attempts: 1 } }) async go() {
+        await gate.promise;
+        ran.push('done');
+      }
+      onModuleDestroy() {
+        ran.push('pool closed');
+      }
+    }
+    const { app, events, log } = await startDurable([Answers]);
+    await events.run('x');
+    await until(() => log.of('error').length === 1);
+    const closing = app.close();
+    await until(() => log.of('warn').length === 1);
+    gate.resolve();
+    await closing;
+    expect(ran).toEqual(['done', 'pool closed']);
+    expect(log.of('warn')[0]).toContain('Closing waits for Answers.go (durable, past its timeoutMs), up to');
+  });
+
   it('takes place under fake timers, and with spies', async () => {
     @Injectable()
     class Answers {
@@ -582,6 +655,30 @@ describe('A durable attempt', () => {
       { callback: 'Answers.go', delivery: 'durable', id: '01a20e92-6ccb-7000-8000-000000000001', attempt: 1 },
     ]);
   });
+});
+
+it('A durable attempt whose schema never answers is over when its time is, and keeps its place until it does', async () => {
+  const answer = deferred();
+  let checks = 0;
+  const slow = defineEvent(
+    'x',
+    z.string().refine(() => (++checks > 1 ? answer.promise.then(() => true) : true)),
+  );
+  const ran: string[] = [];
+  class Greetings {
+    @Callback(slow, { delivery: 'durable', timeoutMs: 20, concurrency: 1, retry: { attempts: 1 } })
+    greet(name: string) {
+      ran.push(name);
+    }
+  }
+  const { app, events } = await startApp([Greetings], { engine: memoryEngine() });
+  await events.run(slow, 'Ada');
+  const deliveries = app.get(EventDeliveries);
+  await until(async () => (await deliveries.list()).length === 1);
+  expect((await deliveries.list())[0].error).toMatchObject({ code: 'EVENTS_DELIVERY_TIMEOUT' });
+  answer.resolve();
+  await turn();
+  expect(ran).toEqual([]);
 });
 
 describe('With a schema,', () => {
@@ -668,7 +765,7 @@ describe('A delivery', () => {
         delayMs: 0,
       },
     ]);
-    await until(async () => (await older.list({ state: 'waiting', limit: 1 }))[0]?.attempts === 3);
+    await until(async () => (await older.list({ states: ['waiting'], limit: 1 }))[0]?.attempts === 3);
     await older.stop();
 
     const { deliveries, done } = await startDurable([Answers], newer);
@@ -978,6 +1075,24 @@ describe('Closing', () => {
     expect(log.of('error')).toHaveLength(1);
   });
 
+  it('leaves open whether a run is stored that it gives up while that is being stored', async () => {
+    const engine = () => {
+      const made = memoryEngine()();
+      made.store = () => new Promise(() => {});
+      return made;
+    };
+    const { app, events } = await startApp([Slow], { engine, shutdownTimeout: 20 });
+    const runs = [events.run('x', 'Ada'), events.runSettled('x', 'Ada'), events.runParallel('x', 'Ada')];
+    await app.close();
+    for (const run of runs) {
+      await expect(run).rejects.toMatchObject({
+        code: 'EVENTS_STORE_UNKNOWN',
+        id: expect.any(String),
+        cause: { code: 'EVENTS_SHUTDOWN_TIMEOUT' },
+      });
+    }
+  });
+
   it('still stores what is run until the server has closed', async () => {
     const store = new MemoryStore();
     const shared = { engine: memoryEngine({ store }) };
@@ -1008,7 +1123,7 @@ describe('EventDeliveries', () => {
     [
       'list',
       (deliveries) => deliveries.list({ state: 'failed' }),
-      "list() was given state: 'failed'. Pass 'waiting', 'running' or 'dead'.",
+      "list() was given state: 'failed'. Pass 'waiting', 'running' or 'dead', or an array of them.",
     ],
     [
       'list',

@@ -14,7 +14,7 @@ import {
 import { REQUEST } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { Callback, EventRunner, EventsModule } from 'nestjs-callbacks';
-import { closeApps, deferred, Log, startApp, turn } from './app.js';
+import { closeApps, deferred, Log, startApp, turn, until } from './app.js';
 
 let ran: string[];
 beforeEach(() => {
@@ -263,7 +263,7 @@ describe('A run', () => {
     const error = await startApp([Broken]).catch((thrown: unknown) => thrown);
 
     expect(error).toMatchObject({ code: 'EVENTS_ORDER_UNKNOWN' });
-    await turn();
+    await until(() => early.length > 0);
     expect(early).toMatchObject([{ code: 'EVENTS_ORDER_UNKNOWN' }]);
   });
 });

@@ -1,9 +1,18 @@
 /** What the Postgres engine promises on PGlite: one process a folder, nothing lost, and no waiting for oneself. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback, currentEvent, EventDeliveries, EventRunner } from 'nestjs-callbacks';
 import { postgres } from 'nestjs-callbacks/postgres';
@@ -69,7 +78,7 @@ describe('In a folder', () => {
     );
     await before.events.run('x', 'Ada');
     await before.app.close();
-    expect(existsSync(`${folder}.lock`)).toBe(false);
+    expect(existsSync(join(folder, 'nestjs-callbacks.lock'))).toBe(false);
 
     await startApp([Emails], options);
     await until(() => ran.length === 1);
@@ -94,7 +103,7 @@ describe('In a folder', () => {
 
     first.kill('SIGKILL');
     await first.ended;
-    expect(existsSync(`${folder}.lock`)).toBe(true);
+    expect(existsSync(join(folder, 'nestjs-callbacks.lock'))).toBe(true);
     await startApp([Emails], { engine: postgres({ folder }) });
     // Nobody else can be performing it.
     await until(() => ran.length === 1);
@@ -109,7 +118,8 @@ describe('The lock of a folder', () => {
     JSON.stringify({ pid: process.pid, host: hostname(), started: 'never', ...change });
   beforeEach(() => {
     folder = join(mkdtempSync(join(tmpdir(), 'lock-')), 'deliveries');
-    file = `${folder}.lock`;
+    mkdirSync(folder);
+    file = join(folder, 'nestjs-callbacks.lock');
   });
   afterEach(() => rmSync(join(folder, '..'), { recursive: true }));
 
@@ -118,6 +128,35 @@ describe('The lock of a folder', () => {
     await expect(lockFolder(folder)).rejects.toThrow(`is in use by process ${process.pid}: an embedded`);
     unlock();
     (await lockFolder(folder))();
+  });
+
+  it('is one, by whatever path the folder is reached', async () => {
+    const link = join(folder, '..', 'link');
+    symlinkSync(folder, link);
+    const unlock = await lockFolder(folder);
+    await expect(lockFolder(link)).rejects.toThrow(`is in use by process ${process.pid}: an embedded`);
+    unlock();
+    (await lockFolder(link))();
+  });
+
+  it('is not given up by one who has lost it to another', async () => {
+    const unlock = await lockFolder(folder);
+    rmSync(file);
+    const unlockOther = await lockFolder(folder);
+    unlock();
+    expect(existsSync(file)).toBe(true);
+    unlockOther();
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it('is taken over though somebody died while taking it over', async () => {
+    writeFileSync(file, holder({ pid: 2 ** 22 + 1 }));
+    mkdirSync(`${file}.takeover`);
+    const longAgo = new Date(Date.now() - 20_000);
+    utimesSync(`${file}.takeover`, longAgo, longAgo);
+    const results = await Promise.allSettled(Array.from({ length: 20 }, () => lockFolder(folder)));
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(existsSync(`${file}.takeover`)).toBe(false);
   });
 
   it('goes to one of many who ask at once', async () => {
@@ -155,7 +194,7 @@ describe('The lock of a folder', () => {
   it('is not taken for one when it is something else', async () => {
     writeFileSync(file, 'my shopping list');
     await expect(lockFolder(folder)).rejects.toThrow(
-      'deliveries.lock is not a lock of this package. Look at what made it',
+      'nestjs-callbacks.lock is not a lock of this package. Look at what made it',
     );
   });
 });
@@ -212,6 +251,32 @@ describe("With the application's own PGlite, which has one session,", () => {
     const deliveries = app.get(EventDeliveries);
     await until(async () => (await deliveries.counts()).every(({ running, waiting }) => running + waiting === 0));
     expect([ran, aborted]).toEqual([['begun'], [false]]);
+  });
+
+  it('a claim that could not be renewed in time is not taken back by the instance that holds it', async () => {
+    const gate = deferred();
+    @Injectable()
+    class Slow {
+      @Callback('slow', { delivery: 'durable' }) async go() {
+        ran.push(currentEvent()!.delivery!.attempt);
+        await gate.promise;
+      }
+    }
+    // It looks for lost claims each second, long before it renews its own.
+    const { app, events } = await startApp([Slow], { engine: postgres({ pglite, leaseMs: 3_600_000 }) });
+    await events.run('slow');
+    await until(() => ran.length === 1);
+    await pglite.query(
+      `update nestjs_callbacks.job set heartbeat_on = now() - interval '2 hours' where state = 'active'`,
+    );
+    const query = jest.spyOn(pglite, 'query');
+    const looks = () => query.mock.calls.filter(([sql]) => sql.includes('expired as')).length;
+    await until(() => looks() >= 2);
+    query.mockRestore();
+    gate.resolve();
+    const deliveries = app.get(EventDeliveries);
+    await until(async () => (await deliveries.counts()).every(({ running, waiting }) => running + waiting === 0));
+    expect(ran).toEqual([1]);
   });
 
   it("a callback's own transaction can complete its delivery, once for all", async () => {

@@ -1,12 +1,22 @@
 /** What only the Postgres engine promises: servers that fail, schemas, pools, and what lies in the database. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
-import { Callback, currentEvent, EventDeliveries, type EventsOptions } from 'nestjs-callbacks';
+import {
+  Callback,
+  currentEvent,
+  type DurableCallback,
+  type DurableEngine,
+  EventDeliveries,
+  type EventsOptions,
+  type NewDelivery,
+} from 'nestjs-callbacks';
 import { postgres, type PostgresOptions, schemaSql } from 'nestjs-callbacks/postgres';
 import pg from 'pg';
 import { PgBoss, TestClock } from 'pg-boss';
-import { closeApps, deferred, startApp, until } from './app.js';
+import { uuidv7 } from 'uuidv7';
+import { closeApps, deferred, firstLines, startApp, until } from './app.js';
 import { Project } from './child-process.js';
+import { killWhilePerforming } from './killed-instance.js';
 import { findServerPrograms, PrivatePostgres } from './private-postgres.mjs';
 import { describeWith, findPostgres } from './servers.js';
 
@@ -55,7 +65,7 @@ describe('postgres()', () => {
     [{ folder: '.', leaseMs: 500 }, 'postgres() was given a wrong leaseMs. Pass milliseconds, a multiple of 1000.'],
     [
       { folder: '.', keepFor: 5 },
-      'postgres() has no option keepFor. It has connectionString, pool, folder, pglite, schema, migrate, leaseMs, storeTimeoutMs, keepCompletedMs, connections.',
+      'postgres() has no option keepFor. There are connectionString, pool, folder, pglite, schema, migrate, leaseMs, storeTimeoutMs, keepCompletedMs, connections.',
     ],
   ])('refuses %p at boot', async (options, message) => {
     await expect(startApp([Emails], withEngine(options))).rejects.toMatchObject({
@@ -88,6 +98,40 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     await closeApps();
     await pool.query(`drop schema if exists ${schema} cascade`);
   });
+
+  const engines: DurableEngine[] = [];
+  afterEach(async () => {
+    for (const engine of engines.splice(0)) await engine.stop();
+  });
+
+  const callbackOf = (options: Partial<DurableCallback> = {}): DurableCallback => ({
+    event: 'x',
+    callback: 'A.a',
+    formerly: [],
+    isOrdered: false,
+    concurrency: 10,
+    ...options,
+  });
+
+  const deliveryOf = (options: Partial<NewDelivery> = {}): NewDelivery => ({
+    event: 'x',
+    callback: 'A.a',
+    id: uuidv7(),
+    arguments: [],
+    delayMs: 0,
+    ...options,
+  });
+
+  /** An instance without an application around it. */
+  async function open(callbacks: DurableCallback[], options: PostgresOptions = { pool }): Promise<DurableEngine> {
+    const engine = postgres({ schema, ...options })();
+    engines.push(engine);
+    await engine.start({ log() {}, warn() {}, report() {} });
+    await engine.declare(callbacks);
+    return engine;
+  }
+
+  const failure = { name: 'Error', message: 'no' };
 
   async function inTransaction(work: (client: pg.PoolClient) => Promise<void>) {
     const client = await pool.connect();
@@ -235,6 +279,29 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     ]);
   });
 
+  it('what pg-boss itself writes down of a delivery is listed as an error like any other', async () => {
+    const engine = await open([callbackOf()]);
+    await engine.store([deliveryOf()]);
+    await pool.query(`update ${schema}.job set output = '{ "value": { "message": "job heartbeat timeout" } }'`);
+    const [delivery] = await engine.list({ states: ['waiting'], limit: 1 });
+    expect(delivery.error).toEqual({ name: 'Error', message: 'job heartbeat timeout' });
+  });
+
+  it('times are dates, however the pool reads them', async () => {
+    const getTypeParser = (id: number, format?: 'text') =>
+      id === pg.types.builtins.TIMESTAMPTZ ? (text: string) => text : pg.types.getTypeParser(id, format);
+    const own = new pg.Pool({ connectionString, types: { getTypeParser: getTypeParser as never } });
+    const engine = await open([callbackOf()], { pool: own });
+    const before = Date.now();
+    await engine.store([deliveryOf({ delayMs: 60_000 })]);
+    const [{ storedAt, since }] = await engine.list({ states: ['waiting'], limit: 1 });
+    expect([storedAt, since]).toEqual([expect.any(Date), expect.any(Date)]);
+    expect(Math.abs(since.getTime() - storedAt.getTime() - 60_000)).toBeLessThanOrEqual(1);
+    expect(Math.abs(storedAt.getTime() - before)).toBeLessThan(60_000);
+    await engine.stop();
+    await own.end();
+  });
+
   it('a run that the database refuses does not take down those that are stored with it', async () => {
     const { events } = await startApp([Emails], withEngine({ pool, schema }));
     await pool.query(`
@@ -278,6 +345,50 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     } finally {
       await engine.stop();
     }
+  });
+
+  it('an attempt whose own transaction is open when its time is over holds up the end of no other', async () => {
+    const mayEnd = deferred();
+    const begun: string[] = [];
+
+    @Injectable()
+    class Slow {
+      @Callback('slow', { delivery: 'durable', timeoutMs: 300, retry: { attempts: 3, delayMs: 1_000 } })
+      async go(name: string) {
+        begun.push(name);
+        if (name === 'fails') {
+          // Until the other one's time is over.
+          await new Promise((resolve) => setTimeout(resolve, 400));
+          throw new Error('always');
+        }
+        const client = await pool.connect();
+        await client.query('begin');
+        await currentEvent()!.delivery!.completeIn(client);
+        await mayEnd.promise;
+        await client.query('commit');
+        client.release();
+      }
+    }
+    const { app, events } = await startApp([Slow], withEngine({ connectionString, schema }));
+    await events.run('slow', 'holds');
+    await until(() => begun.length === 1);
+    await events.run('slow', 'fails');
+    let waits = 0;
+    try {
+      await until(async () => {
+        const { rows } = await pool.query(
+          `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%${schema}.job%'`,
+        );
+        waits += rows.length;
+        return begun.filter((name) => name === 'fails').length === 2;
+      });
+    } finally {
+      mayEnd.resolve();
+    }
+    expect([waits, begun.filter((name) => name === 'holds').length]).toEqual([0, 1]);
+    const deliveries = app.get(EventDeliveries);
+    await until(async () => (await deliveries.list({ state: 'running' })).length === 0);
+    expect(begun.filter((name) => name === 'holds')).toHaveLength(1);
   });
 
   it('a deadlock of keys reaches the one whom the database chooses', async () => {
@@ -345,6 +456,101 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     await until(() => ran.length === 5);
   });
 
+  it('a retry is on time though another key waits behind a dead delivery', async () => {
+    const query = jest.spyOn(pg.Client.prototype, 'query');
+    const sweeps: number[] = [];
+    const swept = (query as unknown as jest.Mock<(sql: unknown) => unknown>).mock;
+    const looks = () => swept.calls.filter(([sql]) => String(sql).includes('expired as')).length;
+    try {
+      const ordered = callbackOf({ isOrdered: true });
+      const engine = await open([ordered]);
+      engine.work(ordered, async (attempt) => {
+        if (attempt.delivery.key === 'dead') return void (await attempt.bury(failure));
+        if (attempt.attempt === 1) {
+          // Due in the middle between two looks at what is due.
+          const before = looks();
+          await until(() => looks() > before);
+          await attempt.retryIn(2_500, failure);
+          sweeps.push(looks());
+        } else {
+          sweeps.push(looks());
+          await attempt.complete();
+        }
+      });
+      await engine.store([deliveryOf({ key: 'dead' })]);
+      await engine.store([deliveryOf({ key: 'dead' })]);
+      await until(async () => (await engine.counts())[0].dead === 1);
+      await engine.store([deliveryOf({ key: 'k' })]);
+      await until(() => sweeps.length === 2);
+      // A third would have had to find it.
+      expect(sweeps[1] - sweeps[0]).toBeLessThanOrEqual(2);
+    } finally {
+      query.mockRestore();
+    }
+  });
+
+  it('a callback that becomes ordered keeps the dead deliveries of one key, one behind the other', async () => {
+    const before = await open([callbackOf()]);
+    before.work(callbackOf(), async (attempt) => {
+      await attempt.bury(failure);
+    });
+    const [first, second, third] = [1, 2, 3].map((what) => deliveryOf({ key: 'k', arguments: [what] }));
+    await before.store([first]);
+    await before.store([second]);
+    await until(async () => (await before.counts())[0].dead === 2);
+    await before.stopWorking();
+    await before.store([third]);
+
+    const ordered = callbackOf({ isOrdered: true });
+    const after = await open([ordered]);
+    after.work(ordered, async (attempt) => {
+      ran.push(attempt.delivery.arguments[0]);
+      await attempt.complete();
+    });
+    expect(await after.counts()).toMatchObject([{ waiting: 1, dead: 2 }]);
+    await after.retry({ ids: [first.id] });
+    await until(() => ran.length === 1);
+    // The second has taken the place of the first, and holds up the third.
+    await until(
+      async () =>
+        (await pool.query(`select 1 from ${schema}.job where name like '%/ordered' and state <> 'completed'`))
+          .rowCount === 2,
+    );
+    await after.retry({});
+    await until(() => ran.length === 3);
+    expect(ran).toEqual([1, 2, 3]);
+  });
+
+  it('what cannot be moved from a former name keeps nothing else from its turn', async () => {
+    const [former, other] = [callbackOf(), callbackOf({ callback: 'C.c' })];
+    const older = await open([former, other]);
+    const renamed = callbackOf({ callback: 'B.b', formerly: ['A.a'] });
+    const newer = await open([renamed]);
+    await newer.declare([other]);
+    newer.work(renamed, (attempt) => attempt.complete().then(() => {}));
+    newer.work(other, async (attempt) => {
+      ran.push('C.c');
+      await attempt.complete();
+    });
+    await pool.query(`
+      create function ${schema}.refuse() returns trigger language plpgsql as $$ begin
+        if new.name = 'x/B.b' then raise exception 'not here'; end if; return new; end $$;
+      create trigger refuse before insert on ${schema}.job_common for each row execute function ${schema}.refuse();`);
+    await older.store([deliveryOf(), deliveryOf({ callback: 'C.c', delayMs: 1_200 })]);
+    await until(() => ran.length === 1);
+    expect(await newer.counts()).toContainEqual(expect.objectContaining({ callback: 'A.a', waiting: 1 }));
+  });
+
+  it('what is stored under a former name stays there while the queue of the new one is missing', async () => {
+    const older = await open([callbackOf()]);
+    const newer = await open([callbackOf({ callback: 'B.b', formerly: ['A.a'] })]);
+    await pool.query(`select ${schema}.delete_queue('x/B.b')`);
+    await older.store([deliveryOf()]);
+    // It looks for former names again.
+    await newer.declare([]);
+    expect(await newer.counts()).toMatchObject([{ callback: 'A.a', waiting: 1 }]);
+  });
+
   it('what waits or is dead is kept for ever, what is completed for keepCompletedMs', async () => {
     const { app, events } = await startApp([Emails], withEngine({ pool, schema, keepCompletedMs: 60_000 }));
     const deliveries = app.get(EventDeliveries);
@@ -372,47 +578,20 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
   });
 
   it('what an instance was doing when it was killed is done by another, within the lease and a second', async () => {
-    const project = new Project();
-    try {
-      project.write(
-        'instance.ts',
-        `import 'reflect-metadata';
-        import { Injectable, Module } from '@nestjs/common';
-        import { NestFactory } from '@nestjs/core';
-        import { Callback, EventRunner, EventsModule } from 'nestjs-callbacks';
-        import { postgres } from 'nestjs-callbacks/postgres';
-
-        @Injectable()
-        class Emails {
-          @Callback('x', { delivery: 'durable' }) async greet() {
-            console.log('begun');
-            await new Promise(() => {});
-          }
-        }
-        const engine = postgres({ connectionString: process.env.DATABASE_URL, schema: process.env.SCHEMA, leaseMs: 2000 });
-        @Module({ imports: [EventsModule.forRoot({ engine })], providers: [Emails] })
-        class AppModule {}
-        const app = await NestFactory.createApplicationContext(AppModule, { logger: false });
-        await app.get(EventRunner).run('x', 'Ada');`,
-      );
-      const killed = project.start('instance.js', { env: { DATABASE_URL: connectionString, SCHEMA: schema } });
-      await until(() => killed.output.includes('begun'));
-      killed.kill('SIGKILL');
-      await killed.ended;
-      @Injectable()
-      class Same {
-        @Callback('x', { delivery: 'durable', id: 'Emails.greet' }) greet(who: string) {
-          ran.push(`${who}, attempt ${currentEvent()!.delivery!.attempt}`);
-        }
+    const engine =
+      'postgres({ connectionString: process.env.DATABASE_URL, schema: process.env.SCHEMA, leaseMs: 2_000 })';
+    await killWhilePerforming(engine, { DATABASE_URL: connectionString, SCHEMA: schema });
+    @Injectable()
+    class Same {
+      @Callback('x', { delivery: 'durable', id: 'Emails.greet' }) greet(who: string) {
+        ran.push(`${who}, attempt ${currentEvent()!.delivery!.attempt}`);
       }
-      const startedAt = performance.now();
-      await startApp([Same], withEngine({ pool, schema, leaseMs: 2_000 }));
-      await until(() => ran.length === 1);
-      expect(ran).toEqual(['Ada, attempt 2']);
-      expect(performance.now() - startedAt).toBeLessThan(8_000);
-    } finally {
-      project.remove();
     }
+    const startedAt = performance.now();
+    await startApp([Same], withEngine({ pool, schema, leaseMs: 2_000 }));
+    await until(() => ran.length === 1);
+    expect(ran).toEqual(['Ada, attempt 2']);
+    expect(performance.now() - startedAt).toBeLessThan(8_000);
   });
 });
 
@@ -422,8 +601,6 @@ describeWith('With a Postgres server that fails (pg_ctl and initdb)', findServer
     server = await PrivatePostgres.start();
   }, 30_000);
   afterAll(() => server.remove());
-
-  const firstLines = (lines: string[]) => lines.map((line) => line.split('\n')[0]);
 
   it('a run fails at once while it is stopped, and work goes on when it is back', async () => {
     const { events, log } = await startApp([Emails, Ordered], withEngine({ connectionString: server.url }));
@@ -479,6 +656,29 @@ describeWith('With a Postgres server that fails (pg_ctl and initdb)', findServer
     );
     await until(() => ran.length === 2);
     expect(ran).toEqual([1, 2]);
+  }, 30_000);
+
+  it('many runs to a frozen one wait for storeTimeoutMs and no longer, and those never sent are surely not stored', async () => {
+    const options = { connectionString: server.url, schema: 'crowded', storeTimeoutMs: 1_000 };
+    const { events } = await startApp([Emails], withEngine(options, { work: false }));
+    await events.run('x', 1);
+    server.freeze();
+    try {
+      const startedAt = performance.now();
+      const waits: number[] = [];
+      const codes = await Promise.all(
+        Array.from({ length: 1_500 }, async (_, index) => {
+          const error = await events.run('x', index).catch((reason: { code: string }) => reason);
+          waits.push(performance.now() - startedAt);
+          return (error as { code: string }).code;
+        }),
+      );
+      // One after the other, the eight statements that they take would wait for 8 s.
+      expect(Math.max(...waits)).toBeLessThan(4_000);
+      expect(new Set(codes)).toEqual(new Set(['EVENTS_STORE_UNKNOWN', 'EVENTS_STORE_FAILED']));
+    } finally {
+      server.thaw();
+    }
   }, 30_000);
 
   it('an attempt that ends while it is away is completed when it is back, and does not run twice', async () => {

@@ -1,4 +1,5 @@
 import { describe, it } from '@jest/globals';
+import { Redis } from 'ioredis';
 import pg from 'pg';
 
 const LOCAL_POSTGRES = 'postgres://postgres@127.0.0.1:5432/postgres';
@@ -13,6 +14,23 @@ export async function findPostgres(): Promise<string | undefined> {
     return url;
   } catch {
     return undefined;
+  }
+}
+
+const LOCAL_REDIS = 'redis://127.0.0.1:6379';
+
+/** The Redis server to test with: the one that REDIS_URL names, else the one on the usual local port, if any. */
+export async function findRedis(): Promise<string | undefined> {
+  const url = process.env.REDIS_URL ?? LOCAL_REDIS;
+  const client = new Redis(url, { lazyConnect: true, connectTimeout: 2_000, retryStrategy: () => null });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return url;
+  } catch {
+    return undefined;
+  } finally {
+    client.disconnect();
   }
 }
 

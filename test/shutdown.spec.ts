@@ -67,6 +67,40 @@ describe('Closing waits for running and background work', () => {
     expect(ran.at(-1)).toBe('pool closed');
   });
 
+  it.each(['run', 'runSettled', 'runParallel'] as const)(
+    'waits for all of a %s(), also between its callbacks',
+    async (method) => {
+      const seen: string[] = [];
+      @Injectable()
+      class Steps {
+        @Callback('x') async one() {
+          await turn();
+          seen.push('one');
+        }
+        @Callback('x') async two() {
+          await turn();
+          await turn();
+          seen.push('two');
+        }
+        @Callback('x', { delivery: 'after-commit' }) async three() {
+          await turn();
+          seen.push('three');
+        }
+        @Callback('x', { delivery: 'background' }) async four() {
+          await turn();
+          seen.push('four');
+        }
+        onModuleDestroy() {
+          seen.push('pool closed');
+        }
+      }
+      const { app, events } = await startApp([Steps]);
+      void events[method]('x');
+      await app.close();
+      expect(seen).toEqual(['one', 'two', 'three', 'four', 'pool closed']);
+    },
+  );
+
   it('also for what it starts itself, and in an application without HTTP', async () => {
     @Injectable()
     class Chain {

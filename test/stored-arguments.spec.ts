@@ -98,6 +98,14 @@ describe('What would not arrive as it is is refused, with its place:', () => {
     constructor(readonly cents: number) {}
   }
   class Later extends Date {}
+  const own = {
+    URL: class URL {
+      readonly href = 'https://example.org';
+    },
+  };
+  function argumentsOf(this: void): unknown {
+    return arguments;
+  }
   const cycle: { self?: object } = {};
   cycle.self = { cycle };
   let deep: object = {};
@@ -115,6 +123,22 @@ describe('What would not arrive as it is is refused, with its place:', () => {
     ['argument 1 is an instance of ReadStream', createReadStream('package.json').destroy()],
     ['argument 1 is an instance of an unnamed class', new (class {})()],
     ['argument 1 is nested too deeply', deep],
+    ['argument 1 (.total) is a property that its Array would arrive without', Object.assign([1, 2], { total: 5 })],
+    ['argument 1 (.index) is a property that its Array would arrive without', /a(?<n>b)/.exec('ab')],
+    ['argument 1 (["2.5"]) is a property that its Array would arrive without', Object.assign([1, 2, 3], { 2.5: 5 })],
+    ['argument 1 (.list[1]) is a hole', { list: Object.assign([0], { 2: 2 }) }],
+    ['argument 1 ([2]) is a hole', Object.assign([0, 1], { length: 3 })],
+    ['argument 1 ([Symbol(tag)]) is named by a symbol', Object.assign([1], { [Symbol('tag')]: 1 })],
+    [
+      'argument 1 (.zone) is a property that its Date would arrive without',
+      Object.assign(new Date(0), { zone: 'UTC' }),
+    ],
+    ['argument 1 (.x) is a property that its Map would arrive without', Object.assign(new Map(), { x: 1 })],
+    ['argument 1 (.lastIndex) is 3, and would arrive as 0', Object.assign(/a/g, { lastIndex: 3 })],
+    ['argument 1 is an instance of Arguments', argumentsOf()],
+    ['argument 1 is an instance of Math', Math],
+    ['argument 1 is an instance of JSON', JSON],
+    ['argument 1 is an instance of URL', new own.URL()],
   ])('%s', (message, value) => {
     expect(() => storeArguments('x', [value], false)).toThrow(
       expect.objectContaining({

@@ -12,6 +12,14 @@ const head = `
   const userLeft = defineEvent('user_left', z.string(), z.coerce.date().default(new Date()));
   const typed = defineEvent<[id: number, note?: string]>('typed');
 `;
+const testing = (source: string) => `
+  import { expect } from '@jest/globals';
+  import { expect as expectOfVitest } from 'vitest';
+  import { TestEvents } from 'nestjs-callbacks/testing';
+  import 'nestjs-callbacks/testing/jest';
+  import 'nestjs-callbacks/testing/vitest';
+  declare const tested: TestEvents;
+  ${source}`;
 const map = `
   declare module 'nestjs-callbacks' {
     interface EventMap {
@@ -57,6 +65,29 @@ const takes: Record<string, string> = {
     const Audited = () => applyDecorators(Callback('user_joined'), SetMetadata('audited', true));
     class Answer { @Joined() one(name: string) {} @Audited() two(name: string) {} }`,
 };
+
+takes['matchers with all arguments, or none, or with matchers for some, in Jest and in Vitest'] = testing(`
+  expect(tested).toHaveRun('user_joined');
+  expect(tested).toHaveRun('user_joined', 'Ada', expect.stringContaining('@'));
+  expect(tested).not.toHaveRun('server_started');
+  expect(tested).toHaveRun(UserJoined);
+  expect(tested).toHaveRun(UserJoined, expect.objectContaining({ name: 'Ada' }));
+  expect(tested).toHaveRun(new UserJoined('Ada', 'a@b'));
+  expect(tested).toHaveRun(userLeft, 'Ada', new Date());
+  expect(tested).toHaveRunTimes(typed, 2);
+  expect(tested).toHaveCalled('Emails.greet', 'Ada', expect.anything());
+  expect(tested).toHaveFailed('Emails.greet', Error);
+  expectOfVitest(tested).toHaveRun('user_joined', 'Ada', expectOfVitest.any(String));
+  expectOfVitest(tested).not.toHaveRunTimes('server_started', 1);
+  declare const matchers: jest.Matchers<void, TestEvents>;
+  matchers.toHaveRun('user_joined', 'Ada', 'a@b');`);
+takes['what is recorded of an event, and a fake of it, by its arguments'] = testing(`
+  const [{ arguments: [name, email] }] = tested.runsOf('user_joined');
+  name satisfies string; email satisfies string;
+  tested.runsOf(UserJoined)[0].arguments[0].email satisfies string;
+  tested.runsOf(userLeft)[0].arguments[1] satisfies Date;
+  tested.fakeEvent('user_joined', (name) => name.length);
+  tested.fakeEvent(UserJoined, async ({ email }) => email.length);`);
 
 const refuses: Record<string, [source: string, ...messages: RegExp[]]> = {
   'a mistyped name at the call': [
@@ -119,6 +150,23 @@ const refuses: Record<string, [source: string, ...messages: RegExp[]]> = {
   'a delivery that is not offered': [
     method(`@Callback('user_joined', { delivery: 'later' })`, '()'),
     /Type '"later"' is not assignable to type 'DeliveryMode \| undefined'\.$/,
+  ],
+  'a mistyped name in a matcher': [
+    testing(`expect(tested).toHaveRun('user_joind');`),
+    /^Argument of type '"user_joind"' is not assignable to parameter of type '"user_joined" \| "server_started"'\.$/,
+  ],
+  'a wrong argument in a matcher': [
+    testing(`expect(tested).toHaveRun('user_joined', 'Ada', 5);`),
+    /is not assignable to type '\[name: string \| Asymmetric, email: string \| Asymmetric\]'/,
+    /Type 'number' is not assignable to type 'string \| Asymmetric'\.$/,
+  ],
+  'too few arguments in a matcher of Vitest': [
+    testing(`expectOfVitest(tested).not.toHaveRun('user_joined', 'Ada');`),
+    /Source has 1 element\(s\) but target requires 2\.$/,
+  ],
+  'a fake that takes something else': [
+    testing(`tested.fakeEvent('user_joined', (name: number) => name);`),
+    /^Argument of type '\(name: number\) => number' is not assignable to parameter of type '\(name: string, email: string\) => unknown'/,
   ],
   'a field of with() that is not offered': [
     `events.with({ priority: 5 });`,

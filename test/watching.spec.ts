@@ -2,9 +2,19 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import diagnostics from 'node:diagnostics_channel';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { Injectable } from '@nestjs/common';
-import { Callback, currentEvent, EventRunner, type CallbackTrace, type RunTrace } from 'nestjs-callbacks';
-import { closeApps, startApp, turn } from './app.js';
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  Callback,
+  type CallbackTrace,
+  currentEvent,
+  defineEvent,
+  EventRunner,
+  inTransaction,
+  type RunTrace,
+} from 'nestjs-callbacks';
+import { memoryEngine } from 'nestjs-callbacks/testing';
+import { z } from 'zod';
+import { closeApps, startApp, turn, until } from './app.js';
 import { runInProcess } from './child-process.js';
 
 afterEach(closeApps);
@@ -98,7 +108,6 @@ describe('with()', () => {
   });
 
   it.each<[any, string]>([
-    [{ tx: {} }, 'tx: {}. This version of nestjs-callbacks does not offer it yet.'],
     [{ delayMs: -5 }, 'delayMs: -5. Pass milliseconds, from 0 to 316224000000 (ten years).'],
     [{ key: '' }, "key: ''. Pass a string of 1 to 500 characters, an order number say."],
     [{ id: 'order-7' }, "id: 'order-7'. Pass a UUID; of another id, make one that is always the same (version 5)."],
@@ -169,6 +178,8 @@ describe('The tracing channels', () => {
     ]);
     expect(traces[0]).toEqual({
       event: 'x',
+      eventKey: 'x',
+      application: {},
       arguments: ['Ada'],
       callback: 'Steps.one',
       delivery: 'inline',
@@ -222,6 +233,110 @@ describe('The tracing channels', () => {
       'asyncStart z',
       'asyncEnd z',
     ]);
+  });
+
+  it('tell of runs that nobody answers, and of those that are refused, with the arguments as they were passed', async () => {
+    const checked = defineEvent('checked', z.coerce.number());
+    const late = defineEvent(
+      'late',
+      z.coerce.number().refine(async (found) => found > 0),
+    );
+    class Checks {
+      @Callback(checked) one() {}
+      @Callback(late) two() {}
+    }
+    const { app, events } = await startApp([Checks]);
+    runs.subscribe(steps);
+
+    await events.run('nobody', 'Ada');
+    await events.run(checked, '42');
+    const refused = [events.run(checked, 'Ada'), events.run(late, '-1'), events.with({ delayMs: 1 }).run(late, '1')];
+    const errors = (await Promise.allSettled(refused)).map((result) => (result as PromiseRejectedResult).reason);
+    await app.close();
+    await expect(events.run('x')).rejects.toMatchObject({ code: 'EVENTS_CLOSED' });
+
+    expect(errors.map(({ code }) => code)).toEqual([
+      'EVENTS_ARGUMENTS_INVALID',
+      'EVENTS_ARGUMENTS_INVALID',
+      'EVENTS_WITH_INVALID',
+    ]);
+    const begun = traces.filter((_, index) => told[index][0] === 'start');
+    expect(begun.map(({ event, arguments: args, error }) => [event, args, error])).toEqual([
+      ['nobody', ['Ada'], undefined],
+      ['checked', [42], undefined],
+      ['checked', ['Ada'], errors[0]],
+      ['late', ['-1'], errors[1]],
+      ['late', [1], errors[2]],
+      ['x', [], expect.objectContaining({ code: 'EVENTS_CLOSED' })],
+    ]);
+    expect(told.filter(([step]) => step === 'asyncEnd')).toHaveLength(6);
+  });
+
+  it('tell which run and which application a callback belongs to, also behind and after the transaction', async () => {
+    class Outer {
+      constructor(@Inject(EventRunner) private readonly events: EventRunner) {}
+      @Callback('outer') async open() {
+        await inTransaction(
+          (work) => work({}),
+          () => this.events.run('x', 'inner'),
+        );
+      }
+    }
+    class Answers {
+      @Callback('x') here() {}
+      @Callback('x', { delivery: 'after-commit' }) afterwards() {}
+      @Callback('x', { delivery: 'background' }) behind() {}
+    }
+    const one = await startApp([Outer, Answers]);
+    const other = await startApp([Answers]);
+    callbacks.subscribe(steps);
+    const areBehind = (count: number) =>
+      until(() => told.filter(([step, , name]) => step === 'asyncEnd' && name === 'Answers.behind').length === count);
+    await other.events.run('x');
+    await areBehind(1);
+    expect(traces.map((trace) => 'run' in trace)).not.toContain(true);
+    runs.subscribe(steps);
+    traces = [];
+    told = [];
+
+    await one.events.run('outer');
+    await other.events.run('x');
+    await areBehind(2);
+
+    const [outer, inner, second] = traces.filter(
+      (trace, index): trace is RunTrace => told[index][0] === 'start' && !('callback' in trace),
+    );
+    const partOf = (run: RunTrace) =>
+      traces.flatMap((trace, index) =>
+        told[index][0] === 'start' && 'callback' in trace && trace.run === run ? [trace.callback] : [],
+      );
+    expect(partOf(outer)).toEqual(['Outer.open']);
+    expect(partOf(inner).sort()).toEqual(['Answers.afterwards', 'Answers.behind', 'Answers.here']);
+    expect(partOf(second).sort()).toEqual(['Answers.afterwards', 'Answers.behind', 'Answers.here']);
+    expect(outer.application).toBe(inner.application);
+    expect(second.application).not.toBe(outer.application);
+    for (const trace of traces) if ('callback' in trace) expect(trace.application).toBe(trace.run!.application);
+  });
+
+  it('tell the id by which durable attempts belong to a run', async () => {
+    class Greets {
+      @Callback('x') here() {}
+      @Callback('x', { delivery: 'durable' }) later() {}
+    }
+    const { events } = await startApp([Greets], { engine: memoryEngine() });
+    runs.subscribe(steps);
+    callbacks.subscribe(steps);
+    await events.with({ id: '0199AAAA-0000-7000-8000-000000000001' }).run('x');
+    await events.run('x');
+    const attempts = () => traces.filter((trace, index) => told[index][0] === 'start' && 'attempt' in trace);
+    await until(() => attempts().length === 2);
+
+    const ids = traces.flatMap((trace, index) =>
+      told[index][0] === 'start' && !('callback' in trace) ? [trace.id] : [],
+    );
+    expect(ids[0]).toBe('0199aaaa-0000-7000-8000-000000000001');
+    expect(attempts().map((trace) => trace.id)).toEqual(ids);
+    expect(attempts()[0]).not.toHaveProperty('run');
   });
 
   it('let a run pass whose subscriber throws, and log that', async () => {

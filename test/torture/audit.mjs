@@ -22,7 +22,8 @@ export function audit(lines, { dead, open, effects }, { kills, outages }) {
       performed.set(key, attempts);
       attempts[line.what === 'begin' ? 'begins' : 'dones'].push(line);
     } else if (line.id) {
-      runs.set(line.id, { ...line, states: [...(runs.get(line.id)?.states ?? []), line.what] });
+      const { states = [], notes = [] } = runs.get(line.id) ?? {};
+      runs.set(line.id, { ...line, states: [...states, line.what], notes: [...notes, line] });
     }
   }
   const has = (id, event) => (callback) => performed.has(`${callback} ${id}`) && CALLBACKS[event].includes(callback);
@@ -40,6 +41,12 @@ export function audit(lines, { dead, open, effects }, { kills, outages }) {
   for (const { id, event, number } of vetoed) {
     if (CALLBACKS[event].some(has(id, event)))
       problems.push(`performed though the run was rejected: "${event}" ${number}, ${id}`);
+  }
+  for (const { id, event, number, notes } of runs.values()) {
+    const from = storedFrom(notes);
+    const begins = CALLBACKS[event].flatMap((callback) => performed.get(`${callback} ${id}`)?.begins ?? []);
+    if (begins.some(({ at }) => at < from))
+      problems.push(`performed though its storing had failed: "${event}" ${number}, ${id}`);
   }
   for (const key of dead) {
     const { callback, number } = performed.get(key) ?? {};
@@ -77,6 +84,14 @@ export function audit(lines, { dead, open, effects }, { kills, outages }) {
       'begun again after a kill': `${recoveries.length}, within ${seconds(Math.max(0, ...recoveries))}, outages not counted`,
     },
   };
+}
+
+/** From when a run may have been stored: the begin of the first try of which its own error does not say that it was not. */
+function storedFrom(notes) {
+  const tries = notes.flatMap((note, index) =>
+    note.what === 'try' ? [{ at: note.at, end: notes[index + 1]?.what }] : [],
+  );
+  return tries.find(({ end }) => end !== 'EVENTS_STORE_FAILED')?.at ?? Infinity;
 }
 
 const seconds = (ms) => `${(ms / 1_000).toFixed(1)} s`;

@@ -1,10 +1,14 @@
 // The engine that an instance uses, as the environment says, and its way to write effects in a transaction.
 import pg from 'pg';
 import { lockFolder, postgres } from '../../dist/postgres/index.js';
+import { redis } from '../../dist/redis/index.js';
 
+/** With the events that suit it. */
 export async function openEngine() {
-  const { DATABASE_URL, FOLDER } = process.env;
-  return DATABASE_URL ? onServer(DATABASE_URL) : inFolder(FOLDER);
+  const { DATABASE_URL, REDIS_URL, FOLDER } = process.env;
+  if (REDIS_URL) return { engine: redis({ url: REDIS_URL }), events: ['mixed'] };
+  const opened = await (DATABASE_URL ? onServer(DATABASE_URL) : inFolder(FOLDER));
+  return { ...opened, events: ['mixed', 'ordered', 'exact'] };
 }
 
 async function onServer(connectionString) {

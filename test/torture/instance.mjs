@@ -20,7 +20,7 @@ const note = (what, facts) =>
     `${JSON.stringify({ at: performance.timeOrigin + performance.now(), what, instance: NAME, ...facts })}\n`,
   );
 
-const { engine, effects } = await openEngine();
+const { engine, effects, events: produced } = await openEngine();
 
 /** What a callback notes: when it begins, and that it is done. */
 async function performing(callback, work) {
@@ -63,13 +63,21 @@ const providers = [
       if (number % 50 === 0) throw new Error('doomed');
     }),
   ),
-  answer('Ordered', 'ordered', { ...durable, ordered: true }, () =>
+  ...(produced.includes('ordered') ? [orderedCallback()] : []),
+  ...(produced.includes('exact') ? [exactCallback()] : []),
+];
+
+function orderedCallback() {
+  return answer('Ordered', 'ordered', { ...durable, ordered: true }, () =>
     performing('Ordered.go', async () => {
       await sleep(random() * 5);
       if (chance(0.2)) throw new Error('flaky');
     }),
-  ),
-  answer('Exact', 'exact', { ...durable, timeoutMs: 15_000, concurrency: 4 }, () =>
+  );
+}
+
+function exactCallback() {
+  return answer('Exact', 'exact', { ...durable, timeoutMs: 15_000, concurrency: 4 }, () =>
     performing('Exact.go', (_, delivery) =>
       effects(async (transaction) => {
         await transaction.query('insert into effects values ($1)', [delivery.id]);
@@ -78,8 +86,8 @@ const providers = [
         if (chance(0.1)) throw new Error('flaky');
       }),
     ),
-  ),
-];
+  );
+}
 
 class AppModule {}
 Module({ imports: [EventsModule.forRoot({ engine })], providers })(AppModule);
@@ -100,11 +108,12 @@ process.on('message', async (message) => {
 let number = 0;
 async function produce(key) {
   while (isProducing) {
-    const event = ['mixed', 'ordered', 'exact'][Math.floor(random() * 3)];
+    const event = produced[Math.floor(random() * produced.length)];
     const run = { id: randomUUID(), event, number: ++number, ...(event === 'ordered' && { key }) };
     note('run', run);
     // What may be stored, and what surely is not, is run again with its id until it is.
     for (let isOpen = true; isOpen;) {
+      note('try', run);
       try {
         await events.with({ id: run.id, key: run.key }).run(event, run.number);
         note('stored', run);

@@ -1,10 +1,10 @@
 // Kills instances, restarts and freezes the database, lets callbacks fail and hang; and then asks whether every
 // acknowledged delivery was performed or is dead, none of a rejected run, in order, and how many more than once.
-// `npm run torture` builds first. It takes about two minutes, and exits with 1 when anything is wrong.
+// `npm run torture` builds first. It takes about three minutes, and exits with 1 when anything is wrong.
 //
-//   postgres, pglite   only that one
-//   --seconds=40       how long it lasts, of each
-//   --seed=7           the same chances again
+//   postgres, pglite, redis   only that one
+//   --seconds=40              how long it lasts, of each
+//   --seed=7                  the same chances again
 import { fork } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { PrivatePostgres } from '../private-postgres.mjs';
+import { PrivateRedis } from '../private-redis.mjs';
 import { audit } from './audit.mjs';
 import { randomOf } from './random.mjs';
 
@@ -133,10 +134,53 @@ async function kept(query) {
   };
 }
 
-async function drained(query, patienceMs = 60_000) {
-  const deadline = now() + patienceMs;
-  const open = `select 1 from nestjs_callbacks.job where state::text in ('created', 'retry', 'active') limit 1`;
-  while (now() < deadline && (await query(open)).length > 0) await sleep(200);
+/**
+ * Kills instances, and has the server restart and freeze.
+ *
+ * @param restart ends the server in one way or another, waits, and starts it
+ * @param isDrained whether nothing is open any more
+ */
+async function onServer(server, torture, restart, isDrained, look) {
+  await Promise.all([1, 2, 3, 4].map(() => torture.keepSpawning()));
+  let restarts = 0;
+  let freezes = 0;
+  const births = [];
+  const end = now() + seconds * 1_000;
+  while (now() < end) {
+    await sleep(500 + random() * 1_500);
+    const chance = random();
+    if (chance < 0.7) {
+      const victim = torture.any();
+      if (!victim) continue;
+      await torture.kill(victim);
+      births.push(torture.keepSpawning());
+    } else if (chance < 0.9) {
+      restarts++;
+      await torture.outage(restart);
+    } else {
+      freezes++;
+      await torture.outage(async () => {
+        server.freeze();
+        await sleep(1_000 + random() * 6_000);
+        server.thaw();
+      });
+    }
+  }
+  await Promise.all(births);
+  await torture.stopProducing();
+  for (const deadline = now() + 60_000; now() < deadline && !(await isDrained());) await sleep(200);
+  const result = audit(torture.lines(), await look(), torture);
+  await torture.close();
+  const { kills, deaths } = torture;
+  return {
+    problems: [...deaths, ...result.problems],
+    figures: {
+      'instances killed': kills.length,
+      'server restarts': restarts,
+      'server freezes': freezes,
+      ...result.figures,
+    },
+  };
 }
 
 async function onPostgres() {
@@ -148,53 +192,50 @@ async function onPostgres() {
     await client.end();
     return rows;
   };
+  const restart = async () => {
+    await server.stop(random() < 0.7 ? 'immediate' : 'fast');
+    await sleep(random() * 1_500);
+    await server.start();
+  };
+  const open = `select 1 from nestjs_callbacks.job where state::text in ('created', 'retry', 'active') limit 1`;
+  const isDrained = async () => (await query(open)).length === 0;
   const torture = new Torture({ DATABASE_URL: server.url });
   try {
     await query('create table effects (id uuid)');
-    await Promise.all([1, 2, 3, 4].map(() => torture.keepSpawning()));
-    let restarts = 0;
-    let freezes = 0;
-    const births = [];
-    const end = now() + seconds * 1_000;
-    while (now() < end) {
-      await sleep(500 + random() * 1_500);
-      const chance = random();
-      if (chance < 0.7) {
-        const victim = torture.any();
-        if (!victim) continue;
-        await torture.kill(victim);
-        births.push(torture.keepSpawning());
-      } else if (chance < 0.9) {
-        restarts++;
-        await torture.outage(async () => {
-          await server.stop(random() < 0.7 ? 'immediate' : 'fast');
-          await sleep(random() * 1_500);
-          await server.start();
-        });
-      } else {
-        freezes++;
-        await torture.outage(async () => {
-          server.freeze();
-          await sleep(1_000 + random() * 6_000);
-          server.thaw();
-        });
+    return await onServer(server, torture, restart, isDrained, () => kept(query));
+  } finally {
+    torture.remove();
+    await server.remove();
+  }
+}
+
+/** With an append-only file: it is killed rather than stopped, mostly. Slower, as all that is run is for `Hanging` too. */
+async function onRedis() {
+  const server = await PrivateRedis.start();
+  const restart = async () => {
+    await server.stop(random() < 0.7 ? 'SIGKILL' : 'SIGTERM');
+    await sleep(random() * 1_500);
+    await server.start();
+  };
+  /** Read past everything of ours. */
+  const look = () =>
+    server.ask(async (client) => {
+      const queues = (await client.keys('{nestjs-callbacks}:*:meta')).map((key) => key.slice(0, -':meta'.length));
+      const found = { dead: new Set(), open: 0, effects: new Map() };
+      for (const queue of queues) {
+        for (const id of await client.zrange(`${queue}:failed`, 0, -1)) found.dead.add(`${queue.split('/')[1]} ${id}`);
+        const lengths = [
+          client.llen(`${queue}:wait`),
+          client.llen(`${queue}:active`),
+          client.zcard(`${queue}:delayed`),
+        ];
+        for (const length of await Promise.all(lengths)) found.open += length;
       }
-    }
-    await Promise.all(births);
-    await torture.stopProducing();
-    await drained(query);
-    const result = audit(torture.lines(), await kept(query), torture);
-    await torture.close();
-    const { kills, deaths } = torture;
-    return {
-      problems: [...deaths, ...result.problems],
-      figures: {
-        'instances killed': kills.length,
-        'database restarts': restarts,
-        'database freezes': freezes,
-        ...result.figures,
-      },
-    };
+      return found;
+    });
+  const torture = new Torture({ REDIS_URL: server.url, DATABASE_URL: '', PAUSE_MS: '75' });
+  try {
+    return await onServer(server, torture, restart, async () => (await look()).open === 0, look);
   } finally {
     torture.remove();
     await server.remove();
@@ -229,7 +270,7 @@ async function onPGlite() {
 }
 
 console.log(`Seed ${seed}: run again with --seed=${seed}`);
-for (const [name, torment] of Object.entries({ postgres: onPostgres, pglite: onPGlite })) {
+for (const [name, torment] of Object.entries({ postgres: onPostgres, pglite: onPGlite, redis: onRedis })) {
   if (only.length > 0 && !only.includes(name)) continue;
   const startedAt = now();
   const { problems, figures } = await torment();
