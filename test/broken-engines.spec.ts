@@ -10,12 +10,12 @@ const LEASE_MS = 300;
 /** A sound engine with some of its methods replaced; `engine` is the sound one. */
 type Break = (engine: DurableEngine) => Partial<DurableEngine>;
 
-function harnessOf(breaking: Break = () => ({}), leaseMs = LEASE_MS): EngineHarness {
+function harnessOf(breaking: Break = () => ({}), brokenLeaseMs?: number): EngineHarness {
   const store = new MemoryStore();
   return {
     leaseMs: LEASE_MS,
-    open() {
-      const engine = new TransactionalMemoryEngine(store, leaseMs);
+    open(leaseMs) {
+      const engine = new TransactionalMemoryEngine(store, brokenLeaseMs ?? leaseMs);
       const replaced = breaking(engine);
       return new Proxy<DurableEngine>(engine, {
         get: (target, name: keyof DurableEngine) => {

@@ -19,7 +19,8 @@ function keepsTheContract(harness: () => EngineHarness, ...offered: string[]) {
 }
 
 describe('The memory engine', () => {
-  const open = memoryEngine({ store: new MemoryStore(), leaseMs: 400 });
+  const store = new MemoryStore();
+  const open = (leaseMs: number) => memoryEngine({ store, leaseMs })();
   keepsTheContract(() => ({ open, leaseMs: 400, cutOff: (engine) => engine.stop() }), 'order', 'several sessions');
 });
 
@@ -33,8 +34,8 @@ describe('The Postgres engine on PGlite', () => {
   const pglites = new WeakMap<DurableEngine, { isCut: boolean }>();
   keepsTheContract(
     () => ({
-      leaseMs: 1_000,
-      open() {
+      leaseMs: 2_000,
+      open(leaseMs) {
         const state = { isCut: false };
         const refuse = () => Promise.reject(new Error('cut off'));
         const pglite = {
@@ -43,7 +44,7 @@ describe('The Postgres engine on PGlite', () => {
           transaction: (work: (tx: unknown) => Promise<unknown>) => database.transaction(work as never),
           listen: (channel: string, listener: (payload: string) => void) => database.listen(channel, listener),
         };
-        const engine = postgres({ pglite: pglite as never, leaseMs: 1_000 })();
+        const engine = postgres({ pglite: pglite as never, leaseMs })();
         pglites.set(engine, state);
         return engine;
       },
@@ -72,11 +73,11 @@ describeWith('The Postgres engine on a server (DATABASE_URL, or the local one)',
   const poolOf = new WeakMap<DurableEngine, pg.Pool>();
   keepsTheContract(
     () => ({
-      leaseMs: 1_000,
-      open() {
+      leaseMs: 2_000,
+      open(leaseMs) {
         const pool = new pg.Pool({ connectionString, max: 5, idleTimeoutMillis: 200 });
         pools.push(pool);
-        const engine = postgres({ pool, schema, leaseMs: 1_000 })();
+        const engine = postgres({ pool, schema, leaseMs })();
         poolOf.set(engine, pool);
         return engine;
       },
@@ -115,8 +116,8 @@ describeWith('The Redis engine (REDIS_URL, or the local server)', redisServer, (
 
   keepsTheContract(
     () => ({
-      leaseMs: 1_000,
-      open: redis({ url, prefix, leaseMs: 1_000 }),
+      leaseMs: 2_000,
+      open: (leaseMs) => redis({ url, prefix, leaseMs })(),
       cutOff(engine) {
         (engine as unknown as { opened: { connections: { close(): void } } }).opened.connections.close();
       },

@@ -33,12 +33,12 @@ export const endingRules: readonly ContractRule[] = [
     'has what an instance left unfinished performed by another once the claim has run out',
     async (scene, harness) => {
       const callback = scene.callback('Emails.greet', { concurrency: 1 });
-      const crashed = await scene.open(callback);
+      const crashed = await scene.openBrief(callback);
       const unfinished = new Attempts(crashed, callback, () => sleep(60_000, undefined, { ref: false }));
       const delivery = scene.delivery();
       await crashed.store([delivery]);
       await unfinished.begun(1);
-      const other = await scene.open(callback);
+      const other = await scene.openBrief(callback);
       const attempts = new Attempts(other, callback);
       await harness.cutOff(crashed);
       const [attempt] = await attempts.begun(1);
@@ -48,7 +48,7 @@ export const endingRules: readonly ContractRule[] = [
 
   rule('keeps others from a delivery as long as its instance lives, however long it takes', async (scene, harness) => {
     const callback = scene.callback();
-    const [one, other] = await Promise.all([scene.open(callback), scene.open(callback)]);
+    const [one, other] = await Promise.all([scene.openBrief(callback), scene.openBrief(callback)]);
     const long = async (attempt: EngineAttempt) => {
       await sleep(harness.leaseMs * 2.5);
       assert.equal(attempt.signal.aborted, false, 'its signal has aborted');
@@ -66,7 +66,7 @@ export const endingRules: readonly ContractRule[] = [
     'keeps the claims of an instance while a transaction completes one of them, however long that is open',
     async (scene, harness) => {
       const callback = scene.callback();
-      const [one, other] = [await scene.open(callback), await scene.open(callback)];
+      const [one, other] = [await scene.openBrief(callback), await scene.openBrief(callback)];
       const { open: close, opened: closed } = gate();
       const completed = scene.delivery();
       const ends: unknown[] = [];
@@ -102,12 +102,12 @@ export const endingRules: readonly ContractRule[] = [
     'aborts the signal of an attempt before another instance begins with its delivery',
     async (scene, harness) => {
       const callback = scene.callback();
-      const cut = await scene.open(callback);
+      const cut = await scene.openBrief(callback);
       const { open, opened } = gate();
       const lost = new Attempts(cut, callback, () => opened);
       await cut.store([scene.delivery(), scene.delivery()]);
       await lost.begun(2);
-      const other = await scene.open(callback);
+      const other = await scene.openBrief(callback);
       const wereAborted: boolean[] = [];
       const attempts = new Attempts(other, callback, async (attempt) => {
         wereAborted.push(...lost.all.filter(({ delivery }) => delivery.id === attempt.delivery.id).map(isAborted));
@@ -125,7 +125,7 @@ export const endingRules: readonly ContractRule[] = [
     'tells an attempt that its claim has run out, and does not let it settle',
     async (scene, harness) => {
       const callback = scene.callback('Emails.greet', { concurrency: 1 });
-      const cut = await scene.open(callback);
+      const cut = await scene.openBrief(callback);
       const answers: unknown[] = [];
       const lost = new Attempts(cut, callback, async (attempt) => {
         if (!attempt.signal.aborted) await new Promise((resolve) => attempt.signal.addEventListener('abort', resolve));
@@ -134,7 +134,7 @@ export const endingRules: readonly ContractRule[] = [
       });
       await cut.store([scene.delivery()]);
       await lost.begun(1);
-      const other = await scene.open(callback);
+      const other = await scene.openBrief(callback);
       const { open, opened } = gate();
       const attempts = new Attempts(other, callback, async (attempt) => {
         await opened;
