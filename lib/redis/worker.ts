@@ -98,6 +98,8 @@ export class Worker {
       this.health.failed(error);
     } finally {
       this.isTaking = false;
+      // The place kept for what was not there.
+      this.onRoom();
     }
   }
 
