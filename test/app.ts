@@ -61,7 +61,7 @@ export const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** Resolves when something is so, looking once a turn of the event loop. */
 export async function until(isSo: () => unknown): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 20_000;
   while (!(await isSo())) {
     if (performance.now() > deadline) throw new Error(`It is still not so that ${String(isSo)}`);
     await turn();

@@ -83,7 +83,7 @@ describe('In a folder', () => {
     await startApp([Emails], options);
     await until(() => ran.length === 1);
     expect(ran).toEqual(['Ada']);
-  }, 30_000);
+  });
 
   it('a second process is refused with the pid of the first; what that leaves when it is killed is taken over', async () => {
     const first = project.start('instance.js', { args: [folder] });
@@ -108,7 +108,7 @@ describe('In a folder', () => {
     // Nobody else can be performing it.
     await until(() => ran.length === 1);
     expect(ran).toEqual(['from a process']);
-  }, 60_000);
+  });
 });
 
 describe('The lock of a folder', () => {
@@ -204,7 +204,7 @@ describe("With the application's own PGlite, which has one session,", () => {
   beforeAll(async () => {
     pglite = await PGlite.create();
     await pglite.exec('create table notes (text text)');
-  }, 30_000);
+  });
   afterAll(() => pglite.close());
 
   it('a run inside its transaction is refused at once rather than waiting for itself, and the transaction goes on', async () => {

@@ -121,29 +121,6 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     );
   });
 
-  it('has two connections, however many callbacks there are', async () => {
-    const classes = Array.from({ length: 50 }, (_, index) => {
-      class Answers {
-        @Callback(`event ${index}`, { delivery: 'durable', id: `Answers.number${index}` }) go(what: string) {
-          ran.push(what);
-        }
-      }
-      return Object.defineProperty(Answers, 'name', { value: `Answers${index}` });
-    });
-    const named = async () =>
-      String(await client.client('LIST'))
-        .split('\n')
-        .filter((line) => /name=nestjs-callbacks/.test(line)).length;
-    const before = await named();
-    const { app, events } = await startApp(classes, withEngine({ url, prefix }));
-    for (let index = 0; index < 50; index++) await events.run(`event ${index}`, `done ${index}`);
-    await until(() => idle(app.get(EventDeliveries)));
-    expect(ran).toHaveLength(50);
-    expect((await named()) - before).toBe(2);
-    await app.close();
-    await until(async () => (await named()) === before);
-  });
-
   it.each(['a Redis of the application', 'options'])('takes %s as connection, and leaves it open', async (kind) => {
     const options = { host: new URL(url).hostname, port: Number(new URL(url).port || 6379) };
     const own = new Redis(options);
@@ -271,17 +248,39 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     ];
     await one.events.run('slow', 'first');
     await until(() => ran.length === 1);
+    await expectToBeginAtOnce(async (number) => {
+      await one.events.run('slow', `${number}`);
+      await until(() => ran.length === number + 2);
+    });
+    gate.resolve();
+  });
+
+  it('a delivery begins at once, also when the only place was just left by one that failed', async () => {
+    @Injectable()
+    class Doomed {
+      @Callback('doomed', { delivery: 'durable', concurrency: 1, retry: { attempts: 1 } }) go(number: number) {
+        ran.push(number);
+        throw new Error('no');
+      }
+    }
+    const { app, events } = await startApp([Doomed], withEngine({ url, prefix }));
+    await expectToBeginAtOnce(async (number) => {
+      await events.run('doomed', number);
+      await until(() => ran.length === number + 1);
+      await until(async () => (await app.get(EventDeliveries).counts())[0].dead === number + 1);
+    });
+  });
+
+  /** It looks once a second after what nobody has told it. */
+  async function expectToBeginAtOnce(work: (number: number) => Promise<void>) {
     const waits: number[] = [];
     for (let number = 0; number < 20; number++) {
       const at = performance.now();
-      await one.events.run('slow', `${number}`);
-      await until(() => ran.length === number + 2);
+      await work(number);
       waits.push(performance.now() - at);
     }
-    gate.resolve();
-    // It looks once a second after what nobody has told it.
     expect(waits.sort((a, b) => a - b)[15]).toBeLessThan(500);
-  });
+  }
 
   it('what an instance was doing when it was killed is done by another, soon after the lease', async () => {
     const engine = 'redis({ url: process.env.REDIS_URL, prefix: process.env.PREFIX, leaseMs: 2_000 })';
@@ -292,15 +291,13 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
         ran.push(`${who}, attempt ${currentEvent()!.delivery!.attempt}`);
       }
     }
-    const startedAt = performance.now();
     await startApp([Same], withEngine({ url, prefix, leaseMs: 2_000 }));
     await until(() => ran.length === 1);
     expect(ran).toEqual(['Ada, attempt 2']);
-    expect(performance.now() - startedAt).toBeLessThan(8_000);
   });
 });
 
-describeWith('With a Redis server that fails (redis-server)', findRedisProgram(), () => {
+describeWith('With a Redis server of its own (redis-server)', findRedisProgram(), () => {
   let server: PrivateRedis;
   beforeAll(async () => {
     server = await PrivateRedis.start();
@@ -315,14 +312,38 @@ describeWith('With a Redis server that fails (redis-server)', findRedisProgram()
       ),
     );
 
+  it('has two connections, however many callbacks there are', async () => {
+    const classes = Array.from({ length: 50 }, (_, index) => {
+      class Answers {
+        @Callback(`event ${index}`, { delivery: 'durable', id: `Answers.number${index}` }) go(what: string) {
+          ran.push(what);
+        }
+      }
+      return Object.defineProperty(Answers, 'name', { value: `Answers${index}` });
+    });
+    const named = () =>
+      server.ask(async (client: Redis) => {
+        const lines = String(await client.client('LIST')).split('\n');
+        return lines.filter((line) => line.includes('name=nestjs-callbacks')).length;
+      });
+    const { app, events } = await startApp(classes, withEngine({ url: server.url, prefix: '{connections}' }));
+    for (let index = 0; index < 50; index++) await events.run(`event ${index}`, `done ${index}`);
+    await until(() => idle(app.get(EventDeliveries)));
+    expect(ran).toHaveLength(50);
+    expect(await named()).toBe(2);
+    await app.close();
+    await until(async () => (await named()) === 0);
+  });
+
   it('a run fails at once while it is stopped, and work goes on when it is back, with all that was acknowledged', async () => {
-    const { app, events, log } = await startApp([Emails], withEngine({ url: server.url, prefix: '{stopped}' }));
+    // Longer than a test may take: nothing here fails by waiting for it.
+    const options = withEngine({ url: server.url, prefix: '{stopped}', storeTimeoutMs: 600_000 });
+    const { app, events, log } = await startApp([Emails], options);
     await events.run('x', 1);
     await until(() => ran.length === 1);
     await events.with({ delayMs: 500 }).run('x', 'acknowledged');
     await server.stop();
 
-    const startedAt = performance.now();
     // What is sent before the end of the connection is noticed may have arrived.
     const codeOf = () =>
       events.run('x', 'lost').then(
@@ -331,20 +352,17 @@ describeWith('With a Redis server that fails (redis-server)', findRedisProgram()
       );
     await until(async () => (await codeOf()) === 'EVENTS_STORE_FAILED');
     const outcomes = await Promise.allSettled([1, 2, 3].map(() => events.run('x', 'lost')));
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
     for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'EVENTS_STORE_FAILED' } });
 
     await until(() => log.of('error').some((line) => line.startsWith('Redis does not work')));
     await server.start();
-    const backAt = performance.now();
     await again(() => events.run('x', 2));
     await until(() => ran.includes(2) && ran.includes('acknowledged'));
-    expect(performance.now() - backAt).toBeLessThan(5_000);
     await until(() => log.of('log').some((line) => line.startsWith('Redis works again, after ')));
     expect(firstLines(log.of('error')).filter((line) => line.startsWith('Redis does not work'))).toHaveLength(1);
     await until(() => idle(app.get(EventDeliveries)));
     expect(ran).not.toContain('lost');
-  }, 30_000);
+  });
 
   it('a run to a frozen one fails within storeTimeoutMs, with the outcome unknown; the same id makes sure', async () => {
     const options = withEngine({ url: server.url, prefix: '{frozen}', storeTimeoutMs: 1_000 });
@@ -354,9 +372,7 @@ describeWith('With a Redis server that fails (redis-server)', findRedisProgram()
     server.freeze();
     let error: { code: string; id: string } | undefined;
     try {
-      const startedAt = performance.now();
       await events.run('x', 2).catch((reason: typeof error) => (error = reason));
-      expect(performance.now() - startedAt).toBeLessThan(3_000);
       expect(error).toMatchObject({ code: 'EVENTS_STORE_UNKNOWN' });
     } finally {
       server.thaw();
@@ -364,7 +380,7 @@ describeWith('With a Redis server that fails (redis-server)', findRedisProgram()
     await again(() => events.with({ id: error!.id }).run('x', 2));
     await until(() => ran.length === 2);
     expect(ran).toEqual([1, 2]);
-  }, 30_000);
+  });
 
   it('an attempt that ends while it is away is completed when it is back, and does not run twice', async () => {
     const gate = deferred();
@@ -390,7 +406,7 @@ describeWith('With a Redis server that fails (redis-server)', findRedisProgram()
     );
     expect(ran).toEqual([1]);
     expect((await app.get(EventDeliveries).counts())[0].dead).toBe(0);
-  }, 30_000);
+  });
 
   it('deliveries outlast a server that is killed, with those that were running', async () => {
     const gate = deferred();
@@ -409,7 +425,7 @@ describeWith('With a Redis server that fails (redis-server)', findRedisProgram()
     await until(() => new Set(ran).size === 50);
     await until(() => idle(app.get(EventDeliveries)));
     expect(ran.length).toBeLessThan(53);
-  }, 30_000);
+  });
 
   it('a server that may lose deliveries is warned about at boot, by the name of the setting', async () => {
     const careless = await PrivateRedis.start({
@@ -431,7 +447,7 @@ describeWith('With a Redis server that fails (redis-server)', findRedisProgram()
       await closeApps();
       await careless.remove();
     }
-  }, 30_000);
+  });
 
   it('a server without memory for more refuses a run, and stores nothing of it', async () => {
     const full = await PrivateRedis.start({ maxmemory: '3mb' });
@@ -451,7 +467,7 @@ describeWith('With a Redis server that fails (redis-server)', findRedisProgram()
       await closeApps();
       await full.remove();
     }
-  }, 30_000);
+  });
 });
 
 describeWith('With a Redis Cluster (redis-server)', findRedisProgram(), () => {
@@ -461,7 +477,7 @@ describeWith('With a Redis Cluster (redis-server)', findRedisProgram(), () => {
     cluster = await PrivateRedisCluster.start();
     connection = new Cluster(cluster.nodes);
     connection.on('error', () => {});
-  }, 30_000);
+  });
   afterAll(async () => {
     connection.disconnect();
     await cluster.remove();

@@ -20,7 +20,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one),', server, (
       const { output, code } = await project.run('program.js', { args: [layer, connectionString, schema] });
       if (code !== 0) throw new Error(output);
       ({ scenes, adapter } = JSON.parse(output.trim().split('\n').at(-1)!));
-    }, 60_000);
+    });
 
     it('belongs to it, and what waits for its end comes when it has ended', () => {
       expect(scenes.commits).toEqual({

@@ -104,7 +104,7 @@ function specify(open: () => Promise<Setting>) {
       engine: postgres(setting.engine),
       onError: (failure) => failures.push(failure),
     }));
-  }, 60_000);
+  });
   afterAll(async () => {
     await closeApps();
     await layer.close();
