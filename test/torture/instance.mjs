@@ -9,16 +9,13 @@ import { NestFactory } from '@nestjs/core';
 import { Callback, currentEvent, EventRunner, EventsModule } from '../../dist/index.js';
 import { decorate } from '../bench/applications.mjs';
 import { openEngine } from './engines.mjs';
+import { now } from './now.mjs';
 import { randomOf } from './random.mjs';
 
 const { LOG, NAME, SEED, PRODUCERS = '4', PAUSE_MS = '15' } = process.env;
 const random = randomOf(Number(SEED));
 const log = openSync(LOG, 'a');
-const note = (what, facts) =>
-  writeSync(
-    log,
-    `${JSON.stringify({ at: performance.timeOrigin + performance.now(), what, instance: NAME, ...facts })}\n`,
-  );
+const note = (what, facts) => writeSync(log, `${JSON.stringify({ at: now(), what, instance: NAME, ...facts })}\n`);
 
 const { engine, effects, events: produced } = await openEngine();
 

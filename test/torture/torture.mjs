@@ -14,6 +14,7 @@ import pg from 'pg';
 import { PrivatePostgres } from '../private-postgres.mjs';
 import { PrivateRedis } from '../private-redis.mjs';
 import { audit } from './audit.mjs';
+import { now } from './now.mjs';
 import { randomOf } from './random.mjs';
 
 const args = process.argv.slice(2);
@@ -22,7 +23,6 @@ const seconds = option('seconds', 40);
 const seed = option('seed', Date.now() % 1_000_000);
 const only = args.filter((arg) => !arg.startsWith('--'));
 const random = randomOf(seed);
-const now = () => performance.timeOrigin + performance.now();
 
 /** All that is going on, and what was done to it. */
 class Torture {
