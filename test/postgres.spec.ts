@@ -62,7 +62,10 @@ describe('postgres()', () => {
       { folder: '.', schema: 'My Schema' },
       'postgres() was given a wrong schema. Pass a name of small letters, digits and _, at most 50.',
     ],
-    [{ folder: '.', leaseMs: 500 }, 'postgres() was given a wrong leaseMs. Pass milliseconds, a multiple of 1000.'],
+    [
+      { folder: '.', leaseMs: 500 },
+      'postgres() was given a wrong leaseMs. Pass milliseconds, a multiple of 1000, 24 days at most.',
+    ],
     [
       { folder: '.', keepFor: 5 },
       'postgres() has no option keepFor. There are connectionString, pool, folder, pglite, schema, migrate, leaseMs, storeTimeoutMs, keepCompletedMs, connections.',

@@ -3,7 +3,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Injectable } from '@nestjs/common';
 import { Queue } from 'bullmq';
 import { Cluster, Redis } from 'ioredis';
-import { Callback, currentEvent, EventDeliveries, type EventsOptions, inTransaction } from 'nestjs-callbacks';
+import {
+  Callback,
+  currentEvent,
+  EventDeliveries,
+  EventRunner,
+  type EventsOptions,
+  inTransaction,
+} from 'nestjs-callbacks';
 import { redis, type RedisOptions } from 'nestjs-callbacks/redis';
 import { closeApps, deferred, firstLines, Log, startApp, until } from './app.js';
 import { killWhilePerforming } from './killed-instance.js';
@@ -41,7 +48,14 @@ describe('redis()', () => {
       { connection: 'redis://localhost' },
       'redis() was given a wrong connection. Pass options of ioredis, or a Redis or Cluster that it has made.',
     ],
-    [{ url: 'redis://localhost', leaseMs: 5 }, 'redis() was given a wrong leaseMs. Pass milliseconds, 100 or more.'],
+    [
+      { url: 'redis://localhost', leaseMs: 5 },
+      'redis() was given a wrong leaseMs. Pass milliseconds, 100 or more and 24 days at most.',
+    ],
+    [
+      { url: 'redis://localhost', storeTimeoutMs: 3_000_000_000 },
+      'redis() was given a wrong storeTimeoutMs. Pass milliseconds, 1 or more and 24 days at most.',
+    ],
     [{ url: 'redis://localhost', prefx: 'a' }, 'redis() has no option prefx. Did you mean "prefix"?'],
   ])('refuses %p', async (options, message) => {
     await expect(startApp([Emails], withEngine(options))).rejects.toMatchObject({
@@ -169,12 +183,13 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     await queue.add('by hand', null);
     await queue.add('by hand', { name: 'Ada' });
     const deliveries = app.get(EventDeliveries);
-    await until(async () => (await deliveries.counts())[0]?.dead === 2);
+    const { id } = await queue.add('by hand', null, { delay: 300 });
+    await client.hset(`${prefix}:x/Emails.greet:${id}`, 'data', 'no JSON');
+    await until(async () => (await deliveries.counts())[0]?.dead === 3);
     const dead = await deliveries.list({ state: 'dead' });
-    expect(dead.map(({ error }) => error!.message)).toEqual([
-      expect.stringContaining('could not be read'),
-      expect.stringContaining('could not be read'),
-    ]);
+    expect(dead.map(({ error }) => error!.message)).toEqual(
+      Array(3).fill(expect.stringContaining('could not be read')),
+    );
     await events.run('x', 'Ada');
     await until(() => ran.length === 1);
     await queue.close();
@@ -208,11 +223,10 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
   it('keeps completed ones for keepCompletedMs, and then forgets them', async () => {
     const { app, events } = await startApp([Emails], withEngine({ url, prefix, keepCompletedMs: 1_000 }));
     await events.run('x', 1);
-    await until(() => idle(app.get(EventDeliveries)));
-    await new Promise((resolve) => setTimeout(resolve, 2_100));
-    await events.run('x', 2);
-    await until(async () => ran.length === 2 && (await idle(app.get(EventDeliveries))));
-    expect(await client.zcard(`${prefix}:x/Emails.greet:completed`)).toBe(1);
+    const completed = () => client.zcard(`${prefix}:x/Emails.greet:completed`);
+    await until(async () => (await completed()) === 1);
+    expect(await idle(app.get(EventDeliveries))).toBe(true);
+    await until(async () => (await completed()) === 0);
   });
 
   it('knows an id under a former name, too, done or not', async () => {
@@ -231,6 +245,90 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     await events.with({ id }).run('x', 'twice');
     await until(() => idle(app.get(EventDeliveries)));
     expect(ran).toEqual(['once']);
+  });
+
+  it('performs what waits under a former name, though there is one place, and always something newer', async () => {
+    const older = await startApp([Emails], withEngine({ url, prefix }, { work: false }));
+    await older.events.run('x', 'old');
+    let isDone = false;
+    @Injectable()
+    class Mails {
+      constructor(private readonly events: EventRunner) {}
+      @Callback('x', { delivery: 'durable', concurrency: 1, formerly: 'Emails.greet' }) async greet(what: unknown) {
+        ran.push(what);
+        isDone ||= what === 'later';
+        if (!isDone) await this.events.run('x', 'new');
+      }
+    }
+    const { app, events } = await startApp([Mails], withEngine({ url, prefix }));
+    await Promise.all([1, 2, 3].map(() => events.run('x', 'new')));
+    await until(() => ran.includes('old'));
+    await older.events.run('x', 'later');
+    await until(() => isDone);
+    await until(() => idle(app.get(EventDeliveries)));
+    // Nothing newer comes now: it is heard of all the same.
+    await older.events.run('x', 'last');
+    await until(() => ran.includes('last'));
+  });
+
+  it('one that fails and is due again at once holds up no other', async () => {
+    @Injectable()
+    class One {
+      @Callback('one', { delivery: 'durable', concurrency: 1, retry: { attempts: 10_000, delayMs: 0 } }) go(
+        what: string,
+      ) {
+        ran.push(what);
+        if (what === 'bad' && ran.length < 500) throw new Error('no');
+      }
+    }
+    const { events } = await startApp([One], withEngine({ url, prefix }));
+    await events.run('one', 'bad');
+    await until(() => ran.length > 0);
+    await events.run('one', 'good');
+    await until(() => ran.includes('good'));
+    expect(ran.lastIndexOf('bad')).toBeLessThan(100);
+  });
+
+  it('a claim is not lost because an earlier one on the same delivery was', async () => {
+    const gate = deferred();
+    const aborted: unknown[] = [];
+    @Injectable()
+    class Slow {
+      @Callback('slow', { delivery: 'durable' }) async go() {
+        const { signal, delivery } = currentEvent()!;
+        ran.push(delivery!.attempt);
+        if (delivery!.attempt === 1) return gate.promise;
+        await new Promise((resolve) => setTimeout(resolve, 2_000));
+        aborted.push(signal.aborted);
+      }
+    }
+    const { events } = await startApp([Slow], withEngine({ url, prefix, leaseMs: 1_000 }));
+    const id = '01a213b0-e5d0-7fe5-9c07-7ff43c702d44';
+    await events.with({ id }).run('slow');
+    await until(() => ran.length === 1);
+    await client.del(`${prefix}:slow/Slow.go:${id}:lock`);
+    await until(() => aborted.length === 1);
+    gate.resolve();
+    expect([ran, aborted]).toEqual([[1, 2], [false]]);
+  });
+
+  it('what is discarded while it is retried leaves nothing behind by which its id would be known', async () => {
+    @Injectable()
+    class Doomed {
+      @Callback('doomed', { delivery: 'durable', retry: { attempts: 1 } }) go() {
+        throw new Error('no');
+      }
+    }
+    const { app, events } = await startApp([Doomed], withEngine({ url, prefix }));
+    const deliveries = app.get(EventDeliveries);
+    await Promise.all(Array.from({ length: 50 }, () => events.run('doomed')));
+    await until(async () => (await deliveries.counts())[0]?.dead === 50);
+    const ids = (await deliveries.list({ state: 'dead' })).map(({ id }) => id);
+    await Promise.all([deliveries.retry({}), deliveries.discard({ ids }), deliveries.retry({})]);
+    await until(async () => (await deliveries.counts()).every(({ waiting, running }) => waiting + running === 0));
+    const dead = await client.zcard(`${prefix}:doomed/Doomed.go:failed`);
+    const kept = await client.keys(`${prefix}:doomed/Doomed.go:????????-*`);
+    expect(kept).toHaveLength(dead);
   });
 
   it('a delivery begins elsewhere at once, also when the one that rings first has no room', async () => {
@@ -333,6 +431,31 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
     expect(await named()).toBe(2);
     await app.close();
     await until(async () => (await named()) === 0);
+  });
+
+  it('is patient with its own waiting, whatever time commands of the application may take', async () => {
+    const connection = { host: '127.0.0.1', port: server.port, commandTimeout: 200 };
+    const { events, log } = await startApp([Emails], withEngine({ connection, prefix: '{patient}' }));
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await events.run('x', 1);
+    await until(() => ran.length === 1);
+    expect(log.of('error')).toEqual([]);
+  });
+
+  it('a server that has forgotten its scripts is told them again', async () => {
+    @Injectable()
+    class Bot {
+      @Callback('x', { delivery: 'durable' }) announce(what: unknown) {
+        ran.push(what);
+      }
+    }
+    const { events } = await startApp([Emails, Bot], withEngine({ url: server.url, prefix: '{forgotten}' }));
+    await events.run('x', 1);
+    await server.ask((client: Redis) => client.script('FLUSH'));
+    await events.run('x', 2);
+    await events.with({ delayMs: 1 }).run('x', 3);
+    await until(() => ran.length === 6);
+    expect(ran.toSorted()).toEqual([1, 1, 2, 2, 3, 3]);
   });
 
   it('a run fails at once while it is stopped, and work goes on when it is back, with all that was acknowledged', async () => {
@@ -501,6 +624,7 @@ describeWith('With a Redis Cluster (redis-server)', findRedisProgram(), () => {
   });
 
   it('a prefix without a hash tag is refused at boot', async () => {
+    await expect(startApp([Emails], withEngine({ connection, prefix: 'a{}b{c}' }))).rejects.toThrow('has no hash tag');
     await expect(startApp([Emails], withEngine({ connection, prefix: 'mine' }))).rejects.toMatchObject({
       code: 'EVENTS_ENGINE_FAILED',
       message: expect.stringContaining(

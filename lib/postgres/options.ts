@@ -1,4 +1,4 @@
-import { type OptionCheck, requireOptions } from '../index.js';
+import { type OptionCheck, requireOptions, timers } from '../index.js';
 import type { PgPool } from './server-connection.js';
 import type { PGliteDatabase } from './pglite-connection.js';
 
@@ -68,14 +68,18 @@ const DEFAULTS = {
   connections: 10,
 };
 
+const { LONGEST_TIMER_MS } = timers;
+
 /** One listens, one works, one stores. */
 const FEWEST = 3;
 
 const PLACES = ['connectionString', 'pool', 'folder', 'pglite'] as const;
 const hasMethods = (value: unknown, ...names: string[]) =>
   names.every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function');
-const isWhole = (unit: number, least: number) => (value: unknown) =>
-  typeof value === 'number' && Number.isSafeInteger(value / unit) && value / unit >= least;
+const isWhole =
+  (unit: number, least: number, most = Infinity) =>
+  (value: unknown) =>
+    typeof value === 'number' && Number.isSafeInteger(value / unit) && value / unit >= least && value <= most;
 const check = (isValid: (value: unknown) => boolean, expected: string): OptionCheck => ({
   isValid,
   expected: `Pass ${expected}.`,
@@ -97,8 +101,8 @@ const CHECKS: Record<keyof PostgresOptions, OptionCheck> = {
     'a name of small letters, digits and _, at most 50',
   ),
   migrate: check((value) => typeof value === 'boolean', 'true or false'),
-  leaseMs: check(isWhole(1_000, 1), 'milliseconds, a multiple of 1000'),
-  storeTimeoutMs: check(isWhole(1, 1), 'milliseconds, 1 or more'),
+  leaseMs: check(isWhole(1_000, 1, LONGEST_TIMER_MS), 'milliseconds, a multiple of 1000, 24 days at most'),
+  storeTimeoutMs: check(isWhole(1, 1, LONGEST_TIMER_MS), 'milliseconds, 1 or more and 24 days at most'),
   keepCompletedMs: check(isWhole(1_000, 1), 'milliseconds, a multiple of 1000'),
   connections: check(isWhole(1, FEWEST), `a whole number, ${FEWEST} or more`),
 };

@@ -33,9 +33,11 @@ async function renew(jobs: readonly TakenJob[], leaseMs: number): Promise<boolea
   const lost = new Set<TakenJob>();
   const renewing = [...new Set(jobs.map(({ queue }) => queue))].map(async (queue) => {
     const some = jobs.filter((job) => job.queue === queue);
-    const [ids, tokens] = [some.map(({ id }) => id), some.map(({ token }) => token)];
+    // BullMQ answers by ids, and one that was lost may have been taken here again.
+    const latest = new Map(some.map((job) => [job.id, job]));
+    const [ids, tokens] = [[...latest.keys()], [...latest.values()].map(({ token }) => token)];
     const idsLost = await queue.extendLocks(ids, tokens, leaseMs);
-    for (const job of some) if (idsLost.includes(job.id)) lost.add(job);
+    for (const job of some) if (job !== latest.get(job.id) || idsLost.includes(job.id)) lost.add(job);
   });
   await Promise.all(renewing);
   return jobs.map((job) => !lost.has(job));

@@ -39,6 +39,14 @@ export class Connections {
     return this.commands.status === 'ready';
   }
 
+  /** A server that still runs may forget its scripts: `SCRIPT FLUSH`, or by itself when it has many. */
+  async loadScripts(): Promise<void> {
+    const { commands } = this;
+    const servers = isCluster(commands) ? commands.nodes('master') : [commands];
+    const scripts = Object.values(commands.scriptsSet) as { lua: string }[];
+    await Promise.all(servers.flatMap((server) => scripts.map(({ lua }) => server.script('LOAD', lua))));
+  }
+
   close(): void {
     this.commands.disconnect();
     this.waiting.disconnect();
@@ -55,6 +63,7 @@ async function maker({ url, connection, leaseMs }: CompleteOptions): Promise<(na
       connectTimeout: CONNECT_TIMEOUT_MS,
       // As long as a claim may last, an answer is waited for: it may be a job, and then nobody else performs that.
       socketTimeout: Math.max(leaseMs, CONNECT_TIMEOUT_MS),
+      commandTimeout: undefined,
       // What cannot be sent now fails now; what was sent is never sent again behind our back.
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
@@ -79,6 +88,8 @@ function duplicateCluster(cluster: Cluster, own: ClientOptions): Cluster {
     lazyConnect: true,
     enableOfflineQueue: false,
     clusterRetryStrategy: pauseBefore,
+    // Else it sends again what was cut off.
+    retryDelayOnFailover: 0,
     redisOptions: { ...cluster.options.redisOptions, ...own, lazyConnect: false },
   };
   return cluster.duplicate([], options);

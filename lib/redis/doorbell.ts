@@ -100,6 +100,6 @@ export class Doorbell {
   }
 
   private wakeAll(): void {
-    for (const worker of this.workers.values()) if (worker.hasRoom) worker.wake();
+    for (const worker of this.workers.values()) worker.wake();
   }
 }

@@ -42,8 +42,8 @@ export class JobAttempt implements EngineAttempt {
     private readonly health: EngineHealth,
   ) {
     const { address, id, job, takenAt } = taken;
-    this.claim = claims.hold(taken, takenAt);
     this.data = readData(job.data);
+    this.claim = claims.hold(taken, takenAt);
     const { key, arguments: args } = this.data;
     this.delivery = { ...address, id, ...(key !== undefined && { key }), arguments: args };
     this.attempt = attemptNumber(job.attemptsStarted, this.data);
@@ -79,7 +79,7 @@ export class JobAttempt implements EngineAttempt {
 
   release(): Promise<boolean> {
     const { uncounted = 0 } = this.data;
-    return this.retry(0, { data: { ...this.data, uncounted: uncounted + 1 } });
+    return this.retry(0, { data: { ...this.data, uncounted: uncounted + 1 } }, true);
   }
 
   completeIn(): Promise<void> {
@@ -99,13 +99,13 @@ export class JobAttempt implements EngineAttempt {
     return { ...job, id, opts: { ...job.opts, attempts: 1 } } as never;
   }
 
-  private async retry(ms: number, own: OwnFields): Promise<boolean> {
+  /** @param isFirst whether nothing overtakes it that waits already */
+  private async retry(ms: number, own: OwnFields, isFirst = false): Promise<boolean> {
     const { queue, id, token } = this.taken;
     const due = Date.now() + ms;
     const fieldsToUpdate = fieldsOf({ ...own, due });
     const hasHeld = await this.settle(['delayed', 'waiting'], async () => {
-      // Nothing overtakes what is due again at once.
-      if (ms === 0) await queue.retryJob(id, true, token, { fieldsToUpdate });
+      if (ms === 0) await queue.retryJob(id, isFirst, token, { fieldsToUpdate });
       else await queue.moveToDelayed(id, Date.now(), ms, token, { fieldsToUpdate, fetchNext: false });
     });
     if (hasHeld) this.taker.onRetry(due);

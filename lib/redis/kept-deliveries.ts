@@ -12,7 +12,7 @@ import {
 } from '../index.js';
 import { isScriptsVerdict, type Queue } from './bull.js';
 import type { Client } from './connections.js';
-import { attemptNumber, fieldsOf, readData } from './stored-job.js';
+import { attemptNumber, fieldsOf, parsed, readData } from './stored-job.js';
 
 /** BullMQ's states, by ours. */
 const TYPES: Record<DeliveryState, readonly JobType[]> = {
@@ -46,6 +46,16 @@ type Fields = Record<(typeof FIELDS)[number], string | null>;
 
 /** BullMQ orders the delayed by time and, within a millisecond, by a number of twelve bits. */
 const timeOf = (score: string) => Math.floor(Number(score) / 0x1000);
+
+const WRITE_TO_DEAD = `
+  if not redis.call('zscore', KEYS[1], ARGV[1]) then return 0 end
+  redis.call('hset', KEYS[2], unpack(ARGV, 2))
+  return 1`;
+
+/** At once, of each queue. */
+const MOST_FORGOTTEN = 1_000;
+
+const DISCARDED: readonly string[] = [...TYPES.waiting, 'waiting', ...TYPES.dead];
 
 /** Looks into the deliveries that are kept, and changes what is to become of them. */
 export class KeptDeliveries {
@@ -90,10 +100,9 @@ export class KeptDeliveries {
   async retry(filter: DeliveryFilter): Promise<number> {
     const dead = await this.places(filter, ['dead']);
     return count(dead, async ({ queue, id }) => {
-      const key = queue.toKey(id);
-      const { uncounted, ...data } = readData((await this.client.hget(key, 'data')) ?? '{}');
+      const { uncounted, ...data } = readData((await this.client.hget(queue.toKey(id), 'data')) ?? '');
       const fresh = fieldsOf({ due: Date.now(), ...(uncounted !== undefined && { data }) });
-      await this.client.hset(key, fresh);
+      if (!(await this.writeToDead(queue, id, fresh))) return false;
       await queue.retryFinishedJob({ id, opts: {} } as never, 'failed', {
         resetAttemptsMade: true,
         resetAttemptsStarted: true,
@@ -104,7 +113,23 @@ export class KeptDeliveries {
 
   async discard(filter: DeliveryFilter): Promise<number> {
     const idle = await this.places(filter, ['waiting', 'dead']);
-    return count(idle, async ({ queue, id }) => (await queue.remove(id, false)) === 1);
+    return count(idle, async ({ queue, id }) => {
+      // BullMQ also removes what is completed, by which an id is known, and what is not there.
+      if (!DISCARDED.includes(await queue.getState(id))) return false;
+      return (await queue.remove(id, false)) === 1;
+    });
+  }
+
+  /** Of all queues, also of those that nobody works at any more. BullMQ does so only when another one is completed. */
+  async forgetCompleted(before: number): Promise<void> {
+    const queues = await this.queues({});
+    await Promise.all(queues.map(({ queue }) => queue.cleanJobsByState('completed', before, MOST_FORGOTTEN)));
+  }
+
+  /** Only while it is dead: written to what somebody discards, it would bring that back by half. */
+  private async writeToDead(queue: Queue, id: string, fields: Record<string, string | number>): Promise<boolean> {
+    const values = Object.entries(fields).flat();
+    return (await this.client.eval(WRITE_TO_DEAD, 2, queue.keys.failed, queue.toKey(id), id, ...values)) === 1;
   }
 
   /** The queues of all addresses that fit, with what these are called now. */
@@ -156,14 +181,16 @@ async function countsOf(queue: Queue): Promise<Record<'waiting' | 'delayed' | 'r
     ...TYPES.dead,
   ]);
   // Whose time has come, though nobody has moved them yet.
-  const [due] = delayed > 0 ? await queue.getCounts(['delayed'], Date.now() + 1) : [0];
+  const [dueNow] = delayed > 0 ? await queue.getCounts(['delayed'], Date.now() + 1) : [0];
+  // More may have come between the two looks.
+  const due = Math.min(dueNow, delayed);
   return { waiting: wait + prioritized + due, delayed: delayed - due, running, dead };
 }
 
 function keptOf({ address, id, state }: Place, fields: Fields, delayed: string | null): KeptDelivery {
   const data = readData(fields.data!);
   const storedAt = Number(fields.timestamp);
-  const { delay = 0 } = JSON.parse(fields.opts ?? '{}') as { delay?: number };
+  const { delay = 0 } = (parsed(fields.opts ?? '') ?? {}) as { delay?: number };
   const waitingSince = delayed ? timeOf(delayed) : Number(fields.due ?? storedAt + delay);
   const since = { waiting: waitingSince, running: Number(fields.processedOn), dead: Number(fields.finishedOn) }[state];
   const error = errorOf(fields);
@@ -183,7 +210,8 @@ function keptOf({ address, id, state }: Place, fields: Fields, delayed: string |
 
 /** What BullMQ itself, or somebody else, has failed it with says less. */
 const errorOf = ({ error, failedReason }: Fields): StoredError | undefined =>
-  error ? (JSON.parse(error) as StoredError) : failedReason ? { name: 'Error', message: failedReason } : undefined;
+  ((error && parsed(error)) as StoredError | undefined) ||
+  (failedReason ? { name: 'Error', message: failedReason } : undefined);
 
 /** How many it worked for: what has been moved in the meantime does not count. */
 async function count(places: readonly Place[], work: (place: Place) => Promise<boolean>): Promise<number> {

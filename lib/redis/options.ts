@@ -1,4 +1,4 @@
-import { type OptionCheck, requireOptions } from '../index.js';
+import { type OptionCheck, requireOptions, timers } from '../index.js';
 
 /** What `redis()` takes: a server, and how it is used. */
 export interface RedisOptions {
@@ -43,8 +43,12 @@ const DEFAULTS = {
   keepCompletedMs: 86_400_000,
 };
 
-const isWhole = (unit: number, least: number) => (value: unknown) =>
-  typeof value === 'number' && Number.isSafeInteger(value / unit) && value / unit >= least;
+const { LONGEST_TIMER_MS } = timers;
+
+const isWhole =
+  (unit: number, least: number, most = Infinity) =>
+  (value: unknown) =>
+    typeof value === 'number' && Number.isSafeInteger(value / unit) && value / unit >= least && value <= most;
 
 const CHECKS: Record<keyof RedisOptions, OptionCheck> = {
   url: {
@@ -59,8 +63,14 @@ const CHECKS: Record<keyof RedisOptions, OptionCheck> = {
     isValid: (value) => typeof value === 'string' && value !== '',
     expected: 'Pass a string that is not empty.',
   },
-  leaseMs: { isValid: isWhole(1, 100), expected: 'Pass milliseconds, 100 or more.' },
-  storeTimeoutMs: { isValid: isWhole(1, 1), expected: 'Pass milliseconds, 1 or more.' },
+  leaseMs: {
+    isValid: isWhole(1, 100, LONGEST_TIMER_MS),
+    expected: 'Pass milliseconds, 100 or more and 24 days at most.',
+  },
+  storeTimeoutMs: {
+    isValid: isWhole(1, 1, LONGEST_TIMER_MS),
+    expected: 'Pass milliseconds, 1 or more and 24 days at most.',
+  },
   keepCompletedMs: { isValid: isWhole(1_000, 1), expected: 'Pass milliseconds, a multiple of 1000.' },
 };
 

@@ -27,6 +27,9 @@ const { clearInterval, setInterval } = timers;
 /** How many of a queue's events BullMQ keeps, for those who watch it. */
 const MOST_EVENTS = 1_000;
 
+/** How often completed deliveries are forgotten, at least. */
+const FORGETTING_MS = 60_000;
+
 /** All that there is once the server is reached. */
 interface Parts {
   readonly host: EngineHost;
@@ -56,6 +59,7 @@ export class RedisEngine implements DurableEngine {
   private opened: Parts | undefined;
   private doorbell: Doorbell | undefined;
   private stalledChecks: NodeJS.Timeout | undefined;
+  private forgetting: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: CompleteOptions) {}
 
@@ -110,7 +114,9 @@ export class RedisEngine implements DurableEngine {
     const { queue, former } = this.placeOf(callback);
     const slots = new Slots(callback.concurrency);
     const doorbell = (this.doorbell ??= new Doorbell(connections, health));
-    this.stalledChecks ??= setInterval(() => this.takeBack(), stalledIntervalOf(this.options.leaseMs)).unref();
+    const { leaseMs, keepCompletedMs } = this.options;
+    this.stalledChecks ??= setInterval(() => this.takeBack(), stalledIntervalOf(leaseMs)).unref();
+    this.forgetting ??= setInterval(() => this.forget(), Math.min(keepCompletedMs, FORGETTING_MS)).unref();
     const safely = (attempt: EngineAttempt) =>
       perform(attempt).catch((error: unknown) => host.report('An attempt ended in a way that it must not', error));
     const { event, callback: id } = callback;
@@ -124,6 +130,7 @@ export class RedisEngine implements DurableEngine {
 
   async stopWorking(): Promise<void> {
     clearInterval(this.stalledChecks);
+    clearInterval(this.forgetting);
     await Promise.all([...this.workers.map((worker) => worker.stop()), this.doorbell?.stop()]);
   }
 
@@ -176,6 +183,10 @@ export class RedisEngine implements DurableEngine {
     for (const { queue } of this.workers) {
       queue.moveStalledJobsToWait().catch((error: unknown) => health.failed(error));
     }
+  }
+  private forget(): void {
+    const { health, kept } = this.parts;
+    kept.forgetCompleted(Date.now() - this.options.keepCompletedMs).catch((error: unknown) => health.failed(error));
   }
 }
 

@@ -8,7 +8,7 @@ export async function checkServer(
   prefix: string,
   host: EngineHost,
 ): Promise<void> {
-  if (isCluster && !/\{[^}]+\}/.test(prefix)) {
+  if (isCluster && !/^[^{]*\{[^}]+\}/.test(prefix)) {
     throw new Error(
       `the prefix "${prefix}" has no hash tag, and a Redis Cluster would spread the keys of one delivery over several nodes. ` +
         `Write it as "{${prefix}}".`,

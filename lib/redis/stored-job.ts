@@ -9,8 +9,17 @@ export interface JobData {
   readonly uncounted?: number;
 }
 
-/** A job that is none of ours, as a dashboard may add one, has no arguments, and is found unreadable for that. */
-export const readData = (data: string) => ((JSON.parse(data) as JobData | null) ?? {}) as JobData;
+/** A job that is none of ours, as somebody may add one, has no arguments, and is found unreadable for that. */
+export const readData = (data: string) => (parsed(data) ?? {}) as JobData;
+
+/** What JSON says; `undefined` of what is none. */
+export function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
 
 /** A delivery as BullMQ takes a job: of one callback's queue, by its own id. */
 export const jobOf = ({ id, callback, key, arguments: args, delayMs }: NewDelivery): JobJson => ({

@@ -7,9 +7,10 @@ import type { Answer, TakenJob } from './job-attempt.js';
 
 const { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } = timers;
 
-/** How many attempts of one callback there may be at once, whichever queue their jobs are from. */
+/** How many attempts of one callback there may be at once, whichever queue their jobs are from: its own, or a former one. */
 export class Slots {
   private taken = 0;
+  private readonly waiting = new Set<Worker>();
 
   constructor(private readonly concurrency: number) {}
 
@@ -17,12 +18,26 @@ export class Slots {
     return this.taken < this.concurrency;
   }
 
+  /** Whether another than this one waits for a slot. */
+  isWantedBeside(worker: Worker): boolean {
+    return this.waiting.size > (this.waiting.has(worker) ? 1 : 0);
+  }
+
   take(): void {
     this.taken++;
   }
 
+  /** To be woken when a slot is free, in the order of asking. */
+  waitFor(worker: Worker): void {
+    this.waiting.add(worker);
+  }
+
   release(): void {
     this.taken--;
+    const [next] = this.waiting;
+    if (!next) return;
+    this.waiting.delete(next);
+    next.wake();
   }
 }
 
@@ -60,7 +75,9 @@ export class Worker {
   /** Something may be due. */
   wake(): void {
     this.isWanted = true;
-    if (!this.isTaking && this.hasRoom) this.taking = this.fill();
+    if (this.isTaking || this.hasStopped) return;
+    if (this.hasRoom) this.taking = this.fill();
+    else this.slots.waitFor(this);
   }
 
   /** Something will be due then. */
@@ -98,6 +115,7 @@ export class Worker {
       this.health.failed(error);
     } finally {
       this.isTaking = false;
+      if (this.isWanted && !this.slots.isOneFree) this.slots.waitFor(this);
       // The place kept for what was not there.
       this.onRoom();
     }
@@ -141,8 +159,9 @@ export class Worker {
   private async performOne(job: TakenJob): Promise<TakenJob | undefined> {
     let askedAt: number | undefined;
     const wantsNext = () => {
+      if (this.hasStopped || this.slots.isWantedBeside(this)) return false;
       askedAt = performance.now();
-      return !this.hasStopped;
+      return true;
     };
     const attempt = this.claims.attemptAt(job, { wantsNext, onRetry: (dueAt) => this.remind(dueAt) });
     await this.perform(attempt);

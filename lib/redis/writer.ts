@@ -38,15 +38,19 @@ export class Writer {
 
   /** Several queues in one transaction of Redis. */
   private async storeTogether(addressed: readonly Addressed[]): Promise<void> {
-    const results = await addressed[0].queue.addFlow(
-      addressed.map(({ name, delivery }) => ({
-        jobData: jobOf(delivery),
-        jobId: delivery.id,
-        parentKeyOpts: {},
-        prefix: this.prefix,
-        queueName: name,
-      })),
-    );
+    const flow = addressed.map(({ name, delivery }) => ({
+      jobData: jobOf(delivery),
+      jobId: delivery.id,
+      parentKeyOpts: {},
+      prefix: this.prefix,
+      queueName: name,
+    }));
+    let results = await addressed[0].queue.addFlow(flow);
+    if (results.some(([error]) => error?.message.startsWith('NOSCRIPT'))) {
+      // In a transaction ioredis learns too late that the server has forgotten scripts. What was stored is known by its id.
+      await this.connections.loadScripts();
+      results = await addressed[0].queue.addFlow(flow);
+    }
     const failed = results.find(([error]) => error);
     if (!failed) return;
     const isNone = results.every(([error]) => error);
