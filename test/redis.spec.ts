@@ -572,9 +572,22 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
     }
   });
 
-  it('a server without memory for more refuses a run, and stores nothing of it', async () => {
+  it('a server without memory for more refuses a run, and stores nothing of it; what runs keeps its claim', async () => {
     const full = await PrivateRedis.start({ maxmemory: '3mb' });
+    const gate = deferred();
+    const aborted: unknown[] = [];
+    @Injectable()
+    class Slow {
+      @Callback('slow', { delivery: 'durable' }) async go() {
+        ran.push('slow');
+        await gate.promise;
+        aborted.push(currentEvent()!.signal.aborted);
+      }
+    }
     try {
+      const slow = await startApp([Slow], withEngine({ url: full.url, leaseMs: 1_000 }));
+      await slow.events.run('slow');
+      await until(() => ran.length === 1);
       const { app, events } = await startApp([Emails], withEngine({ url: full.url }, { work: false }));
       let error: unknown;
       let stored = 0;
@@ -585,7 +598,15 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
         );
       }
       expect(error).toMatchObject({ code: 'EVENTS_STORE_FAILED', message: expect.stringContaining('OOM') });
-      expect((await app.get(EventDeliveries).counts())[0].waiting).toBe(stored);
+      const counts = await app.get(EventDeliveries).counts();
+      expect(counts.find(({ event }) => event === 'x')!.waiting).toBe(stored);
+
+      await full.ask((client: Redis) => client.config('SET', 'maxmemory', '1mb'));
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      await full.ask((client: Redis) => client.config('SET', 'maxmemory', '0'));
+      gate.resolve();
+      await until(() => aborted.length > 0);
+      expect([ran, aborted]).toEqual([['slow'], [false]]);
     } finally {
       await closeApps();
       await full.remove();

@@ -1,4 +1,5 @@
 import { type EngineHealth, HeldClaims } from '../index.js';
+import type { Client } from './connections.js';
 import { JobAttempt, type TakenJob, type Taker } from './job-attempt.js';
 
 /** The jobs that this instance performs: renews its locks on them. */
@@ -6,6 +7,7 @@ export class Claims {
   private readonly held: HeldClaims<TakenJob>;
 
   constructor(
+    client: Client,
     leaseMs: number,
     private readonly keepCompletedMs: number,
     private readonly health: EngineHealth,
@@ -13,7 +15,7 @@ export class Claims {
     this.held = new HeldClaims<TakenJob>({
       leaseMs,
       health,
-      renew: (jobs) => renew(jobs, leaseMs),
+      renew: (jobs) => renew(client, jobs, leaseMs),
       describe: ({ id, address }) => `delivery ${id} to ${address.callback}`,
     });
   }
@@ -28,17 +30,29 @@ export class Claims {
   }
 }
 
+/**
+ * As BullMQ renews a lock, but without setting it: where the memory is full, Redis refuses that, and what lives would be
+ * performed again.
+ */
+const RENEW = `
+  local held = {}
+  for i = 2, #KEYS do
+    local token, id = ARGV[2 * i - 2], ARGV[2 * i - 1]
+    held[i - 1] = redis.call('get', KEYS[i]) == token and redis.call('pexpire', KEYS[i], ARGV[1]) or 0
+    if held[i - 1] == 1 then redis.call('srem', KEYS[1], id) end
+  end
+  return held`;
+
 /** Of each, whether its lock is ours still. */
-async function renew(jobs: readonly TakenJob[], leaseMs: number): Promise<boolean[]> {
-  const lost = new Set<TakenJob>();
+async function renew(client: Client, jobs: readonly TakenJob[], leaseMs: number): Promise<boolean[]> {
+  const held = new Set<TakenJob>();
   const renewing = [...new Set(jobs.map(({ queue }) => queue))].map(async (queue) => {
     const some = jobs.filter((job) => job.queue === queue);
-    // BullMQ answers by ids, and one that was lost may have been taken here again.
-    const latest = new Map(some.map((job) => [job.id, job]));
-    const [ids, tokens] = [[...latest.keys()], [...latest.values()].map(({ token }) => token)];
-    const idsLost = await queue.extendLocks(ids, tokens, leaseMs);
-    for (const job of some) if (job !== latest.get(job.id) || idsLost.includes(job.id)) lost.add(job);
+    const keys = [queue.keys.stalled, ...some.map(({ id }) => `${queue.toKey(id)}:lock`)];
+    const values = some.flatMap(({ token, id }) => [token, id]);
+    const areHeld = (await client.eval(RENEW, keys.length, ...keys, leaseMs, ...values)) as number[];
+    some.forEach((job, index) => areHeld[index] === 1 && held.add(job));
   });
   await Promise.all(renewing);
-  return jobs.map((job) => !lost.has(job));
+  return jobs.map((job) => held.has(job));
 }

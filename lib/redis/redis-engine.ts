@@ -77,7 +77,7 @@ export class RedisEngine implements DurableEngine {
         health,
         connections,
         queueOf,
-        claims: new Claims(leaseMs, keepCompletedMs, health),
+        claims: new Claims(connections.commands, leaseMs, keepCompletedMs, health),
         writer: new Writer(connections, prefix, storeTimeoutMs),
         kept: new KeptDeliveries(connections.commands, this.names, queueOf, ownerOf),
       };
