@@ -108,7 +108,7 @@ export class EventDeliveries {
    */
   async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }): Promise<number> {
     const engine = await this.engine('discard', filter, FILTER_CHECKS);
-    if (!filter.ids)
+    if (!filter?.ids)
       throw queryInvalid('discard', 'no ids', 'Say which deliveries to remove: discard({ ids: [ … ] }).');
     return engine.discard(filter);
   }

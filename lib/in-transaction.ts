@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { currentTransaction, withTransaction } from './current-transaction.js';
 import { requireHandle } from './data-layers.js';
+import { show, withInvalid } from './errors.js';
 import { wasCommitRefused } from './sql-state.js';
 import { Transaction, type TransactionEnd } from './transaction.js';
 
@@ -45,6 +46,12 @@ export async function inTransaction<Tx extends object, T>(
   work: (tx: Tx) => Promise<T>,
   scope: TransactionScope = {},
 ): Promise<T> {
+  for (const [given, remedy] of [
+    [open, 'Pass the way in which your data layer runs something in a transaction, and then what to do in it.'],
+    [work, 'Pass what to do in the transaction as the second argument.'],
+  ] as const) {
+    if (typeof given !== 'function') throw withInvalid(show(given), remedy, 'inTransaction()');
+  }
   const attempts = new Attempts(scope);
   // Asked before: some data layers hold the outer transaction up while an inner one is open.
   const session = scope.partOf === undefined ? await attempts.outer?.session() : undefined;

@@ -79,7 +79,9 @@ export function requireOptions(
   errorFor: (message: string) => Error = (message) => new Error(message),
 ): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw errorFor(`${of} was given ${show(options)} as its options. Pass an object.`);
+    // A string may be a URL, with a password.
+    const found = typeof options === 'string' ? 'a string' : show(options);
+    throw errorFor(`${of} was given ${found} as its options. Pass an object.`);
   }
   const wrong = wrongOption(options, checks);
   if (!wrong) return;

@@ -1161,6 +1161,11 @@ describe('EventDeliveries', () => {
       (deliveries) => deliveries.discard({ callback: 'Emails.greet' }),
       'discard() was given no ids. Say which deliveries to remove: discard({ ids: [ … ] }).',
     ],
+    [
+      'discard',
+      (deliveries) => deliveries.discard(undefined as never),
+      'discard() was given no ids. Say which deliveries to remove: discard({ ids: [ … ] }).',
+    ],
   ])('%#. %s refuses what it cannot do', async (_, call, message) => {
     const { deliveries } = await startDurable([Emails]);
     await expect(call(deliveries)).rejects.toMatchObject({

@@ -519,6 +519,17 @@ describe('inTransaction()', () => {
     expect(hasRun).toBe(false);
   });
 
+  it('refuses what is no function, and opens nothing', async () => {
+    const refused = (...args: unknown[]) => expect(inTransaction(...(args as [never, never]))).rejects;
+    let hasOpened = false;
+    await refused(() => (hasOpened = true)).toMatchObject({
+      code: 'EVENTS_WITH_INVALID',
+      message: 'inTransaction() was given undefined. Pass what to do in the transaction as the second argument.',
+    });
+    await refused({}, async () => {}).toMatchObject({ code: 'EVENTS_WITH_INVALID' });
+    expect(hasOpened).toBe(false);
+  });
+
   it('inside a callback does not change what the transaction of its run is', async () => {
     const seen: unknown[] = [];
     class Audit {

@@ -218,7 +218,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
   it('with migrate: false, a schema that is not there is said to be so', async () => {
     await expect(startApp([Emails], withEngine({ pool, schema, migrate: false }))).rejects.toMatchObject({
       code: 'EVENTS_ENGINE_FAILED',
-      message: expect.stringContaining('could not start: pg-boss is not installed.'),
+      message: expect.stringContaining(`could not start: the schema "${schema}" has no tables. Run what schemaSql()`),
     });
   });
 

@@ -35,7 +35,10 @@ export async function startBoss(
     await boss.start();
   } catch (error) {
     await boss.stop({ graceful: false, close: false });
-    throw error;
+    // What pg-boss says reads as if a package were missing.
+    if (!(error as Error).message.startsWith('pg-boss is not installed')) throw error;
+    const message = `the schema "${schema}" has no tables. Run what schemaSql() returns, or remove migrate: false.`;
+    throw new Error(message, { cause: error });
   }
   return boss;
 }
