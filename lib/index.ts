@@ -1,6 +1,6 @@
 // Setting up
-export { EventsModule } from './events.module.js';
-export type { EventsOptions } from './events.options.js';
+export { EventsModule } from './core/app/events.module.js';
+export type { EventsOptions } from './core/options/events.options.js';
 
 // Declaring events
 export type {
@@ -12,64 +12,51 @@ export type {
   EventName,
   RunArguments,
   RunEvent,
-} from './event-map.js';
-export { defineEvent, EventDefinition, type PassedTo, type ReceivedFrom } from './event-definition.js';
+} from './core/events/event-map.js';
+export { defineEvent, EventDefinition, type PassedTo, type ReceivedFrom } from './core/events/event-definition.js';
 
 // Answering them
-export { Callback } from './callback.decorator.js';
-export type { CallbackOptions, CallbackTarget, DeliveryMode } from './callback.options.js';
-export type { DurableOptions, RetryOptions } from './durable.options.js';
-export { currentEvent, type CurrentDelivery, type CurrentEvent } from './current-event.js';
-export { DeliveryRefused } from './delivery-refused.js';
-export { switchToEvent, type EventHost } from './event-host.js';
+export { Callback } from './core/callbacks/callback.decorator.js';
+export type { CallbackOptions, CallbackTarget, DeliveryMode } from './core/options/callback.options.js';
+export type { DurableOptions, RetryOptions } from './core/options/durable.options.js';
+export { currentEvent, type CurrentDelivery, type CurrentEvent } from './core/callbacks/current-event.js';
+export { DeliveryRefused } from './core/delivery/delivery-refused.js';
+export { switchToEvent, type EventHost } from './core/nest/event-host.js';
 
 // Running them
-export { inTransaction, type TransactionScope } from './in-transaction.js';
-export { EventRunner } from './event-runner.js';
-export type { RunContext } from './run-context.js';
-export type { TransactionHandle } from './transaction-handle.js';
-export type { Outcome } from './runs.js';
+export { inTransaction, type TransactionScope } from './core/transactions/in-transaction.js';
+export { EventRunner } from './core/runs/event-runner.js';
+export type { RunContext } from './core/runs/run-context.js';
+export type { TransactionHandle } from './core/transactions/transaction-handle.js';
+export type { Outcome } from './core/runs/run-all.js';
 
 // Looking after durable deliveries
-export { EventDeliveries, type CallbackDeliveries, type DeliveriesQuery, type KeptEvent } from './event-deliveries.js';
+export {
+  EventDeliveries,
+  type CallbackDeliveries,
+  type DeliveriesQuery,
+  type KeptEvent,
+} from './core/delivery/event-deliveries.js';
 
 // When something goes wrong
-export { EventsError, EVENTS_ERROR_CODES, type EventsErrorCode } from './errors.js';
-export type { CallbackFailure, FailedAttempt } from './failures.js';
+export { EventsError, EVENTS_ERROR_CODES, type EventsErrorCode } from './core/errors/events-error.js';
+export type { CallbackFailure, FailedAttempt } from './core/reports/failures.js';
 
-// Writing an engine: the port, and its rules
-export { TransactionRefusedError, UnknownOutcomeError } from './engine.js';
-export { addressName, addressOf } from './address-name.js';
-export { EngineHealth } from './engine-health.js';
-export { type ClaimsOptions, type HeldClaim, HeldClaims } from './held-claims.js';
-export { loadPeer } from './load-peer.js';
-export { type Check as OptionCheck, type Checks as OptionChecks, requireOptions } from './option-checks.js';
-export { messageOf } from './thrown.js';
-export { NoAnswerError, within } from './within.js';
-export * as timers from './timers.js';
+// What the signatures above name of the engine's port; who writes one takes it from `nestjs-callbacks/engine`
 export type {
   Delivery,
   DeliveryAddress,
   DeliveryCounts,
   DeliveryFilter,
-  DeliveryQuery,
   DeliveryState,
-  DurableCallback,
-  DurableEngine,
-  EngineAttempt,
-  EngineCapabilities,
   EngineFactory,
-  EngineHost,
   KeptDelivery,
-  NewDelivery,
   SqlTransaction,
   StoredError,
-} from './engine.js';
-export type { Json } from './stored-arguments.js';
+} from './core/engine/engine.js';
 
-// Looking into an application, and changing it for a test
-export { EventsInspector, type CallbackDescription } from './events-inspector.js';
-export { EVENTS_TEST_HOOKS, type CalledCallback, type EventsTestHooks } from './test-hooks.js';
+// Looking into an application
+export { EventsInspector, type CallbackDescription } from './core/app/events-inspector.js';
 
 // Watching: what the subscribers of the tracing channels get
-export type { CallbackTrace, RunTrace } from './diagnostics.js';
+export type { CallbackTrace, RunTrace } from './core/reports/traces.js';

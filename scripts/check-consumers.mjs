@@ -1,7 +1,7 @@
 // Packs this package and installs it in fresh applications, as `nest new` makes them: Nest 11 (CommonJS, ts-jest) and
 // Nest 12 (ES modules, vitest). Each must build, pass its tests and run, on every Node version supported.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,18 +25,18 @@ const consumers = [
     cli: '@nestjs/cli@11',
     fastify: '@nestjs/platform-fastify@11',
     // ts-jest finds no ".ts" for ".js", and the stock application imports without an ending.
-    adapt: (source) => withGlobals(source).replace(/from '(\.\/.*)\.js'/g, "from '$1'"),
+    adapt: (source) => withGlobals(source).replace(/from '(\.\.?\/.*)\.js'/g, "from '$1'"),
     // As in applications that are older than the stock one.
     otherModes: [['--module', 'commonjs', '--moduleResolution', 'node10', '--resolvePackageJsonExports', 'false']],
     // Nest 11 differs inside: the specs of what depends on that run here too.
-    specs: ['platforms', 'scopes', 'enhancers', 'order', 'early'],
+    specs: ['nest/platforms', 'nest/scopes', 'nest/enhancers', 'callbacks/order', 'runs/early'],
   },
   {
     name: 'nest-12',
     cli: '@nestjs/cli@12',
     fastify: '@nestjs/platform-fastify@12.5.0',
     adapt: (source) => withGlobals(source).replace('nestjs-callbacks/testing/jest', 'nestjs-callbacks/testing/vitest'),
-    specs: ['platforms'],
+    specs: ['nest/platforms'],
   },
 ];
 
@@ -90,11 +90,12 @@ function create({ name, cli, fastify, adapt }, tarball) {
 
 /** Whose events the application does not declare. */
 function addSpecs({ adapt, specs }, app) {
-  write(app, adapt, 'app.ts', 'app.ts');
+  write(app, adapt, 'support/app.ts', 'support/app.ts');
   for (const spec of specs) write(app, adapt, `${spec}.spec.ts`, `${spec}.spec.ts`);
 }
 
 function write(app, adapt, from, to) {
+  mkdirSync(dirname(join(app, 'src', to)), { recursive: true });
   writeFileSync(join(app, 'src', to), adapt(readFileSync(join(root, 'test', from), 'utf8')));
 }
 

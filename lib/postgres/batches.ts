@@ -1,5 +1,5 @@
-import { timers } from '../index.js';
-import { NotSentError } from './connection.js';
+import { timers } from '../engine/index.js';
+import { NotSentError } from './connection/connection.js';
 
 const { clearTimeout, setTimeout } = timers;
 

@@ -1,6 +1,6 @@
 import type { PgBoss } from 'pg-boss';
-import { type EngineHost, loadPeer } from '../index.js';
-import type { Connection } from './connection.js';
+import { type EngineHost, loadPeer } from '../engine/index.js';
+import type { Connection } from './connection/connection.js';
 import type { CompleteOptions } from './options.js';
 
 const importBoss = () => loadPeer('pg-boss', () => import('pg-boss'));

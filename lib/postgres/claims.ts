@@ -5,11 +5,11 @@ import {
   HeldClaims,
   type SqlTransaction,
   type StoredError,
-} from '../index.js';
+} from '../engine/index.js';
 import { Batches } from './batches.js';
-import type { Connection } from './connection.js';
+import type { Connection } from './connection/connection.js';
 import { addressOf } from './queue-name.js';
-import type { Statements } from './statements.js';
+import type { Statements } from './statements/statements.js';
 
 /** A claimed job, as pg-boss fetches it. */
 export interface ClaimedJob {

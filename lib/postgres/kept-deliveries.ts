@@ -5,10 +5,10 @@ import type {
   DeliveryState,
   KeptDelivery,
   StoredError,
-} from '../index.js';
-import type { Connection, QueryResult } from './connection.js';
+} from '../engine/index.js';
+import type { Connection, QueryResult } from './connection/connection.js';
 import { addressOf, queueName } from './queue-name.js';
-import type { Statements } from './statements.js';
+import type { Statements } from './statements/statements.js';
 
 const STATE_OF: Readonly<Record<string, DeliveryState>> = {
   created: 'waiting',

@@ -1,6 +1,6 @@
-import { type OptionCheck, requireOptions, timers } from '../index.js';
-import type { PgPool } from './server-connection.js';
-import type { PGliteDatabase } from './pglite-connection.js';
+import { type OptionCheck, requireOptions, timers } from '../engine/index.js';
+import type { PgPool } from './connection/server-connection.js';
+import type { PGliteDatabase } from './connection/pglite-connection.js';
 
 /** What `postgres()` takes: where the database is, one of the first four, and how it is used. */
 export interface PostgresOptions {

@@ -10,16 +10,16 @@ import {
   type EngineHost,
   type NewDelivery,
   type SqlTransaction,
-} from '../index.js';
+} from '../engine/index.js';
 import { startBoss } from './boss.js';
 import { type ClaimedJob, Claims } from './claims.js';
-import type { Connection } from './connection.js';
-import { JoinedTransactions } from './joined-transactions.js';
+import type { Connection } from './connection/connection.js';
+import { JoinedTransactions } from './caller-transactions.js';
 import { KeptDeliveries } from './kept-deliveries.js';
-import { openConnection } from './open-connection.js';
+import { openConnection } from './connection/open-connection.js';
 import type { CompleteOptions } from './options.js';
 import { isOrderedQueue, queueName } from './queue-name.js';
-import { Statements } from './statements.js';
+import { Statements } from './statements/statements.js';
 import { type Move, Sweeper } from './sweeper.js';
 import { Worker } from './worker.js';
 import { isQueueMissing, Writer } from './writer.js';

@@ -1,4 +1,4 @@
-import type { EngineFactory } from '../index.js';
+import type { EngineFactory } from '../engine/index.js';
 import { completeOptions, type PostgresOptions } from './options.js';
 import { PostgresEngine } from './postgres-engine.js';
 

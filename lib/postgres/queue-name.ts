@@ -1,4 +1,4 @@
-import { addressName, addressOf as addressNamed, type DeliveryAddress } from '../index.js';
+import { addressName, addressOf as addressNamed, type DeliveryAddress } from '../engine/index.js';
 
 /** What the name of an ordered callback's queue ends in: pg-boss cannot change the policy of a queue that exists. */
 export const ORDERED = '/ordered';

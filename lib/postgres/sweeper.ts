@@ -1,6 +1,6 @@
-import { type EngineHealth, timers } from '../index.js';
-import type { Connection } from './connection.js';
-import type { Statements } from './statements.js';
+import { type EngineHealth, timers } from '../engine/index.js';
+import type { Connection } from './connection/connection.js';
+import type { Statements } from './statements/statements.js';
 
 const { clearTimeout, setTimeout } = timers;
 

@@ -1,4 +1,4 @@
-import { timers } from '../index.js';
+import { timers } from '../engine/index.js';
 import type { ClaimedJob } from './claims.js';
 
 const { setImmediate } = timers;

@@ -1,8 +1,8 @@
-import { type NewDelivery, type SqlTransaction, TransactionRefusedError } from '../index.js';
+import { type NewDelivery, type SqlTransaction, TransactionRefusedError } from '../engine/index.js';
 import { Batches } from './batches.js';
-import { type Connection, outcomeOf } from './connection.js';
-import type { JoinedTransactions } from './joined-transactions.js';
-import type { Statements } from './statements.js';
+import { type Connection, outcomeOf } from './connection/connection.js';
+import type { JoinedTransactions } from './caller-transactions.js';
+import type { Statements } from './statements/statements.js';
 
 /** A delivery, and the queue that it goes to. */
 interface Addressed {

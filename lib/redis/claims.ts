@@ -1,4 +1,4 @@
-import { type EngineHealth, HeldClaims } from '../index.js';
+import { type EngineHealth, HeldClaims } from '../engine/index.js';
 import type { Client } from './connections.js';
 import { JobAttempt, type TakenJob, type Taker } from './job-attempt.js';
 

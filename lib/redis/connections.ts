@@ -1,5 +1,5 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions as ClientOptions } from 'ioredis';
-import { type EngineHealth, loadPeer, messageOf, within } from '../index.js';
+import { type EngineHealth, loadPeer, messageOf, within } from '../engine/index.js';
 import type { CompleteOptions } from './options.js';
 
 export type Client = Redis | Cluster;

@@ -1,4 +1,4 @@
-import { type EngineHealth, timers } from '../index.js';
+import { type EngineHealth, timers } from '../engine/index.js';
 import type { Connections } from './connections.js';
 import type { Worker } from './worker.js';
 

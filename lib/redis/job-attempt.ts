@@ -1,6 +1,13 @@
 import type { JobJson, JobState } from 'bullmq';
-import type { DeliveryAddress, EngineAttempt, EngineHealth, HeldClaim, HeldClaims, StoredError } from '../index.js';
-import { isScriptsVerdict, type Queue } from './bull.js';
+import type {
+  DeliveryAddress,
+  EngineAttempt,
+  EngineHealth,
+  HeldClaim,
+  HeldClaims,
+  StoredError,
+} from '../engine/index.js';
+import { isScriptsVerdict, type Queue } from './queues.js';
 import { attemptNumber, fieldsOf, type JobData, type OwnFields, readData } from './stored-job.js';
 
 /** A job that this instance has taken. */

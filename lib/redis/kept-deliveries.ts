@@ -9,8 +9,8 @@ import {
   type DeliveryState,
   type KeptDelivery,
   type StoredError,
-} from '../index.js';
-import { isScriptsVerdict, type Queue } from './bull.js';
+} from '../engine/index.js';
+import { isScriptsVerdict, type Queue } from './queues.js';
 import type { Client } from './connections.js';
 import { attemptNumber, fieldsOf, parsed, readData } from './stored-job.js';
 

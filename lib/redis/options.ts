@@ -1,4 +1,4 @@
-import { type OptionCheck, requireOptions, timers } from '../index.js';
+import { type OptionCheck, requireOptions, timers } from '../engine/index.js';
 
 /** What `redis()` takes: a server, and how it is used. */
 export interface RedisOptions {

@@ -11,8 +11,8 @@ import {
   type NewDelivery,
   type SqlTransaction,
   timers,
-} from '../index.js';
-import { openQueues, type Queue, stalledIntervalOf } from './bull.js';
+} from '../engine/index.js';
+import { openQueues, type Queue, stalledIntervalOf } from './queues.js';
 import { Connections } from './connections.js';
 import { Doorbell } from './doorbell.js';
 import { KeptDeliveries } from './kept-deliveries.js';

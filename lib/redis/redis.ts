@@ -1,4 +1,4 @@
-import type { EngineFactory } from '../index.js';
+import type { EngineFactory } from '../engine/index.js';
 import { completeOptions, type RedisOptions } from './options.js';
 import { RedisEngine } from './redis-engine.js';
 

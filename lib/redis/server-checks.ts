@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
-import type { EngineHost } from '../index.js';
+import type { EngineHost } from '../engine/index.js';
 import type { Connections } from './connections.js';
 
 /** Says what the server does that durable deliveries do not survive; refuses what cannot work. */

@@ -1,5 +1,5 @@
 import type { JobJson } from 'bullmq';
-import type { Delivery, EngineAttempt, NewDelivery, StoredError } from '../index.js';
+import type { Delivery, EngineAttempt, NewDelivery, StoredError } from '../engine/index.js';
 
 /** What lies in the `data` of a job, as a dashboard shows it. */
 export interface JobData {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { JobJson } from 'bullmq';
-import { type DeliveryAddress, type EngineAttempt, type EngineHealth, timers } from '../index.js';
-import type { Queue } from './bull.js';
+import { type DeliveryAddress, type EngineAttempt, type EngineHealth, timers } from '../engine/index.js';
+import type { Queue } from './queues.js';
 import type { Claims } from './claims.js';
 import type { Answer, TakenJob } from './job-attempt.js';
 

@@ -1,5 +1,5 @@
-import { messageOf, type NewDelivery, UnknownOutcomeError, within } from '../index.js';
-import type { Queue } from './bull.js';
+import { messageOf, type NewDelivery, UnknownOutcomeError, within } from '../engine/index.js';
+import type { Queue } from './queues.js';
 import type { Connections } from './connections.js';
 import { jobOf } from './stored-job.js';
 

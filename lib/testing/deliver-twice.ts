@@ -1,4 +1,4 @@
-import type { DurableEngine, EngineAttempt, EngineFactory } from '../index.js';
+import type { DurableEngine, EngineAttempt, EngineFactory } from '../engine/index.js';
 
 /**
  * An engine whose every delivery is performed a second time after it has succeeded, as if its instance had died before it

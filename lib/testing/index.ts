@@ -3,13 +3,18 @@ export { TestEventsModule } from './test-events.module.js';
 export { TestEvents } from './test-events.js';
 export type { TestEventsOptions } from './test-kit.js';
 export type { RecordedCall, RecordedRun } from './recorder.js';
-export { eventsMatchers, type EventsMatchers, type ExpectedArguments, type ExpectedEvent } from './matchers.js';
+export {
+  eventsMatchers,
+  type EventsMatchers,
+  type ExpectedArguments,
+  type ExpectedEvent,
+} from './matchers/matchers.js';
 
 // An engine for tests
-export { memoryEngine, type MemoryEngineOptions } from './memory-engine.js';
-export { MemoryStore } from './memory-store.js';
-export type { Clock } from './clock.js';
+export { memoryEngine, type MemoryEngineOptions } from './memory/memory-engine.js';
+export { MemoryStore } from './memory/memory-store.js';
+export type { Clock } from './memory/clock.js';
 
 // Testing an engine of your own
-export { engineContract } from './engine-contract.js';
-export type { ContractNeed, ContractRule, EngineHarness } from './contract-scene.js';
+export { engineContract } from './contract/engine-contract.js';
+export type { ContractNeed, ContractRule, EngineHarness } from './contract/scene.js';

@@ -1,6 +1,7 @@
-import { type EventDeliveries, type EventsInspector, type KeptEvent, timers } from '../index.js';
-import type { VirtualClock } from './clock.js';
-import type { MemoryStore, Row } from './memory-store.js';
+import { timers } from '../engine/index.js';
+import type { EventDeliveries, EventsInspector, KeptEvent } from '../index.js';
+import type { VirtualClock } from './memory/clock.js';
+import type { MemoryStore, Row } from './memory/memory-store.js';
 import type { Recorder } from './recorder.js';
 
 /** What is left of the deliveries that runs have stored. */

@@ -1,5 +1,6 @@
-import { type EventsInspector, timers } from '../index.js';
-import type { VirtualClock } from './clock.js';
+import { timers } from '../engine/index.js';
+import type { EventsInspector } from '../index.js';
+import type { VirtualClock } from './memory/clock.js';
 import type { Outstanding } from './outstanding.js';
 import { notSettled, notStarted, notWorking } from './testing-errors.js';
 

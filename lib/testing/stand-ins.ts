@@ -1,4 +1,5 @@
-import { currentEvent, type EventKey, type EventsTestHooks } from '../index.js';
+import type { EventsTestHooks } from '../core/seams.js';
+import { currentEvent, type EventKey } from '../index.js';
 
 type Replacement = (...args: any[]) => unknown;
 

@@ -1,6 +1,7 @@
 import { type DynamicModule, Global, Inject, Module } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
-import { EVENTS_TEST_HOOKS, EventsModule } from '../index.js';
+import { EVENTS_TEST_HOOKS } from '../core/seams.js';
+import { EventsModule } from '../index.js';
 import { TestEvents } from './test-events.js';
 import { TestKit, type TestEventsOptions } from './test-kit.js';
 import { importedTwice } from './testing-errors.js';

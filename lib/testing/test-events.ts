@@ -1,12 +1,11 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { type OptionChecks, requireOptions } from '../engine/index.js';
 import {
   type CallbackArguments,
   type CallbackEvent,
   EventDeliveries,
   type EventKey,
   EventsInspector,
-  type OptionChecks,
-  requireOptions,
 } from '../index.js';
 import { keyOf, labelOf } from './event-key.js';
 import { type RecordedCall, type RecordedRun, Recorder } from './recorder.js';

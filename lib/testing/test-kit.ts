@@ -1,9 +1,10 @@
 import { randomInt } from 'node:crypto';
-import { type EventsTestHooks, type OptionCheck, requireOptions } from '../index.js';
-import { VirtualClock } from './clock.js';
+import { type OptionCheck, requireOptions } from '../engine/index.js';
+import type { EventsTestHooks } from '../core/seams.js';
+import { VirtualClock } from './memory/clock.js';
 import { deliveredTwice } from './deliver-twice.js';
-import { memoryEngine } from './memory-engine.js';
-import { MemoryStore } from './memory-store.js';
+import { memoryEngine } from './memory/memory-engine.js';
+import { MemoryStore } from './memory/memory-store.js';
 import { shuffled } from './shuffle.js';
 import { StandIns } from './stand-ins.js';
 import { testingProblem } from './testing-errors.js';

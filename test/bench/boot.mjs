@@ -5,7 +5,7 @@ import { ModulesContainer } from '@nestjs/core';
 import { CqrsModule, EventsHandler } from '@nestjs/cqrs';
 import { EventEmitterModule, OnEvent } from '@nestjs/event-emitter';
 import { Callback, EventsModule } from '../../dist/index.js';
-import { CallbackRegistry } from '../../dist/callback-registry.js';
+import { CallbackRegistry } from '../../dist/core/callbacks/callback-registry.js';
 import { application, decorate } from './applications.mjs';
 import { EMITTER } from './peers.mjs';
 import { median, ratio } from './sampler.mjs';

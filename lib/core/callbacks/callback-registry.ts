@@ -1,0 +1,238 @@
+import { Inject, Injectable, Scope } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
+import { declarationsOf, idOf } from './callback.decorator.js';
+import { CallbackDiscovery, type Found } from './callback-discovery.js';
+import type { CallbackTarget } from '../options/callback.options.js';
+import { inOrder } from './callback-order.js';
+import { DeliveryAddresses } from './unique-addresses.js';
+import { Entrypoints } from '../nest/entrypoints.js';
+import { definitionConflict } from '../errors/callback-errors.js';
+import { type EventKey, eventLabel } from '../events/event-map.js';
+import { type CompleteOptions, EVENTS_SETTINGS } from '../options/events.options.js';
+import { modulesInOrder, type NestModule, type Wrapper } from '../nest/nest-modules.js';
+import { callbacksOf, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
+import { SafeLogger } from '../reports/safe-logger.js';
+
+/** Who answers what in this application, in order. Read from Nest's modules once they have their instances. */
+@Injectable()
+export class CallbackRegistry {
+  /** What traces name the application by: nothing to look into, since whoever prints a trace does. */
+  readonly application: object = Object.freeze({});
+  private readonly logger = new SafeLogger('EventsModule');
+  private events: ReadonlyMap<EventKey, RegisteredEvent> = new Map();
+  /** How many modules there were when all of them were read, and how many were read at all. */
+  private modulesRead = -1;
+  private createdRead = -1;
+  private hasBooted = false;
+  private said = '';
+
+  constructor(
+    @Inject(CallbackDiscovery) private readonly discovery: CallbackDiscovery,
+    @Inject(ModulesContainer) private readonly modules: ModulesContainer,
+    @Inject(Entrypoints) private readonly entrypoints: Entrypoints,
+    @Inject(EVENTS_SETTINGS) private readonly settings: CompleteOptions,
+  ) {}
+
+  /** Whether every module that Nest has loaded is read: a comparison of two numbers. */
+  get isCurrent(): boolean {
+    return this.modules.size === this.modulesRead;
+  }
+
+  /**
+   * Reads the modules that came since the last time. `false` while Nest is still creating the application's instances.
+   *
+   * @throws what is wrong with the callbacks, while the application starts
+   */
+  refresh(): boolean {
+    if (this.isCurrent) return true;
+    const size = this.modules.size;
+    const modules = modulesInOrder(this.modules);
+    const created = modules.filter((module) => this.everythingOf(module).every(isCreated));
+    const isComplete = created.length === modules.length;
+    // At boot, all wait for all. Later, a lazily loaded module that is still being created joins when it is done.
+    if (!isComplete && !this.hasBooted) return false;
+    if (created.length !== this.createdRead) this.take(created, this.hasBooted);
+    if (isComplete) this.modulesRead = size;
+    return true;
+  }
+
+  /** Whether the application will never be complete, since a provider threw while Nest created it. */
+  get hasFailed(): boolean {
+    return !this.hasBooted && [...this.modules.values()].some((module) => this.everythingOf(module).some(hasFailed));
+  }
+
+  /**
+   * The same when Nest says that all instances exist: it calls no hook before. What an early run has read is read again,
+   * since `useGlobalGuards()` and its like may have been called in between.
+   */
+  boot(): void {
+    const size = this.modules.size;
+    this.take(modulesInOrder(this.modules), false);
+    this.modulesRead = size;
+  }
+
+  /** With guards and their like, which callbacks may need. */
+  private everythingOf(module: NestModule): Wrapper[] {
+    return [...this.discovery.wrappersOf(module), ...module.injectables.values()];
+  }
+
+  /** A wrong callback fails the boot. Later, in a lazily loaded module, it fails the runs of its own event. */
+  private take(modules: readonly NestModule[], isLenient: boolean): void {
+    const problems = new Map<EventKey, unknown>();
+    const onProblem = (key: EventKey, problem: unknown) => {
+      if (!isLenient) throw problem;
+      if (this.events.get(key)?.problem === undefined) this.logger.error((problem as Error).message);
+      problems.set(key, problems.get(key) ?? problem);
+    };
+    const found = [...this.discovery.read(modules, onProblem)];
+    const addresses = new DeliveryAddresses();
+    const events = found.map(([key, callbacks]) => {
+      try {
+        const event = this.assemble(key, callbacks, problems.get(key));
+        addresses.add(event);
+        return [key, event] as const;
+      } catch (problem) {
+        onProblem(key, problem);
+        return [key, this.refused(key, problem)] as const;
+      }
+    });
+    this.events = new Map(events);
+    this.createdRead = modules.length;
+    if (!this.hasBooted) this.settings.hooks?.onComplete?.();
+    this.hasBooted = true;
+    this.describe();
+  }
+
+  find(key: EventKey): RegisteredEvent | undefined {
+    return this.events.get(key);
+  }
+
+  /** All events that have callbacks. */
+  get all(): RegisteredEvent[] {
+    return [...this.events.values()];
+  }
+
+  /** All events that have durable callbacks. */
+  get durable(): RegisteredEvent[] {
+    return this.all.filter(({ durable }) => durable.length > 0);
+  }
+
+  get keys(): EventKey[] {
+    return [...this.events.keys()];
+  }
+
+  private assemble(key: EventKey, callbacks: Found[], problem: unknown): RegisteredEvent {
+    const label = eventLabel(key);
+    const definitions = new Map<RegisteredEvent['definition'], string>();
+    for (const { declaration, id } of callbacks) {
+      if (declaration.definition?.schemas.length) definitions.set(declaration.definition, id);
+    }
+    if (definitions.size > 1) {
+      const [one, other] = definitions.values();
+      throw definitionConflict(label, other, one);
+    }
+    const arranged = this.settings.hooks?.arrange?.(label, callbacks) ?? callbacks;
+    const found = inOrder(label, arranged, (target) => this.isReplaced(target, key));
+    for (const callback of found) this.entrypoints.add(label, callback);
+    const ordered = found.map(registered);
+    const durable = ordered.filter(({ delivery }) => delivery === 'durable');
+    const held = ordered.filter(({ delivery }) => delivery === 'after-commit' || delivery === 'after-rollback');
+    return {
+      key,
+      label,
+      application: this.application,
+      definition: [...definitions.keys()][0],
+      // Not frozen, which would make each run a tenth slower.
+      inline: ordered.filter(({ delivery }) => delivery === 'inline'),
+      durable,
+      held,
+      background: ordered.filter(({ delivery }) => delivery === 'background'),
+      isScoped: ordered.some(({ invoke }) => invoke !== undefined),
+      problem,
+      isPlain: definitions.size === 0 && durable.length + held.length === 0 && problem === undefined,
+    };
+  }
+
+  private refused(key: EventKey, problem: unknown): RegisteredEvent {
+    return {
+      key,
+      label: eventLabel(key),
+      application: this.application,
+      definition: undefined,
+      inline: [],
+      durable: [],
+      held: [],
+      background: [],
+      isScoped: false,
+      problem,
+      isPlain: false,
+    };
+  }
+
+  /** A class that declares this callback of the event and is a token, but whose provider an override has replaced. */
+  private isReplaced(target: CallbackTarget, key: EventKey): boolean {
+    const declares = (type: unknown) =>
+      typeof type === 'function' &&
+      (target === type || typeof target === 'string') &&
+      declarationsOf(type.prototype as object | null).some(
+        (declaration) => declaration.key === key && (target === type || idOf(declaration, type.name) === target),
+      );
+    return [...this.modules.values()].some((module) =>
+      [...module.providers.keys(), ...module.controllers.keys()].some(declares),
+    );
+  }
+
+  private describe(): void {
+    const events = this.all;
+    const count = events.reduce((sum, event) => sum + callbacksOf(event).length, 0);
+    const text = `${plural(count, 'callback answers', 'callbacks answer')} ${plural(events.length, 'event', 'events')}`;
+    if (text !== this.said) this.logger.log(text);
+    this.said = text;
+    for (const event of events) {
+      const lines = callbacksOf(event).map(
+        ({ id, delivery, isOptional }, index) =>
+          `${index + 1}. ${id}${delivery === 'inline' ? '' : ` (${delivery})`}${isOptional ? ' (optional)' : ''}`,
+      );
+      this.logger.debug(`"${event.label}": ${lines.join(', ')}`);
+    }
+  }
+}
+
+/** Only what a run needs is kept: a quarter less memory. */
+const registered = ({ id, delivery, isOptional, target, method, invoke, durable }: Found): RegisteredCallback => ({
+  id,
+  delivery,
+  isOptional,
+  target,
+  method,
+  invoke,
+  ...(durable && { durable }),
+});
+
+const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
+
+/**
+ * Whether Nest has created what it creates at boot. Providers that depend on the request never get an instance of
+ * their own then. Their wrapper could be asked for that, but it keeps an answer given too early.
+ */
+function isCreated(wrapper: Wrapper): boolean {
+  if (wrapper.scope === Scope.TRANSIENT) return true;
+  if (hasFailed(wrapper)) return false;
+  return wrapper.getInstanceByContextId(STATIC_CONTEXT).isResolved === true || dependsOnRequest(wrapper);
+}
+
+/** Nest forgets the instance of a provider that threw, and makes up another answer each time it is asked. */
+const hasFailed = (wrapper: Wrapper) =>
+  wrapper.getInstanceByContextId(STATIC_CONTEXT) !== wrapper.getInstanceByContextId(STATIC_CONTEXT);
+
+function dependsOnRequest(wrapper: Wrapper | undefined, seen = new Set<Wrapper>()): boolean {
+  if (!wrapper || seen.has(wrapper)) return false;
+  seen.add(wrapper);
+  if (wrapper.scope === Scope.REQUEST) return true;
+  return [
+    ...(wrapper.getCtorMetadata() ?? []),
+    ...(wrapper.getPropertiesMetadata() ?? []).map((property) => property.wrapper),
+    ...(wrapper.getEnhancersMetadata() ?? []),
+  ].some((dependency) => dependsOnRequest(dependency, seen));
+}

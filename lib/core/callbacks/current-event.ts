@@ -1,0 +1,89 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { currentTransaction } from '../transactions/current-transaction.js';
+import type { Transaction } from '../transactions/transaction.js';
+import type { TransactionHandle } from '../transactions/transaction-handle.js';
+import type { EventKey } from '../events/event-map.js';
+import type { EventsCore } from '../app/shutdown.js';
+import type { RegisteredEvent } from './registered-event.js';
+
+/** What a callback can learn of the run it is part of. */
+export interface CurrentEvent {
+  /** The event's name, or its class. */
+  readonly event: EventKey;
+  /** What the callbacks are called with. */
+  readonly arguments: readonly unknown[];
+  /**
+   * Aborts when `shutdownTimeout` has passed and the run is given up. In a durable attempt also when `timeoutMs` is
+   * over, and when the claim on the delivery has run out, so that another instance may take it.
+   */
+  readonly signal: AbortSignal;
+  /** The HTTP request that the run was made in, as passed to `events.with({ request })`. */
+  readonly request?: object;
+  /**
+   * In an inline callback: the transaction that the event was run in, as passed to `events.with({ tx })`, or as opened by
+   * `inTransaction()`. What is to be part of the transaction goes through it.
+   */
+  readonly tx?: unknown;
+  /** In a durable attempt: the delivery that is being worked on. */
+  readonly delivery?: CurrentDelivery;
+}
+
+/** What a durable callback can learn of its delivery. */
+export interface CurrentDelivery {
+  /** A UUID, the same for each attempt, and for all deliveries of one run: what to deduplicate by. */
+  readonly id: string;
+  /** Which attempt this is: 1 for the first. */
+  readonly attempt: number;
+  /** As passed to `events.with({ key })`. */
+  readonly key?: string;
+  /**
+   * Makes the delivery complete when this transaction commits: what the callback writes in it then happens exactly
+   * once, whatever dies in between. Call it before the commit.
+   *
+   * @example
+   * await pool.transaction(async (tx) => {
+   *   await tx.query('update accounts set …');
+   *   await currentEvent()!.delivery!.completeIn(tx);
+   * });
+   *
+   * @param transaction the callback's own, as any data layer hands it out that `events.with({ tx })` takes
+   * @throws an error that must roll the transaction back, when another instance has taken the delivery in the meantime;
+   * or when the engine takes no transactions
+   */
+  completeIn(transaction: TransactionHandle): Promise<void>;
+}
+
+const storage = new AsyncLocalStorage<CurrentEvent>();
+/** Asking the storage costs something on every run; before its first use there is nothing to ask for. */
+let isInUse = false;
+
+/**
+ * The run that the calling code is part of, in durable callbacks, in callbacks of runs made through `events.with()` or in
+ * a transaction, and in all with the option `tracksCurrentEvent`; `undefined` anywhere else.
+ *
+ * @example
+ * const response = await fetch(url, { signal: currentEvent()?.signal });
+ */
+export const currentEvent = (): CurrentEvent | undefined => (isInUse ? storage.getStore() : undefined);
+
+export function withCurrentEvent<T>(current: CurrentEvent, work: () => T): T {
+  isInUse = true;
+  return storage.run(current, work);
+}
+
+export function describeRun(
+  { signal }: EventsCore,
+  { key }: RegisteredEvent,
+  args: readonly unknown[],
+  request: object | undefined,
+  transaction?: Transaction,
+): CurrentEvent {
+  const current = { event: key, arguments: args, signal, ...(request && { request }) };
+  // An optional callback may be given a transaction of its own within that of the run.
+  const handleNow = () => {
+    const now = currentTransaction();
+    return transaction && now?.isWithin(transaction) ? now.handle : transaction?.handle;
+  };
+  if (transaction) Object.defineProperty(current, 'tx', { enumerable: true, get: handleNow });
+  return Object.freeze(current);
+}

@@ -1,0 +1,24 @@
+import type { DeliveryAddress, DeliveryCounts } from '../engine/engine.js';
+
+/** What somebody should look into, of what an engine keeps when the application boots. */
+export function keptFromBefore(
+  counts: readonly DeliveryCounts[],
+  isKnown: (address: DeliveryAddress) => boolean,
+): string[] {
+  const warnings: string[] = [];
+  const list = (kept: readonly DeliveryCounts[], count: (one: DeliveryCounts) => number) =>
+    kept.map((one) => `${count(one)} of "${one.event}" to ${one.callback}`).join(', ');
+  const all = (one: DeliveryCounts) => one.waiting + one.delayed + one.running + one.dead;
+  const unknown = counts.filter((one) => !isKnown(one) && all(one) > 0);
+  if (unknown.length > 0) {
+    warnings.push(
+      `There are deliveries to callbacks that this instance does not know: ${list(unknown, all)}. They wait for an ` +
+        'instance that does. If a callback was renamed, name its old id: @Callback(event, { formerly: … }).',
+    );
+  }
+  const dead = counts.filter((one) => isKnown(one) && one.dead > 0);
+  if (dead.length > 0) {
+    warnings.push(`There are dead deliveries: ${list(dead, (one) => one.dead)}. Look into them with EventDeliveries.`);
+  }
+  return warnings;
+}

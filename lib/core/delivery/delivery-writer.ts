@@ -1,0 +1,87 @@
+import { uuidv7 } from 'uuidv7';
+import { keyMissing, storeFailed, storeUnknown } from '../errors/delivery-errors.js';
+import { type Json, type NewDelivery, TransactionRefusedError, UnknownOutcomeError } from '../engine/engine.js';
+import { sentenceOf } from '../errors/describe.js';
+import type { EventsError } from '../errors/events-error.js';
+import type { EventsCore } from '../app/shutdown.js';
+import type { RegisteredEvent } from '../callbacks/registered-event.js';
+import type { RunContext } from '../runs/run-context.js';
+import { isAborted, sqlStateOf } from '../transactions/sql-state.js';
+import { storeArguments } from './stored-arguments.js';
+import type { Transaction } from '../transactions/transaction.js';
+import { transactionAborted, transactionForeign, transactionOver } from '../errors/transaction-errors.js';
+
+/** What one run stores for its durable callbacks, refused as a whole before any callback runs. */
+export class Storing {
+  readonly id: string;
+  private readonly args: readonly Json[];
+
+  /**
+   * @param passed the arguments as they were passed to `run()`, before any schema
+   * @throws EVENTS_KEY_MISSING, EVENTS_ARGUMENTS_UNSTORABLE
+   */
+  constructor(
+    private readonly core: EventsCore,
+    private readonly event: RegisteredEvent,
+    readonly passed: readonly unknown[],
+    private readonly context: RunContext,
+  ) {
+    const ordered = event.durable.find(({ durable }) => durable!.isOrdered);
+    if (ordered && context.key === undefined) throw keyMissing(event.label, ordered.id);
+    this.id = context.id?.toLowerCase() ?? uuidv7();
+    this.args = this.writeArguments();
+  }
+
+  /** The deliveries as they are now: inline callbacks may have changed the arguments; the callbacks after them see that, too. */
+  write(): readonly NewDelivery[] {
+    const { event, context, id } = this;
+    const args = event.inline.length > 0 ? this.writeArguments() : this.args;
+    return event.durable.map((callback) => ({
+      event: event.label,
+      callback: callback.id,
+      id,
+      arguments: args,
+      delayMs: context.delayMs ?? 0,
+      ...(context.key !== undefined && { key: context.key }),
+    }));
+  }
+
+  /**
+   * Stores what was written; repeating it changes nothing.
+   *
+   * @throws EVENTS_STORE_FAILED, EVENTS_STORE_UNKNOWN, EVENTS_ENGINE_FAILED; in a transaction EVENTS_TRANSACTION_OVER,
+   * EVENTS_TRANSACTION_FOREIGN, EVENTS_TRANSACTION_ABORTED
+   */
+  async send(deliveries: readonly NewDelivery[], transaction?: Transaction): Promise<void> {
+    const engine = await this.core.engine.ready(this.event);
+    try {
+      await engine.store(deliveries, transaction?.sql);
+    } catch (cause) {
+      throw this.errorOf(cause, engine.name, transaction);
+    }
+  }
+
+  /** Nobody waits for the answer any more. */
+  doubt(cause: unknown): EventsError {
+    return storeUnknown(this.event.label, this.id, this.core.engine.name, cause);
+  }
+
+  private errorOf(cause: unknown, engine: string, transaction?: Transaction): EventsError {
+    const { label } = this.event;
+    if (cause instanceof UnknownOutcomeError) return storeUnknown(label, this.id, engine, cause);
+    if (!transaction) return storeFailed(label, this.id, engine, cause);
+    if (cause instanceof TransactionRefusedError) {
+      return cause.reason === 'over'
+        ? transactionOver(label, `has ended, or never was one: it is ${transaction.kind}`, true, cause.cause)
+        : transactionForeign(label, engine, `${transaction.kind}, in another database`, true);
+    }
+    if (isAborted(cause)) return transactionAborted(cause);
+    if (sqlStateOf(cause) || cause instanceof TypeError) return storeFailed(label, this.id, engine, cause, true);
+    // The data layer itself has refused it: it ends what the caller may have believed to be open.
+    return transactionOver(label, `takes no more statements: ${sentenceOf(cause).replace(/\.$/, '')}`, true, cause);
+  }
+
+  private writeArguments(): readonly Json[] {
+    return storeArguments(this.event.label, this.passed, typeof this.event.key === 'function');
+  }
+}

@@ -1,0 +1,181 @@
+import { addressKey } from '../callbacks/unique-addresses.js';
+import { engineMissing, queryInvalid } from '../errors/delivery-errors.js';
+import type {
+  Delivery,
+  DeliveryAddress,
+  DeliveryCounts,
+  DeliveryFilter,
+  DeliveryState,
+  DurableEngine,
+  KeptDelivery,
+} from '../engine/engine.js';
+import { show } from '../errors/describe.js';
+import type { EventsCore } from '../app/shutdown.js';
+import { nearest } from '../errors/did-you-mean.js';
+import { type Checks, isCount, wrongOption } from '../options/option-checks.js';
+import type { RegisteredEvent } from '../callbacks/registered-event.js';
+import { isUuid } from '../runs/run-context.js';
+import { readArguments } from './stored-arguments.js';
+
+/** How many deliveries one durable callback has. */
+export interface CallbackDeliveries extends DeliveryCounts {
+  /** Whether this instance has the callback. The deliveries of others wait for an instance that does. */
+  readonly isKnown: boolean;
+}
+
+/** A delivery as it is kept: its arguments are what the callback gets, or would get. */
+export type KeptEvent = Omit<KeptDelivery, 'arguments'> & { readonly arguments: readonly unknown[] };
+
+/** Which deliveries to list: all that fit every field given. */
+export interface DeliveriesQuery extends DeliveryFilter {
+  /**
+   * In which state, or in which of several, as of one moment.
+   * @default 'dead'
+   */
+  readonly state?: DeliveryState | readonly DeliveryState[];
+  /**
+   * How many, at most 1,000.
+   * @default 100
+   */
+  readonly limit?: number;
+  /** Continue after this one, the last of the page before. */
+  readonly after?: Pick<Delivery, 'id' | 'event' | 'callback'>;
+}
+
+/** What became of durable deliveries, and what to do about the dead ones: inject it where that is looked into. */
+export class EventDeliveries {
+  /** Nest makes it: inject it. */
+  constructor(private readonly core: EventsCore) {}
+
+  /**
+   * How many deliveries are waiting, running and dead, by callback; also those of callbacks that this instance does not
+   * have.
+   *
+   * @throws EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_CLOSED; so do the other methods
+   */
+  async counts(): Promise<CallbackDeliveries[]> {
+    const engine = await this.engine('counts');
+    const counts = new Map((await engine.counts()).map((count) => [addressKey(count), count]));
+    const known = this.known.map(
+      (address) => counts.get(addressKey(address)) ?? { ...address, waiting: 0, delayed: 0, running: 0, dead: 0 },
+    );
+    for (const address of known) counts.delete(addressKey(address));
+    return [
+      ...known.map((count) => ({ ...count, isKnown: true })),
+      ...[...counts.values()].map((count) => ({ ...count, isKnown: false })),
+    ];
+  }
+
+  /**
+   * Deliveries with error, arguments and attempts, in the order of their ids, which by default is that of storing.
+   *
+   * @example
+   * const dead = await this.deliveries.list({ callback: 'Emails.greetNewUser' });
+   * const more = await this.deliveries.list({ callback: 'Emails.greetNewUser', after: dead.at(-1) });
+   * const open = await this.deliveries.list({ ids: [id], state: ['waiting', 'running'] });
+   *
+   * @throws EVENTS_QUERY_INVALID
+   */
+  async list(query: DeliveriesQuery = {}): Promise<KeptEvent[]> {
+    const { state = 'dead', limit = 100, ...rest } = query;
+    const engine = await this.engine('list', query, LIST_CHECKS);
+    const kept = await engine.list({ ...rest, states: [state].flat(), limit });
+    return kept.map((delivery) => ({ ...delivery, arguments: this.argumentsOf(delivery) }));
+  }
+
+  /**
+   * Has dead deliveries tried again, at once and with all their attempts before them: those that fit every field given,
+   * or all. Resolves to how many there were.
+   *
+   * @example
+   * await this.deliveries.retry({ callback: 'Emails.greetNewUser' });
+   *
+   * @throws EVENTS_QUERY_INVALID
+   */
+  async retry(filter: DeliveryFilter = {}): Promise<number> {
+    const engine = await this.engine('retry', filter, FILTER_CHECKS);
+    return engine.retry(filter);
+  }
+
+  /**
+   * Removes deliveries for good: dead ones, or waiting ones that are not to happen any more. Resolves to how many there
+   * were; what is running is left alone.
+   *
+   * @example
+   * await this.deliveries.discard({ ids: [dead.id], callback: dead.callback });
+   *
+   * @throws EVENTS_QUERY_INVALID
+   */
+  async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }): Promise<number> {
+    const engine = await this.engine('discard', filter, FILTER_CHECKS);
+    if (!filter?.ids)
+      throw queryInvalid('discard', 'no ids', 'Say which deliveries to remove: discard({ ids: [ … ] }).');
+    return engine.discard(filter);
+  }
+
+  private async engine(method: string, query: DeliveryFilter = {}, checks: Checks = {}): Promise<DurableEngine> {
+    if (typeof query !== 'object' || query === null) throw queryInvalid(method, show(query), 'Pass an object.');
+    const wrong = wrongOption(query, checks);
+    if (wrong) throw queryInvalid(method, `${wrong.option}: ${show(wrong.value)}`, wrong.remedy);
+    this.core.outsideCalls.note(`EventDeliveries.${method}()`);
+    if (!this.core.options.engine) throw engineMissing(`EventDeliveries.${method}() was called`);
+    const engine = await this.core.engine.open();
+    await this.refuseUnknown(method, query.callback, engine);
+    return engine;
+  }
+
+  /** A mistyped id would pass for one that has no deliveries. */
+  private async refuseUnknown(method: string, callback: string | undefined, engine: DurableEngine): Promise<void> {
+    if (callback === undefined || this.known.some((address) => address.callback === callback)) return;
+    const ids = [...this.known, ...(await engine.counts())].map((address) => address.callback);
+    if (ids.includes(callback)) return;
+    const near = nearest(callback, ids);
+    throw queryInvalid(
+      method,
+      `callback: ${show(callback)}, to which no deliveries go`,
+      near ? `Did you mean "${near}"?` : 'Call counts() for those that have some.',
+    );
+  }
+
+  private get known(): DeliveryAddress[] {
+    return this.core.registry.durable.flatMap(({ label, durable }) =>
+      durable.map(({ id }) => ({ event: label, callback: id })),
+    );
+  }
+
+  private argumentsOf({ event, arguments: stored }: KeptDelivery): readonly unknown[] {
+    const known: RegisteredEvent | undefined = this.core.registry.durable.find(({ label }) => label === event);
+    try {
+      return readArguments(event, stored, typeof known?.key === 'function' ? known.key : undefined);
+    } catch {
+      return stored;
+    }
+  }
+}
+
+const isName = { isValid: (value: unknown) => typeof value === 'string', expected: 'Pass a string.' };
+
+const FILTER_CHECKS: Checks = {
+  event: isName,
+  callback: isName,
+  ids: {
+    isValid: (value) => Array.isArray(value) && value.every(isUuid),
+    expected: 'Pass an array of delivery ids.',
+  },
+};
+
+const LIST_CHECKS: Checks = {
+  ...FILTER_CHECKS,
+  state: {
+    isValid: (value) => [value].flat().every((state) => ['waiting', 'running', 'dead'].includes(state)),
+    expected: `Pass 'waiting', 'running' or 'dead', or an array of them.`,
+  },
+  limit: {
+    isValid: (value) => isCount(1).isValid(value) && value <= 1_000,
+    expected: 'Pass a whole number from 1 to 1000.',
+  },
+  after: {
+    isValid: (value) => typeof value === 'object' && value !== null && isUuid(value.id),
+    expected: 'Pass the last delivery of the page before.',
+  },
+};

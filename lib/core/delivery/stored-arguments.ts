@@ -1,0 +1,231 @@
+import { types } from 'node:util';
+import type { Json } from '../engine/engine.js';
+import { argumentsUnstorable, deliveryUnreadable } from '../errors/delivery-errors.js';
+import { pathOf, type Refuse, refuseMore, refuseSymbols, tagOf } from './unstorable.js';
+
+/** What stands for everything that JSON has no word for: `{ "$type": "Date", "value": "2026-01-31T00:00:00.000Z" }`. */
+interface Tagged {
+  readonly $type: string;
+  readonly value?: Json;
+}
+
+/**
+ * Arguments as readable JSON that any engine can hold, also in a Postgres `jsonb`: what {@link readArguments} makes of it
+ * is equal to what was passed. A class event is stored as its fields.
+ *
+ * @throws EVENTS_ARGUMENTS_UNSTORABLE for what would not arrive as it is: a function, a cycle, an instance of a class
+ */
+export function storeArguments(event: string, args: readonly unknown[], isClassEvent: boolean): readonly Json[] {
+  return args.map((argument, index) => {
+    const refuse: Refuse = (path, what) => {
+      throw argumentsUnstorable(event, isClassEvent ? undefined : index + 1, path, what);
+    };
+    try {
+      return isClassEvent
+        ? fieldsOf(argument as object, '', [argument as object], refuse)
+        : write(argument, '', [], refuse);
+    } catch (error) {
+      if (error instanceof RangeError) refuse('', 'nested too deeply');
+      throw error;
+    }
+  });
+}
+
+/**
+ * The arguments that {@link storeArguments} made this of.
+ *
+ * @param eventClass of a class event, whose instance is made without calling its constructor
+ * @throws EVENTS_DELIVERY_UNREADABLE
+ */
+export function readArguments(event: string, stored: readonly Json[], eventClass?: Function): unknown[] {
+  try {
+    const args = stored.map(read);
+    return eventClass ? args.map((fields) => withPrototype(fields as object, eventClass.prototype as object)) : args;
+  } catch (cause) {
+    throw deliveryUnreadable(event, cause);
+  }
+}
+
+type Write = (value: any, path: string, within: readonly object[], refuse: Refuse) => Json;
+
+interface Writer {
+  readonly is: (value: object) => boolean;
+  readonly write: Write;
+}
+
+/** By the name of the constructor, since a value may come from another realm; a subclass, which would arrive as its base, has another. */
+const WRITERS: Record<string, Writer> = {
+  Array: { is: Array.isArray, write: (value: unknown[], ...rest) => items(value, '[', ']', ...rest) },
+  Object: {
+    is: (value) => Object.getPrototypeOf(Object.getPrototypeOf(value)) === null && tagOf(value) === 'Object',
+    write: fieldsOf,
+  },
+  Date: {
+    is: types.isDate,
+    write: (value: Date) => ({ $type: 'Date', value: Number.isNaN(value.getTime()) ? null : value.toISOString() }),
+  },
+  Map: {
+    is: types.isMap,
+    write: (value: Map<unknown, unknown>, path, within, refuse) => ({
+      $type: 'Map',
+      value: [...value].map(([key, item], index) => [
+        write(key, `${path}.keys()[${index}]`, within, refuse),
+        write(item, `${path}.values()[${index}]`, within, refuse),
+      ]),
+    }),
+  },
+  Set: {
+    is: types.isSet,
+    write: (value: Set<unknown>, ...rest) => ({ $type: 'Set', value: items([...value], '.values()[', ']', ...rest) }),
+  },
+  RegExp: {
+    is: types.isRegExp,
+    write: ({ source, flags, lastIndex }: RegExp, path, _, refuse) =>
+      lastIndex === 0
+        ? { $type: 'RegExp', value: [writeString(source), flags] }
+        : refuse(`${path}.lastIndex`, `${lastIndex}, and would arrive as 0`),
+  },
+  URL: { is: (value) => tagOf(value) === 'URL', write: ({ href }: URL) => ({ $type: 'URL', value: href }) },
+  Buffer: { is: Buffer.isBuffer, write: (value: Buffer) => ({ $type: 'Buffer', value: value.toString('base64') }) },
+};
+
+const TYPED_ARRAYS = [
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+] as const;
+for (const { name } of TYPED_ARRAYS) {
+  WRITERS[name] = {
+    is: types.isTypedArray,
+    write: ({ buffer, byteOffset, byteLength }: NodeJS.TypedArray) => ({
+      $type: name,
+      value: Buffer.from(buffer, byteOffset, byteLength).toString('base64'),
+    }),
+  };
+}
+
+const READERS: Record<string, (value: any) => unknown> = {
+  undefined: () => undefined,
+  String: unescape,
+  Number: (value: string) => (value === '-0' ? -0 : Number(value)),
+  BigInt: (value: string) => BigInt(value),
+  Object: (entries: [Json, Json][]) => fromEntries(entries.map(([key, value]) => [read(key) as string, value])),
+  'Object without prototype': (fields: Json) => withPrototype(read(fields) as object, null),
+  Date: (value: string | null) => new Date(value ?? NaN),
+  Map: (entries: [Json, Json][]) => new Map(entries.map(([key, value]) => [read(key), read(value)])),
+  Set: (values: Json[]) => new Set(values.map(read)),
+  RegExp: ([source, flags]: [Json, string]) => new RegExp(read(source) as string, flags),
+  URL: (value: string) => new URL(value),
+  Buffer: (value: string) => Buffer.from(value, 'base64'),
+  ...Object.fromEntries(
+    TYPED_ARRAYS.map((type) => [
+      type.name,
+      (value: string) => new type(Uint8Array.from(Buffer.from(value, 'base64')).buffer),
+    ]),
+  ),
+};
+
+function write(value: unknown, path: string, within: readonly object[], refuse: Refuse): Json {
+  switch (typeof value) {
+    case 'string':
+      return writeString(value);
+    case 'boolean':
+      return value;
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0)
+        ? value
+        : { $type: 'Number', value: Object.is(value, -0) ? '-0' : String(value) };
+    case 'bigint':
+      return { $type: 'BigInt', value: String(value) };
+    case 'undefined':
+      return { $type: 'undefined' };
+    case 'function':
+    case 'symbol':
+      return refuse(path, `a ${typeof value}`);
+    default:
+      return value === null ? null : writeObject(value as object, path, within, refuse);
+  }
+}
+
+function writeObject(value: object, path: string, within: readonly object[], refuse: Refuse): Json {
+  if (within.includes(value)) return refuse(path, 'a cycle, which leads back to what holds it');
+  const inside = [...within, value];
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  if (!prototype) return { $type: 'Object without prototype', value: fieldsOf(value, path, inside, refuse) };
+  const { name } = (prototype.constructor ?? {}) as { name?: unknown };
+  const writer = typeof name === 'string' && Object.hasOwn(WRITERS, name) ? WRITERS[name] : undefined;
+  if (writer?.is(value)) {
+    if (writer.write !== fieldsOf) refuseMore(value, path, refuse);
+    return writer.write(value, path, inside, refuse);
+  }
+  // Math and JSON are said to be made by Object, too.
+  const found = name === 'Object' ? tagOf(value) : name;
+  return refuse(path, `an instance of ${(typeof found === 'string' && found) || 'an unnamed class'}`);
+}
+
+function fieldsOf(value: object, path: string, within: readonly object[], refuse: Refuse): Json {
+  const names = Object.keys(value);
+  refuseSymbols(value, path, refuse);
+  const entries = names.map((name): [string, Json] => [
+    name,
+    write((value as Record<string, unknown>)[name], pathOf(path, name), within, refuse),
+  ]);
+  const isPlain = names.every((name) => name !== '$type' && isSafe(name));
+  return isPlain
+    ? (fromEntries(entries, (item) => item) as Json)
+    : { $type: 'Object', value: entries.map(([name, item]) => [writeString(name), item]) };
+}
+
+const items = (
+  values: readonly unknown[],
+  before: string,
+  after: string,
+  path: string,
+  within: readonly object[],
+  refuse: Refuse,
+) => Array.from(values, (item, index) => write(item, `${path}${before}${index}${after}`, within, refuse));
+
+/** Postgres takes neither a NUL character nor half of a surrogate pair, even escaped. */
+const UNSAFE = /\0|\p{Surrogate}/u;
+const isSafe = (text: string) => !UNSAFE.test(text);
+
+const writeString = (text: string): Json => (isSafe(text) ? text : { $type: 'String', value: escape(text) });
+const escape = (text: string) =>
+  text.replace(/[\\\0]|\p{Surrogate}/gu, (character) =>
+    character === '\\' ? '\\\\' : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+function unescape(text: string): string {
+  return text.replace(/\\(\\|u([0-9a-f]{4}))/g, (_, escaped: string, code?: string) =>
+    code ? String.fromCharCode(parseInt(code, 16)) : escaped,
+  );
+}
+
+function read(stored: Json): unknown {
+  if (typeof stored !== 'object' || stored === null) return stored;
+  if (Array.isArray(stored)) return stored.map(read);
+  if (!Object.hasOwn(stored, '$type')) return fromEntries(Object.entries(stored) as [string, Json][]);
+  const { $type, value } = stored as unknown as Tagged;
+  const reader = Object.hasOwn(READERS, $type) ? READERS[$type] : undefined;
+  if (!reader) throw new TypeError(`there is no type "${String($type)}"`);
+  return reader(value);
+}
+
+/** Defines rather than assigns: a field may be called `__proto__`. */
+function fromEntries(entries: readonly [string, Json][], each: (value: Json) => unknown = read): object {
+  const fields = {};
+  for (const [name, value] of entries) {
+    Object.defineProperty(fields, name, { value: each(value), writable: true, enumerable: true, configurable: true });
+  }
+  return fields;
+}
+
+const withPrototype = (fields: object, prototype: object | null): object =>
+  Object.create(prototype, Object.getOwnPropertyDescriptors(fields)) as object;

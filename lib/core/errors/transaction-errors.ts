@@ -1,0 +1,54 @@
+import { sentenceOf } from './describe.js';
+import { EventsError } from './events-error.js';
+import { isAborted } from '../transactions/sql-state.js';
+
+export const commitUnseen = (event: string, callback: string, kind: string) =>
+  new EventsError(
+    'EVENTS_COMMIT_UNSEEN',
+    `"${event}" was run with ${kind}, of which nobody can see the end, and ${callback} waits for that. No callback has run; ` +
+      'open the transaction by inTransaction(…), or through the adapter that withEvents() wraps, and run it inside.',
+  );
+
+export const transactionOver = (event: string, reason: string, hasRun: boolean, cause?: unknown) =>
+  new EventsError(
+    'EVENTS_TRANSACTION_OVER',
+    `"${event}" was run in a transaction that ${reason}. ${hasRun ? 'What follows has not happened' : 'No callback has run'}; ` +
+      'await the run before the transaction ends, or run it outside.',
+    cause === undefined ? {} : { cause },
+  );
+
+export const transactionForeign = (event: string, engine: string, found: string, hasRun: boolean) =>
+  new EventsError(
+    'EVENTS_TRANSACTION_FOREIGN',
+    `"${event}" was run in a transaction that cannot store deliveries of the engine ${engine}: it is ${found}. ` +
+      `${hasRun ? 'Nothing is stored' : 'No callback has run'}; run it outside that transaction, or let the engine use its database.`,
+  );
+
+export const transactionAborted = (cause: unknown) =>
+  new EventsError(
+    'EVENTS_TRANSACTION_ABORTED',
+    `A statement of the transaction has failed and somebody has caught that, so that Postgres can only roll it back: ${sentenceOf(cause)} ` +
+      'Let the error through, or keep the statement in a savepoint, as that of an optional callback is.',
+    { cause },
+  );
+
+/** Throws an error of a statement on: that of a transaction which has failed before as what it is, any other as it is. */
+export function throwAborted(error: unknown, otherwise = () => error): never {
+  throw isAborted(error) ? transactionAborted(error) : otherwise();
+}
+
+export const savepointFailed = (statement: string, cause: unknown) =>
+  new EventsError(
+    'EVENTS_SAVEPOINT_FAILED',
+    `The transaction did not take "${statement}", which keeps the failure of a callback apart: ${sentenceOf(cause)} ` +
+      'Let this error roll the transaction back; if it has ended already, await the run before that.',
+    { cause },
+  );
+
+export const commitUnknown = (event: string, callback: string, cause: unknown) =>
+  new EventsError(
+    'EVENTS_COMMIT_UNKNOWN',
+    `${callback} was not called for "${event}", as nobody can say whether its transaction has committed: ${sentenceOf(cause)} ` +
+      'Look into the database, and do by hand what it would have done.',
+    { cause },
+  );

@@ -1,0 +1,146 @@
+import { ConfigurableModuleBuilder } from '@nestjs/common';
+import {
+  type CompleteDurableOptions,
+  completeDurableOptions,
+  DURABLE_CHECKS,
+  type DurableOptions,
+} from './durable.options.js';
+import type { EngineFactory } from '../engine/engine.js';
+import { optionInvalid } from '../errors/callback-errors.js';
+import type { CallbackFailure } from '../reports/failures.js';
+import type { EventsTestHooks } from './test-hooks.js';
+import { type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
+import { LONGEST_TIMER_MS } from '../async/timers.js';
+
+/** What `EventsModule.forRoot()` takes. All of it is optional. */
+export interface EventsOptions {
+  /**
+   * `true`: running an event that no callback answers is an error, `EVENTS_NOBODY_ANSWERS`. Otherwise the first such
+   * run of each event warns, outside production (`NODE_ENV`).
+   * @default false
+   */
+  strict?: boolean;
+  /**
+   * How long closing the application waits, in milliseconds and in all, for runs and background work to finish. What
+   * is still pending then is rejected with `EVENTS_SHUTDOWN_TIMEOUT`.
+   * @default 10_000
+   */
+  shutdownTimeout?: number;
+  /**
+   * Is told of every failure of a callback, after the log and the diagnostics channel: for an error tracker. What it
+   * throws itself is logged.
+   * @default nothing
+   */
+  onError?: (failure: CallbackFailure) => unknown;
+  /** Bounds for callbacks with `delivery: 'background'`, for the whole application. */
+  background?: {
+    /**
+     * How many run at the same time.
+     * @default 100
+     */
+    concurrency?: number;
+    /**
+     * How many may wait for their turn. More are dropped, and each is reported with `EVENTS_BACKGROUND_FULL`.
+     * @default 10_000
+     */
+    maxQueued?: number;
+  };
+  /**
+   * What stores the deliveries of durable callbacks, as in `postgres({ connectionString })` of
+   * `nestjs-callbacks/postgres`. Each start of the application makes its own.
+   * @default none
+   */
+  engine?: EngineFactory;
+  /**
+   * `false`: this instance stores durable deliveries, and leaves the work on them to others; for web servers beside
+   * workers.
+   * @default true
+   */
+  work?: boolean;
+  /** What holds for durable callbacks that do not say otherwise themselves. */
+  durable?: DurableOptions;
+  /**
+   * `true`: `currentEvent()` answers in every callback. Otherwise only in runs made through `with()`, since an async
+   * context makes every `await` of the application slower on Node 20.
+   * @default false
+   */
+  tracksCurrentEvent?: boolean;
+  /**
+   * `true`: a line of the log names inline callbacks that call somebody by HTTP, or ask the engine, while the transaction
+   * of their run is open, which waits for that. For development: every `await` costs more.
+   * @default false
+   */
+  reportsOutsideCalls?: boolean;
+  /**
+   * `true`: the guards, interceptors, pipes and filters of the whole application apply to callbacks too. They must be
+   * able to tell an event from a request: see `switchToEvent()`.
+   * @default false
+   */
+  appliesGlobalEnhancers?: boolean;
+}
+
+/** The options with their defaults filled in. */
+export type CompleteOptions = Required<Omit<EventsOptions, 'background' | 'durable' | 'onError' | 'engine'>> & {
+  readonly background: Required<NonNullable<EventsOptions['background']>>;
+  readonly durable: CompleteDurableOptions;
+  readonly onError?: EventsOptions['onError'];
+  readonly engine?: EngineFactory;
+  readonly hooks?: EventsTestHooks;
+};
+
+export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN: EVENTS_OPTIONS } =
+  new ConfigurableModuleBuilder<EventsOptions>({ moduleName: 'Events' }).setClassMethodName('forRoot').build();
+
+/** The token of {@link CompleteOptions}. */
+export const EVENTS_SETTINGS = Symbol('EVENTS_SETTINGS');
+
+const CHECKS: Checks = {
+  strict: IS_BOOLEAN,
+  shutdownTimeout: {
+    isValid: (value) => typeof value === 'number' && value >= 0 && value <= LONGEST_TIMER_MS,
+    expected: `Pass milliseconds, from 0 to ${LONGEST_TIMER_MS}.`,
+  },
+  onError: { isValid: (value) => typeof value === 'function', expected: 'Pass a function of a failure.' },
+  background: isObject('Pass { concurrency, maxQueued }.'),
+  'background.concurrency': isCount(1),
+  'background.maxQueued': isCount(0),
+  engine: {
+    isValid: (value) => typeof value === 'function',
+    expected: `Pass what makes one, as in engine: postgres({ connectionString }) of 'nestjs-callbacks/postgres'.`,
+  },
+  work: IS_BOOLEAN,
+  durable: isObject('Pass { retry, timeoutMs, concurrency }.'),
+  ...Object.fromEntries(Object.entries(DURABLE_CHECKS).map(([option, check]) => [`durable.${option}`, check])),
+  tracksCurrentEvent: IS_BOOLEAN,
+  reportsOutsideCalls: IS_BOOLEAN,
+  appliesGlobalEnhancers: IS_BOOLEAN,
+};
+
+/**
+ * Refuses what is wrong and fills in the rest.
+ *
+ * @throws EVENTS_OPTION_INVALID
+ */
+export function completeOptions(options: EventsOptions = {}, hooks?: EventsTestHooks): CompleteOptions {
+  if (typeof options !== 'object' || options === null) {
+    throw optionInvalid('options', options, 'Pass an object, or leave it out.');
+  }
+  const wrong = wrongOption(options, CHECKS);
+  if (wrong) throw optionInvalid(wrong.option, wrong.value, wrong.remedy, wrong.isKnown);
+  return {
+    strict: options.strict ?? false,
+    shutdownTimeout: options.shutdownTimeout ?? 10_000,
+    onError: options.onError,
+    background: {
+      concurrency: options.background?.concurrency ?? 100,
+      maxQueued: options.background?.maxQueued ?? 10_000,
+    },
+    engine: hooks?.engine ? hooks.engine(options.engine) : options.engine,
+    work: hooks?.works ?? options.work ?? true,
+    durable: completeDurableOptions(options.durable),
+    tracksCurrentEvent: options.tracksCurrentEvent ?? false,
+    reportsOutsideCalls: options.reportsOutsideCalls ?? false,
+    appliesGlobalEnhancers: options.appliesGlobalEnhancers ?? false,
+    hooks,
+  };
+}

@@ -1,0 +1,90 @@
+import { show } from '../errors/describe.js';
+import { nearest } from '../errors/did-you-mean.js';
+
+/** What may be said for one option. */
+export interface Check {
+  readonly isValid: (value: any) => boolean;
+  /** What to do instead, as the second sentence of a message: `Pass true or false.` */
+  readonly expected: string;
+  /** An option that is there, but `undefined`, says that an import circle has hidden what was meant. */
+  readonly refusesUndefined?: boolean;
+}
+
+/** By option; those of an object within as in `retry.attempts`. */
+export type Checks = Readonly<Record<string, Check>>;
+
+/** The first option that will not do. */
+export interface WrongOption {
+  readonly option: string;
+  readonly value: unknown;
+  /** What is expected of it; of an unknown option, what it may have been meant to be. */
+  readonly remedy: string;
+  readonly isKnown: boolean;
+}
+
+/** Compares options with what may be said, field by field. */
+export function wrongOption(options: object, checks: Checks, prefix = ''): WrongOption | undefined {
+  for (const [field, value] of Object.entries(options)) {
+    const option = prefix + field;
+    if (!Object.hasOwn(checks, option)) return { option, value, remedy: meant(option, prefix, checks), isKnown: false };
+    const { isValid, expected, refusesUndefined } = checks[option];
+    if (value === undefined && !refusesUndefined) continue;
+    if (!isValid(value)) return { option, value, remedy: expected, isKnown: true };
+    const hasFields = Object.keys(checks).some((other) => other.startsWith(`${option}.`));
+    const wrong = hasFields ? wrongOption(value as object, checks, `${option}.`) : undefined;
+    if (wrong) return wrong;
+  }
+  return undefined;
+}
+
+function meant(option: string, prefix: string, checks: Checks): string {
+  const near = nearest(option, Object.keys(checks));
+  if (near) return `Did you mean "${near}"?`;
+  const known = Object.keys(checks).filter(
+    (other) => other.startsWith(prefix) && !other.slice(prefix.length).includes('.'),
+  );
+  return `There are ${known.join(', ')}.`;
+}
+
+export const IS_BOOLEAN: Check = { isValid: (value) => typeof value === 'boolean', expected: 'Pass true or false.' };
+
+export const isCount = (least: number): Check => ({
+  isValid: (value) => Number.isSafeInteger(value) && value >= least,
+  expected: `Pass a whole number, ${least} or more.`,
+});
+
+/** Ten years: an engine must be able to add it to a date. */
+const MOST_MS = 10 * 366 * 24 * 60 * 60 * 1_000;
+
+export const IS_DURATION: Check = {
+  isValid: (value) => typeof value === 'number' && value >= 0 && value <= MOST_MS,
+  expected: `Pass milliseconds, from 0 to ${MOST_MS} (ten years).`,
+};
+
+export const isObject = (expected: string): Check => ({
+  isValid: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  expected,
+});
+
+/**
+ * Refuses the options of an engine, or of the like, that will not do.
+ *
+ * @param of whose options they are, as in `postgres()`
+ * @param errorFor what it throws
+ */
+export function requireOptions(
+  of: string,
+  options: object,
+  checks: Checks,
+  errorFor: (message: string) => Error = (message) => new Error(message),
+): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    // A string may be a URL, with a password.
+    const found = typeof options === 'string' ? 'a string' : show(options);
+    throw errorFor(`${of} was given ${found} as its options. Pass an object.`);
+  }
+  const wrong = wrongOption(options, checks);
+  if (!wrong) return;
+  const { option, isKnown, remedy } = wrong;
+  throw errorFor(isKnown ? `${of} was given a wrong ${option}. ${remedy}` : `${of} has no option ${option}. ${remedy}`);
+}

@@ -1,0 +1,75 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { ClientRequest } from 'node:http';
+import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
+import type { SafeLogger } from './safe-logger.js';
+import { currentTransaction } from '../transactions/current-transaction.js';
+
+interface Caller {
+  readonly event: RegisteredEvent;
+  readonly callback: RegisteredCallback;
+}
+
+/** Of `fetch()`, and of whatever else is built on undici. */
+interface UndiciRequest {
+  readonly method: string;
+  readonly origin?: string | URL;
+}
+
+/**
+ * Tells, for development, which inline callbacks talk to somebody else while the transaction of their run is open: it waits
+ * for the answer, and whoever wants what it has locked waits with it.
+ */
+export class OutsideCalls {
+  private readonly callers: AsyncLocalStorage<Caller> | undefined;
+  private readonly told = new Set<string>();
+  private isListening = false;
+
+  constructor(
+    isOn: boolean,
+    private readonly logger: SafeLogger,
+  ) {
+    if (isOn) this.callers = new AsyncLocalStorage();
+  }
+
+  private listen(): void {
+    if (this.isListening) return;
+    this.isListening = true;
+    subscribe('undici:request:create', this.onFetch);
+    subscribe('http.client.request.start', this.onRequest);
+  }
+
+  stop(): void {
+    unsubscribe('undici:request:create', this.onFetch);
+    unsubscribe('http.client.request.start', this.onRequest);
+  }
+
+  /** Calls a callback, and knows it for the caller of what that calls. */
+  from<T>(event: RegisteredEvent, callback: RegisteredCallback, work: () => T): T {
+    if (!this.callers) return work();
+    this.listen();
+    return this.callers.run({ event, callback }, work);
+  }
+
+  /** Somebody else is called: told of once for each callback. */
+  note(called: string): void {
+    const caller = this.callers?.getStore();
+    if (!caller || (currentTransaction()?.isOver ?? true)) return;
+    const { event, callback } = caller;
+    const message =
+      `${callback.id} called ${called} while the transaction was open that "${event.label}" was run in: that waits for the ` +
+      `answer, with all that it has locked. Give the callback delivery: 'durable' or 'after-commit'.`;
+    if (!this.told.has(message)) this.logger.warn(message);
+    this.told.add(message);
+  }
+
+  private readonly onFetch = (message: unknown) => {
+    const { method, origin } = (message as { request: UndiciRequest }).request;
+    this.note(`${method} ${String(origin)}`);
+  };
+
+  private readonly onRequest = (message: unknown) => {
+    const { request } = message as { request: ClientRequest };
+    this.note(`${request.method} ${request.protocol}//${String(request.getHeader('host'))}`);
+  };
+}

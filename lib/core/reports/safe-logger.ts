@@ -1,0 +1,24 @@
+import { Logger } from '@nestjs/common';
+import { show } from '../errors/describe.js';
+
+/** Nest's logger, for places where nobody would catch what a broken one throws. */
+export class SafeLogger {
+  private readonly logger: Logger;
+
+  constructor(context: string) {
+    this.logger = new Logger(context);
+  }
+
+  log = (message: string) => this.attempt(message, () => this.logger.log(message));
+  debug = (message: string) => this.attempt(message, () => this.logger.debug(message));
+  warn = (message: string) => this.attempt(message, () => this.logger.warn(message));
+  error = (message: string, ...stack: unknown[]) => this.attempt(message, () => this.logger.error(message, ...stack));
+
+  private attempt(message: string, write: () => void): void {
+    try {
+      write();
+    } catch (problem) {
+      process.emitWarning(`${message} (and the logger threw when told: ${show(problem)})`);
+    }
+  }
+}

@@ -1,0 +1,169 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { type Channel, type ChannelListener, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
+import type { EventKey } from '../events/event-map.js';
+import { SafeLogger } from './safe-logger.js';
+import { awaitable, whenSettled } from '../async/promises.js';
+
+/** What the subscribers of both channels get. */
+interface Trace {
+  /** The event's name, or its class's name. */
+  readonly event: string;
+  /** The name, or the class itself: two classes of one name are two events. */
+  readonly eventKey: EventKey;
+  /** The same object for all traces of one application: several applications in one process have several. */
+  readonly application: object;
+  error?: unknown;
+}
+
+/** What the subscribers of `nestjs-callbacks:run` get: one run of an event, whatever answers it, also if nobody does. */
+export interface RunTrace extends Trace {
+  /** As they were passed; and once the schemas have checked them, as callbacks get them. */
+  arguments: readonly unknown[];
+  /** The id of the deliveries that it stores, if a durable callback answers. */
+  id?: string;
+}
+
+/** What the subscribers of `nestjs-callbacks:callback` get: one call of one callback. */
+export interface CallbackTrace extends Trace {
+  readonly arguments: readonly unknown[];
+  /** The callback's id, as in `Emails.greetNewUser`. */
+  readonly callback: string;
+  readonly delivery: string;
+  /** Of a durable one: the id of the delivery, and which attempt at it this is, 1 for the first. */
+  readonly id?: string;
+  readonly attempt?: number;
+  /** The run that it is part of, as told to the subscribers of that channel, if there are any. Not of durable ones. */
+  readonly run?: RunTrace;
+  result?: unknown;
+}
+
+/** `node:diagnostics_channel` tracing channels: nothing is paid for them until somebody subscribes. */
+export const runChannel = tracingChannel<unknown, RunTrace>('nestjs-callbacks:run');
+export const callbackChannel = tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback');
+
+const STEPS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
+const WATCH = Symbol.for('nestjs-callbacks:watch');
+
+/** What is known of a tracing channel's subscribers. */
+interface Watch {
+  /** Whether there are any: noted as they come and go, since asking ten channels on every run costs a tenth of it. */
+  isOn: boolean;
+  readonly guardedBy: WeakMap<ChannelListener, ChannelListener>;
+  readonly guarded: WeakSet<ChannelListener>;
+}
+
+/**
+ * Node turns a subscriber's exception into an uncaught one, which ends the process. Here it is logged instead, and
+ * the run goes on. Node changes a channel's prototype with its first subscriber and then subscribes anew through the
+ * channel itself: hence the look-up of the method on each call, and the set of listeners that are guarded already.
+ */
+function watch<Told extends Trace>(tracing: TracingChannel<unknown, Told>): Watch {
+  // Channels belong to the process: another copy of this module shares what is known of them.
+  const first = tracing.start as Channel & { [WATCH]?: Watch };
+  const state = (first[WATCH] ??= { isOn: false, guardedBy: new WeakMap(), guarded: new WeakSet() });
+  const note = () => {
+    state.isOn = STEPS.some((step) => tracing[step].hasSubscribers);
+  };
+  note();
+  for (const step of STEPS) {
+    const channel = tracing[step] as Channel;
+    const original = () => Object.getPrototypeOf(channel) as Channel;
+    channel.subscribe = (listener) => {
+      original().subscribe.call(channel, guard(state, listener));
+      note();
+    };
+    channel.unsubscribe = (listener) => {
+      const isGone = original().unsubscribe.call(channel, state.guardedBy.get(listener) ?? listener);
+      note();
+      return isGone;
+    };
+    channel.bindStore = (store, transform) => {
+      original().bindStore.call(channel, store, transform);
+      note();
+    };
+    channel.unbindStore = (store) => {
+      const isGone = original().unbindStore.call(channel, store);
+      note();
+      return isGone;
+    };
+  }
+  return state;
+}
+
+function guard({ guarded, guardedBy }: Watch, listener: ChannelListener): ChannelListener {
+  if (guarded.has(listener)) return listener;
+  let safe = guardedBy.get(listener);
+  if (!safe) {
+    safe = (message, name) => {
+      try {
+        listener(message, name);
+      } catch (error) {
+        new SafeLogger('EventRunner').error(`A subscriber of ${String(name)} threw`, error);
+      }
+    };
+    guardedBy.set(listener, safe);
+    guarded.add(safe);
+  }
+  return safe;
+}
+
+export const runWatch = watch(runChannel);
+export const callbackWatch = watch(callbackChannel);
+
+const storage = new AsyncLocalStorage<RunTrace | undefined>();
+
+/** The run that the calling code is part of, while somebody watches runs. */
+export const tracedRun = (): RunTrace | undefined => (runWatch.isOn ? storage.getStore() : undefined);
+
+/** Does `work` as a part of a run. */
+export const asPartOf = <T>(run: RunTrace | undefined, work: () => T): T =>
+  run === storage.getStore() ? work() : storage.run(run, work);
+
+/**
+ * Does `work`, and tells the subscribers: `start`, `error` if it fails, `end` when it has returned, `asyncStart` and
+ * `asyncEnd` when its result is there, which for a synchronous one is at once. Node's own `tracePromise()` does not agree
+ * with itself, from version to version, on what is no promise.
+ */
+export function traced<Told extends Trace>(
+  channel: TracingChannel<unknown, Told>,
+  trace: Told & { result?: unknown },
+  work: () => unknown,
+): unknown {
+  const isOver = () => {
+    channel.asyncStart.publish(trace);
+    channel.asyncEnd.publish(trace);
+  };
+  const hasFailed = (error: unknown) => {
+    trace.error = error;
+    channel.error.publish(trace);
+  };
+  return channel.start.runStores(trace, () => {
+    let waiting: PromiseLike<unknown> | undefined;
+    try {
+      const result = work();
+      waiting = awaitable(result);
+      if (!waiting) return (trace.result = result);
+    } catch (error) {
+      hasFailed(error);
+      throw error;
+    } finally {
+      channel.end.publish(trace);
+      if (!waiting) isOver();
+    }
+    return new Promise((resolve, reject) => {
+      whenSettled(
+        waiting,
+        (result) => {
+          trace.result = result;
+          isOver();
+          resolve(result);
+        },
+        (error) => {
+          hasFailed(error);
+          isOver();
+          reject(error);
+        },
+      );
+    });
+  });
+}

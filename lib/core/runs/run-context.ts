@@ -1,0 +1,63 @@
+import { requireHandle } from '../transactions/data-layers.js';
+import { show } from '../errors/describe.js';
+import { withInvalid } from '../errors/run-errors.js';
+import { type Check, IS_DURATION, wrongOption } from '../options/option-checks.js';
+import type { TransactionHandle } from '../transactions/transaction-handle.js';
+
+/** What is about a run rather than carried by its event. */
+export interface RunContext {
+  /**
+   * The open transaction that the run takes place in, as the data layer hands it out: deliveries to durable callbacks are
+   * stored by it, and inline callbacks find it as `currentEvent().tx`. What they run themselves is in it, too. One that
+   * `inTransaction()` has opened needs no mention.
+   */
+  readonly tx?: TransactionHandle;
+  /**
+   * The HTTP request in whose context the run takes place: its inline callbacks get the same request-scoped instances
+   * as the controller that serves it.
+   */
+  readonly request?: object;
+  /**
+   * What ordered callbacks keep their order by: deliveries of one key come one at a time, in the order in which they
+   * were stored. At most 500 characters.
+   */
+  readonly key?: string;
+  /** How long the deliveries to durable callbacks wait before they are due, in milliseconds. */
+  readonly delayMs?: number;
+  /**
+   * The id of the deliveries to durable callbacks, a UUID: stored with the same id again, each is delivered once.
+   * @default a new one, of version 7
+   */
+  readonly id?: string;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+export const isUuid = (value: unknown) => typeof value === 'string' && UUID.test(value);
+
+const isKey = (value: unknown) =>
+  typeof value === 'string' && value.length > 0 && value.length <= 500 && !/\0|\p{Surrogate}/u.test(value);
+
+const CHECKS: Record<keyof RunContext, Check> = {
+  tx: { isValid: (value) => requireHandle(value, 'with({ tx })') !== undefined, expected: '' },
+  request: {
+    isValid: (value) => typeof value === 'object' && value !== null && Object.isExtensible(value),
+    expected: 'Pass the request object of Express or Fastify.',
+  },
+  key: { isValid: isKey, expected: 'Pass a string of 1 to 500 characters, an order number say.' },
+  delayMs: IS_DURATION,
+  id: {
+    isValid: isUuid,
+    expected: 'Pass a UUID; of another id, make one that is always the same (version 5).',
+  },
+};
+
+/** @throws EVENTS_WITH_INVALID */
+export function checkRunContext(context: RunContext): void {
+  if (typeof context !== 'object' || context === null) throw withInvalid(show(context), 'Pass an object.');
+  const wrong = wrongOption(context, CHECKS);
+  if (!wrong) return;
+  const { option, value, isKnown, remedy } = wrong;
+  const reason = isKnown ? remedy : 'It has no such field. What the event carries is passed to run() after the event.';
+  throw withInvalid(`${option}: ${show(value)}`, reason);
+}

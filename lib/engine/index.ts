@@ -1,0 +1,39 @@
+// The port: what an engine implements, and what it is told
+export type {
+  Delivery,
+  DeliveryAddress,
+  DeliveryCounts,
+  DeliveryFilter,
+  DeliveryQuery,
+  DeliveryState,
+  DurableCallback,
+  DurableEngine,
+  EngineAttempt,
+  EngineCapabilities,
+  EngineFactory,
+  EngineHost,
+  Json,
+  KeptDelivery,
+  NewDelivery,
+  SqlTransaction,
+  StoredError,
+} from '../core/engine/engine.js';
+export { TransactionRefusedError, UnknownOutcomeError } from '../core/engine/engine.js';
+
+// Addresses as names, and errors as text
+export { addressName, addressOf } from '../core/engine/address-name.js';
+export { messageOf } from '../core/errors/thrown.js';
+
+// Claims, and a server that may be away
+export { type ClaimsOptions, type HeldClaim, HeldClaims } from '../core/engine/held-claims.js';
+export { EngineHealth } from '../core/engine/engine-health.js';
+export { NoAnswerError, within } from '../core/async/time-limits.js';
+export * as timers from '../core/async/timers.js';
+
+// Options, and the libraries that an engine is built on
+export {
+  type Check as OptionCheck,
+  type Checks as OptionChecks,
+  requireOptions,
+} from '../core/options/option-checks.js';
+export { loadPeer } from '../core/engine/load-peer.js';

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { type EngineAttempt, timers } from '../../engine/index.js';
+import { type ContractRule, Attempts, gate, rule, until } from './scene.js';
+
+const { sleep } = timers;
+
+const isAborted = ({ signal }: EngineAttempt) => signal.aborted;
+
+/** What happens when an instance stops, crashes, or is cut off. */
+export const endingRules: readonly ContractRule[] = [
+  rule('takes no more after stopWorking(), while what runs goes on and settles', async (scene) => {
+    const callback = scene.callback('Emails.greet', { concurrency: 2 });
+    const engine = await scene.open(callback);
+    const { open, opened } = gate();
+    let hasHeld: boolean | undefined;
+    const attempts = new Attempts(engine, callback, async (attempt) => {
+      await opened;
+      hasHeld = await attempt.complete();
+    });
+    await engine.store([scene.delivery()]);
+    await attempts.begun(1);
+    await engine.stopWorking();
+    await engine.store([scene.delivery()]);
+    await attempts.nothingFor();
+    open();
+    await until('it is completed', () => hasHeld !== undefined);
+    assert.equal(hasHeld, true);
+    await attempts.nothingFor();
+    assert.deepEqual(await scene.counts(engine), { waiting: 1, delayed: 0, running: 0, dead: 0 });
+  }),
+
+  rule(
+    'has what an instance left unfinished performed by another once the claim has run out',
+    async (scene, harness) => {
+      const callback = scene.callback('Emails.greet', { concurrency: 1 });
+      const crashed = await scene.openBrief(callback);
+      const unfinished = new Attempts(crashed, callback, () => sleep(60_000, undefined, { ref: false }));
+      const delivery = scene.delivery();
+      await crashed.store([delivery]);
+      await unfinished.begun(1);
+      const other = await scene.openBrief(callback);
+      const attempts = new Attempts(other, callback);
+      await harness.cutOff(crashed);
+      const [attempt] = await attempts.begun(1);
+      assert.deepEqual([attempt.delivery.id, attempt.attempt], [delivery.id, 2]);
+    },
+  ),
+
+  rule('keeps others from a delivery as long as its instance lives, however long it takes', async (scene, harness) => {
+    const callback = scene.callback();
+    const [one, other] = await Promise.all([scene.openBrief(callback), scene.openBrief(callback)]);
+    const long = async (attempt: EngineAttempt) => {
+      await sleep(harness.leaseMs * 2.5);
+      assert.equal(attempt.signal.aborted, false, 'its signal has aborted');
+      assert.equal(await attempt.complete(), true, 'it has lost its claim');
+      finished.push(attempt);
+    };
+    const finished: EngineAttempt[] = [];
+    const begun = [one, other].map((engine) => new Attempts(engine, callback, long));
+    await one.store([scene.delivery()]);
+    await until('it has finished', () => finished.length === 1);
+    assert.equal(begun[0].all.length + begun[1].all.length, 1);
+  }),
+
+  rule(
+    'keeps the claims of an instance while a transaction completes one of them, however long that is open',
+    async (scene, harness) => {
+      const callback = scene.callback();
+      const [one, other] = [await scene.openBrief(callback), await scene.openBrief(callback)];
+      const { open: close, opened: closed } = gate();
+      const completed = scene.delivery();
+      const ends: unknown[] = [];
+      const attempts = new Attempts(one, callback, async (attempt) => {
+        if (attempt.delivery.id !== completed.id) await closed;
+        else {
+          await harness.transaction!(async (transaction) => {
+            await attempt.completeIn(transaction);
+            await closed;
+          });
+        }
+        // It need not know at once that the transaction has committed.
+        await sleep(harness.leaseMs);
+        ends.push([attempt.signal.aborted, await attempt.complete()]);
+      });
+      await one.store([completed, scene.delivery()]);
+      await attempts.begun(2);
+      const others = new Attempts(other, callback);
+      await others.nothingFor(harness.leaseMs * 2.5);
+      close();
+      await until('both have ended', () => ends.length === 2);
+      assert.deepEqual(ends, [
+        [false, true],
+        [false, true],
+      ]);
+      assert.equal(others.all.length, 0, 'another instance has begun one of them');
+    },
+    'transactions',
+    'several sessions',
+  ),
+
+  rule(
+    'aborts the signal of an attempt before another instance begins with its delivery',
+    async (scene, harness) => {
+      const callback = scene.callback();
+      const cut = await scene.openBrief(callback);
+      const { open, opened } = gate();
+      const lost = new Attempts(cut, callback, () => opened);
+      await cut.store([scene.delivery(), scene.delivery()]);
+      await lost.begun(2);
+      const other = await scene.openBrief(callback);
+      const wereAborted: boolean[] = [];
+      const attempts = new Attempts(other, callback, async (attempt) => {
+        wereAborted.push(...lost.all.filter(({ delivery }) => delivery.id === attempt.delivery.id).map(isAborted));
+        await attempt.complete();
+      });
+      await harness.cutOff(cut);
+      await attempts.begun(2);
+      open();
+      assert.deepEqual(wereAborted, [true, true]);
+    },
+    'several sessions',
+  ),
+
+  rule(
+    'tells an attempt that its claim has run out, and does not let it settle',
+    async (scene, harness) => {
+      const callback = scene.callback('Emails.greet', { concurrency: 1 });
+      const cut = await scene.openBrief(callback);
+      const answers: unknown[] = [];
+      const lost = new Attempts(cut, callback, async (attempt) => {
+        if (!attempt.signal.aborted) await new Promise((resolve) => attempt.signal.addEventListener('abort', resolve));
+        // It may also reject: it cannot know.
+        answers.push(await attempt.complete().catch(() => false));
+      });
+      await cut.store([scene.delivery()]);
+      await lost.begun(1);
+      const other = await scene.openBrief(callback);
+      const { open, opened } = gate();
+      const attempts = new Attempts(other, callback, async (attempt) => {
+        await opened;
+        answers.push(await attempt.complete());
+      });
+      await harness.cutOff(cut);
+      await attempts.begun(1);
+      await until('the first has noticed', () => answers.length === 1);
+      open();
+      await until('the second has completed', () => answers.length === 2);
+      assert.deepEqual(answers, [false, true]);
+    },
+    'several sessions',
+  ),
+];

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { type SqlTransaction, timers } from '../../engine/index.js';
+import { type ContractRule, Attempts, error, gate, MOMENT_MS, rule, until } from './scene.js';
+
+const { sleep } = timers;
+
+/** What is stored, and completed, in a transaction. */
+const rollBack = new Error('rolled back');
+const rolledBack = (work: Promise<void>) =>
+  work.catch((reason: unknown) => {
+    if (reason !== rollBack) throw reason;
+  });
+
+export const transactionsRules: readonly ContractRule[] = [
+  rule(
+    'stores in a transaction: the deliveries are there when it commits, and not before',
+    async (scene, harness) => {
+      const callback = scene.callback();
+      const engine = await scene.open(callback);
+      const attempts = new Attempts(engine, callback);
+      const delivery = scene.delivery();
+      await harness.transaction!(async (transaction) => {
+        await engine.store([delivery], transaction);
+        await attempts.nothingFor();
+      });
+      const [attempt] = await attempts.begun(1);
+      assert.equal(attempt.delivery.id, delivery.id);
+    },
+    'transactions',
+  ),
+
+  rule(
+    'stores nothing of a transaction that is rolled back',
+    async (scene, harness) => {
+      const callback = scene.callback();
+      const engine = await scene.open(callback);
+      const attempts = new Attempts(engine, callback);
+      await rolledBack(
+        harness.transaction!(async (transaction) => {
+          await engine.store([scene.delivery(), scene.delivery()], transaction);
+          throw rollBack;
+        }),
+      );
+      await attempts.nothingFor();
+      assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 0, running: 0, dead: 0 });
+    },
+    'transactions',
+  ),
+
+  rule(
+    'refuses a transaction that has ended, and stores nothing',
+    async (scene, harness) => {
+      const callback = scene.callback();
+      const engine = await scene.open(callback);
+      const attempts = new Attempts(engine, callback);
+      let ended!: SqlTransaction;
+      await harness.transaction!(async (transaction) => {
+        ended = transaction;
+      });
+      await assert.rejects(engine.store([scene.delivery()], ended));
+      await attempts.nothingFor();
+      assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 0, running: 0, dead: 0 });
+    },
+    'transactions',
+  ),
+
+  rule(
+    'leaves a transaction usable that stores an id again',
+    async (scene, harness) => {
+      const callback = scene.callback();
+      const engine = await scene.open(callback);
+      const attempts = new Attempts(engine, callback);
+      const [once, again] = [scene.delivery(), scene.delivery()];
+      await engine.store([again]);
+      await attempts.begun(1);
+      await harness.transaction!(async (transaction) => {
+        await engine.store([again], transaction);
+        await engine.store([once], transaction);
+        await engine.store([once], transaction);
+      });
+      await attempts.begun(2);
+      await attempts.nothingFor();
+      assert.deepEqual(attempts.ids, [again.id, once.id]);
+    },
+    'transactions',
+  ),
+
+  rule(
+    'completes a delivery with the transaction of its callback, and only if that commits',
+    async (scene, harness) => {
+      const callback = scene.callback('Emails.greet', { concurrency: 1 });
+      const engine = await scene.open(callback);
+      const answers: boolean[] = [];
+      const attempts = new Attempts(engine, callback, async (attempt) => {
+        const isFirst = attempt.attempt === 1;
+        await rolledBack(
+          harness.transaction!(async (transaction) => {
+            await attempt.completeIn(transaction);
+            if (isFirst) throw rollBack;
+          }),
+        );
+        // What the transaction has completed is completed still.
+        answers.push(isFirst ? await attempt.retryIn(0, error) : await attempt.complete());
+      });
+      await engine.store([scene.delivery()]);
+      await until('it has answered twice', () => answers.length === 2);
+      assert.deepEqual(answers, [true, true], 'it was completed by a rolled back transaction, or not by the other');
+      await attempts.nothingFor();
+      assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 0, running: 0, dead: 0 });
+    },
+    'transactions',
+  ),
+
+  rule(
+    'does not complete a delivery in a transaction when the claim on it is gone',
+    async (scene, harness) => {
+      const callback = scene.callback('Emails.greet', { concurrency: 1 });
+      const engine = await scene.open(callback);
+      const answers: unknown[] = [];
+      const attempts = new Attempts(engine, callback, async (attempt) => {
+        if (attempt.attempt > 1) return attempt.complete();
+        await attempt.retryIn(0, error);
+        return harness.transaction!((transaction) => attempt.completeIn(transaction)).then(
+          () => answers.push('committed'),
+          () => answers.push('refused'),
+        );
+      });
+      await engine.store([scene.delivery()]);
+      await attempts.begun(2);
+      await until('it has answered', () => answers.length === 1);
+      assert.deepEqual(answers, ['refused']);
+    },
+    'transactions',
+  ),
+
+  rule(
+    'keeps the order of a key within one transaction',
+    async (scene, harness) => {
+      const callback = scene.callback('Emails.greet', { isOrdered: true });
+      const engine = await scene.open(callback);
+      const attempts = new Attempts(engine, callback);
+      // Ids that say nothing of the order.
+      const deliveries = Array.from({ length: 6 }, () => scene.delivery({ key: 'a', id: randomUUID() }));
+      await harness.transaction!(async (transaction) => {
+        for (const delivery of deliveries) await engine.store([delivery], transaction);
+      });
+      await attempts.begun(6);
+      assert.deepEqual(
+        attempts.ids,
+        deliveries.map(({ id }) => id),
+      );
+    },
+    'transactions',
+  ),
+
+  rule(
+    'orders overlapping transactions by which stored first of the key, whichever began first',
+    async (scene, harness) => {
+      const callback = scene.callback('Emails.greet', { isOrdered: true });
+      const engine = await scene.open(callback);
+      const attempts = new Attempts(engine, callback);
+      const [first, second, alone] = ['a', 'a', 'a'].map((key) => scene.delivery({ key, id: randomUUID() }));
+      const [hasBegun, hasStored, mayEnd] = [gate(), gate(), gate()];
+      const beganFirst = harness.transaction!(async (transaction) => {
+        await transaction.query('select 1', []);
+        hasBegun.open();
+        await hasStored.opened;
+        // Waits for the other to end.
+        await engine.store([second], transaction);
+      });
+      await hasBegun.opened;
+      const storedFirst = harness.transaction!(async (transaction) => {
+        await engine.store([first], transaction);
+        hasStored.open();
+        await mayEnd.opened;
+      });
+      await hasStored.opened;
+      await sleep(MOMENT_MS);
+      const withoutTransaction = engine.store([alone]);
+      await sleep(MOMENT_MS);
+      assert.equal(attempts.all.length, 0, 'one has overtaken a transaction that stored first');
+      mayEnd.open();
+      await Promise.all([beganFirst, storedFirst, withoutTransaction]);
+      await attempts.begun(3);
+      assert.deepEqual(
+        attempts.ids,
+        [first, second, alone].map(({ id }) => id),
+      );
+    },
+    'transactions',
+    'several sessions',
+  ),
+];

@@ -1,0 +1,109 @@
+import { messageOf } from '../../engine/index.js';
+import type { TestEvents } from '../test-events.js';
+
+/** The part of Jest's and Vitest's that is used. */
+export interface Context {
+  readonly isNot?: boolean;
+  readonly customTesters?: unknown[];
+  equals(one: unknown, other: unknown, testers?: unknown[]): boolean;
+  readonly utils: {
+    readonly iterableEquality: unknown;
+    stringify(value: unknown): string;
+    diff(expected: unknown, received: unknown): string | null | undefined;
+  };
+}
+
+export interface Verdict {
+  pass: boolean;
+  message(): string;
+}
+
+/** What was run or called. */
+export interface Happening<T> {
+  readonly call: readonly unknown[];
+  readonly words: 'run' | 'called';
+  /** None for any. */
+  readonly args: readonly unknown[];
+  readonly named: readonly T[];
+  readonly all: readonly T[];
+  line(record: T): string;
+}
+
+export function happened<T extends { readonly arguments: readonly unknown[] }>(
+  context: Context,
+  subject: TestEvents,
+  { call, words, args, named, all, line }: Happening<T>,
+): Verdict {
+  const matching = named.filter((one) => args.length === 0 || areEqual(context, one.arguments, args));
+  return verdict(context, subject, matching.length > 0, call, () =>
+    context.isNot
+      ? [list(matching, line, `It was ${words}:`)]
+      : [
+          named.length > 0 ? difference(context, args, named) : '',
+          list(all, line, `What was ${words}:`, `Nothing was ${words}.`),
+        ],
+  );
+}
+
+/** Maps, sets and other iterables by what is in them, as `toEqual()` does. */
+export const areEqual = ({ equals, customTesters = [], utils }: Context, one: unknown, other: unknown): boolean =>
+  equals(isList(one) ? [...one] : one, isList(other) ? [...other] : other, [...customTesters, utils.iterableEquality]);
+
+const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
+
+const LONGEST_VALUE = 120;
+
+/** A value on one line. */
+export function short(context: Context, value: unknown): string {
+  let text: string;
+  try {
+    text = context.utils.stringify(value).replace(/\s+/g, ' ');
+  } catch (error) {
+    text = `(what cannot be printed: ${messageOf(error)})`;
+  }
+  return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text;
+}
+
+const MOST_LISTED = 20;
+
+export function list<T>(records: readonly T[], line: (record: T) => string, title: string, none = ''): string {
+  if (records.length === 0) return none;
+  const lines = records.slice(0, MOST_LISTED).map((record, index) => `  ${index + 1}. ${line(record)}`);
+  const more = records.length > MOST_LISTED ? [`  … and ${records.length - MOST_LISTED} more`] : [];
+  return [title, ...lines, ...more].join('\n');
+}
+
+/** To what comes nearest among those of the right name. */
+function difference(
+  context: Context,
+  expected: readonly unknown[],
+  records: readonly { readonly arguments: readonly unknown[] }[],
+): string {
+  const alike = records.map(
+    ({ arguments: args }) =>
+      args.filter((argument, at) => at < expected.length && areEqual(context, argument, expected[at])).length,
+  );
+  const { arguments: nearest } = records[alike.indexOf(Math.max(...alike))];
+  return `With other arguments:\n${context.utils.diff([...expected], [...nearest]) ?? ''}`;
+}
+
+/** @param details what to say if it is not as expected */
+export function verdict(
+  context: Context,
+  { isStarted }: TestEvents,
+  pass: boolean,
+  [matcher, ...args]: readonly unknown[],
+  details: () => readonly string[],
+): Verdict {
+  const shown = () =>
+    args.map((value) => (typeof value === 'function' ? value.name : short(context, value))).join(', ');
+  return {
+    pass,
+    message: () =>
+      [
+        `expect(events)${context.isNot ? '.not' : ''}.${String(matcher)}(${shown()})`,
+        ...details().filter((detail) => detail !== ''),
+        ...(isStarted ? [] : ['The application has not started: call init() first, as in await testing.init().']),
+      ].join('\n\n'),
+  };
+}

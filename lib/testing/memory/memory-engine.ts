@@ -1,0 +1,184 @@
+import {
+  type DeliveryFilter,
+  type DeliveryQuery,
+  type DurableCallback,
+  type DurableEngine,
+  type EngineAttempt,
+  type EngineFactory,
+  type NewDelivery,
+  type SqlTransaction,
+  timers,
+} from '../../engine/index.js';
+import { type Clock, REAL_TIME } from './clock.js';
+import { type Claim, copyOf, MemoryStore, type Row } from './memory-store.js';
+
+const { clearInterval, setInterval, setTimeout } = timers;
+
+/** What `memoryEngine()` takes. All of it is optional. */
+export interface MemoryEngineOptions {
+  /**
+   * Where deliveries are kept: give it to several applications, and they share them as instances in production do.
+   * @default a new one for each application
+   */
+  readonly store?: MemoryStore;
+  /**
+   * How long a claim lasts that is not renewed, in milliseconds: after that, what a crashed instance was performing is
+   * performed by another.
+   * @default 10_000
+   */
+  readonly leaseMs?: number;
+  /**
+   * The time by which deliveries become due: that of delays and retries. Claims last by the real time.
+   * @default the real time
+   */
+  readonly clock?: Clock;
+}
+
+/**
+ * An engine for tests: it keeps the rules of every engine, and keeps deliveries in memory, so that nothing has to be
+ * there and nothing remains.
+ *
+ * @example
+ * EventsModule.forRoot({ engine: memoryEngine() })
+ */
+export const memoryEngine =
+  ({ store, leaseMs = 10_000, clock }: MemoryEngineOptions = {}): EngineFactory =>
+  () =>
+    new MemoryEngine(store ?? new MemoryStore(), leaseMs, clock);
+
+interface Worker {
+  readonly callback: DurableCallback;
+  readonly perform: (attempt: EngineAttempt) => Promise<void>;
+  running: number;
+}
+
+/** One instance on a {@link MemoryStore}. */
+export class MemoryEngine implements DurableEngine {
+  readonly name = 'memory';
+  readonly capabilities = { transactions: false, order: true };
+  private readonly workers: Worker[] = [];
+  private readonly claims = new Set<Claim>();
+  private unsubscribe = () => {};
+  private renewal: NodeJS.Timeout | undefined;
+  private callOffWakeUp = () => {};
+  private isWorking = true;
+
+  constructor(
+    protected readonly kept: MemoryStore,
+    private readonly leaseMs: number,
+    private readonly clock: Clock = REAL_TIME,
+  ) {}
+
+  async start(): Promise<void> {
+    this.unsubscribe = this.kept.subscribe(() => this.pump());
+    this.renewal = setInterval(() => this.renew(), this.leaseMs / 4);
+    this.renewal.unref();
+  }
+
+  async declare(callbacks: readonly DurableCallback[]): Promise<void> {
+    this.kept.declare(callbacks);
+  }
+
+  async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
+    if (transaction) throw noTransactions();
+    this.kept.add(deliveries, this.clock.now());
+  }
+
+  work(callback: DurableCallback, perform: Worker['perform']): void {
+    this.workers.push({ callback, perform, running: 0 });
+    this.pump();
+  }
+
+  async stopWorking(): Promise<void> {
+    this.isWorking = false;
+  }
+
+  async stop(): Promise<void> {
+    this.isWorking = false;
+    this.unsubscribe();
+    clearInterval(this.renewal);
+    this.callOffWakeUp();
+  }
+
+  async counts() {
+    return this.kept.counts(this.clock.now());
+  }
+
+  async list(query: DeliveryQuery) {
+    return this.kept.list(query);
+  }
+
+  async retry(filter: DeliveryFilter): Promise<number> {
+    return this.kept.retry(filter, this.clock.now());
+  }
+
+  async discard(filter: DeliveryFilter): Promise<number> {
+    return this.kept.discard(filter);
+  }
+
+  protected renew(): void {
+    const now = Date.now();
+    for (const claim of this.claims) claim.expiresAt = now + this.leaseMs;
+    this.kept.expire(now, this.clock.now());
+  }
+
+  /** Begins all that may begin now, and comes back when more is due. */
+  private pump(): void {
+    if (!this.isWorking) return;
+    const now = this.clock.now();
+    for (const worker of this.workers) {
+      for (let row; worker.running < worker.callback.concurrency && (row = this.kept.next(worker.callback, now));) {
+        void this.perform(worker, row, now);
+      }
+    }
+    this.callOffWakeUp();
+    // Where all places are taken, it comes back anyway.
+    const idle = this.workers.filter(({ running, callback }) => running < callback.concurrency);
+    const due = idle.flatMap(({ callback }) => this.kept.nextDue(callback, now) ?? []);
+    if (due.length > 0) this.callOffWakeUp = this.clock.wakeAt(Math.min(...due), () => this.pump());
+  }
+
+  private async perform(worker: Worker, row: Row, now: number): Promise<void> {
+    const claim: Claim = { expiresAt: Date.now() + this.leaseMs, abort: new AbortController() };
+    Object.assign(row, { claim, state: 'running', since: now, attempts: row.attempts + 1 });
+    this.claims.add(claim);
+    worker.running++;
+    // Whoever stored it has its turn first, as with an engine that is elsewhere.
+    await new Promise((resolve) => setTimeout(resolve));
+    await worker.perform(this.attemptAt(row, claim));
+    this.claims.delete(claim);
+    worker.running--;
+    this.pump();
+  }
+
+  protected attemptAt(row: Row, claim: Claim): EngineAttempt {
+    const { event, callback, id, key, arguments: args } = row;
+    const settle = async (change: Partial<Row>): Promise<boolean> => {
+      if (row.claim !== claim) return false;
+      this.claims.delete(claim);
+      Object.assign(row, { claim: undefined, since: this.clock.now(), ...change });
+      this.kept.changed();
+      return true;
+    };
+    return {
+      delivery: { event, callback, id, ...(key !== undefined && { key }), arguments: copyOf(args) },
+      attempt: row.attempts,
+      signal: claim.abort.signal,
+      complete: async () => {
+        if (row.claim !== claim) return false;
+        this.claims.delete(claim);
+        row.claim = undefined;
+        this.kept.remove(row);
+        return true;
+      },
+      retryIn: (ms, error) =>
+        settle({ state: 'waiting', since: this.clock.now() + Math.ceil(ms), isRetried: true, error }),
+      bury: (error) => settle({ state: 'dead', error }),
+      release: () => settle({ state: 'waiting', attempts: row.attempts - 1, isRetried: true }),
+      completeIn: () => Promise.reject(noTransactions()),
+    };
+  }
+}
+
+const noTransactions = () =>
+  new Error('The memory engine takes no transactions. Store and complete without one, or use another engine.');

@@ -1,0 +1,235 @@
+import type {
+  DeliveryAddress,
+  DeliveryCounts,
+  DeliveryFilter,
+  DeliveryQuery,
+  DurableCallback,
+  KeptDelivery,
+  NewDelivery,
+  StoredError,
+} from '../../engine/index.js';
+
+/** A delivery in a {@link MemoryStore}. */
+export interface Row {
+  readonly event: string;
+  callback: string;
+  readonly id: string;
+  readonly key?: string;
+  readonly arguments: NewDelivery['arguments'];
+  readonly storedAt: number;
+  state: 'waiting' | 'running' | 'dead';
+  since: number;
+  attempts: number;
+  /** It has been performed, and is to be again: nothing of its key overtakes it. */
+  isRetried: boolean;
+  claim?: Claim;
+  error?: StoredError;
+}
+
+/** What an instance holds while it performs a delivery. */
+export interface Claim {
+  expiresAt: number;
+  readonly abort: AbortController;
+}
+
+const keyOf = ({ event, callback }: DeliveryAddress) => JSON.stringify([event, callback]);
+
+/** What several memory engines share, as instances of an application share a database. Gone with the process. */
+export class MemoryStore {
+  /** By address, then by id, each in the order in which they were stored. */
+  private readonly lanes = new Map<string, Map<string, Row>>();
+  /** Of all that were ever stored, also of those that are done: what comes again is passed over. */
+  private readonly known = new Set<string>();
+  private readonly declared = new Map<string, DurableCallback>();
+  private readonly listeners = new Set<() => void>();
+
+  /** Is told whenever something may have become due. */
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  changed(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  declare(callbacks: readonly DurableCallback[]): void {
+    for (const callback of callbacks) this.declared.set(keyOf(callback), callback);
+    this.adopt();
+  }
+
+  add(deliveries: readonly NewDelivery[], now: number): void {
+    const unknown = deliveries.find((delivery) => !this.declared.has(keyOf(delivery)));
+    if (unknown) throw new Error(`${unknown.callback} was never declared for "${unknown.event}"`);
+    for (const { delayMs, ...delivery } of deliveries) {
+      const identity = `${keyOf(delivery)} ${delivery.id}`;
+      if (this.known.has(identity)) continue;
+      this.known.add(identity);
+      this.laneOf(delivery).set(delivery.id, {
+        // What is stored is a copy, as anywhere else.
+        ...copyOf(delivery),
+        storedAt: now,
+        state: 'waiting',
+        // Dates know no fractions.
+        since: now + Math.ceil(delayMs),
+        attempts: 0,
+        isRetried: false,
+      });
+    }
+    this.adopt();
+    this.changed();
+  }
+
+  /** The next delivery that a callback may perform now. */
+  next(callback: DurableCallback, now: number): Row | undefined {
+    const lane = this.laneOf(callback);
+    const held = callback.isOrdered ? heldUp(lane) : undefined;
+    for (const row of lane.values()) if (isDue(row, now) && !held?.has(row)) return row;
+    return undefined;
+  }
+
+  /** When the next waiting delivery of a callback that is not due yet will be. */
+  nextDue(callback: DurableCallback, now: number): number | undefined {
+    let next: number | undefined;
+    for (const { state, since } of this.laneOf(callback).values()) {
+      if (state === 'waiting' && since > now && !(next !== undefined && next <= since)) next = since;
+    }
+    return next;
+  }
+
+  /** Whether something is performed, or may be now. */
+  isBusy(now: number): boolean {
+    for (const lane of this.lanes.values()) for (const { state } of lane.values()) if (state === 'running') return true;
+    return this.callbacks.some((callback) => this.next(callback, now) !== undefined);
+  }
+
+  /** All callbacks that instances have declared. */
+  get callbacks(): readonly DurableCallback[] {
+    return [...this.declared.values()];
+  }
+
+  /** All deliveries that are not done. */
+  get rows(): readonly Row[] {
+    return [...this.lanes.values()].flatMap((lane) => [...lane.values()]);
+  }
+
+  remove(row: Row): void {
+    this.laneOf(row).delete(row.id);
+    this.changed();
+  }
+
+  /**
+   * Takes claims that were not renewed from those who hold them.
+   *
+   * @param since when what they held is due, by the clock of deliveries
+   */
+  expire(now: number, since: number): void {
+    for (const row of this.rows) {
+      if (!row.claim || row.claim.expiresAt > now) continue;
+      const { abort } = row.claim;
+      Object.assign(row, { claim: undefined, state: 'waiting', since, isRetried: true });
+      abort.abort(new Error('The claim on the delivery has run out'));
+      this.changed();
+    }
+  }
+
+  counts(now: number): DeliveryCounts[] {
+    const counts = new Map<string, { -readonly [Field in keyof DeliveryCounts]: DeliveryCounts[Field] }>();
+    for (const row of this.rows) {
+      const { event, callback, state, since } = row;
+      const count = counts.get(keyOf(row)) ?? { event, callback, waiting: 0, delayed: 0, running: 0, dead: 0 };
+      counts.set(keyOf(row), count);
+      count[state === 'waiting' && since > now ? 'delayed' : state]++;
+    }
+    return [...counts.values()];
+  }
+
+  list({ states, limit, after, ...filter }: DeliveryQuery): KeptDelivery[] {
+    const isBehind = (row: Row) => !after || compare(row, after) > 0;
+    return this.matching(filter)
+      .filter((row) => states.includes(row.state) && isBehind(row))
+      .sort(compare)
+      .slice(0, limit)
+      .map(({ event, callback, id, key, arguments: args, state, attempts, storedAt, since, error }) => ({
+        event,
+        callback,
+        id,
+        ...(key !== undefined && { key }),
+        arguments: copyOf(args),
+        state,
+        attempts,
+        storedAt: new Date(storedAt),
+        since: new Date(since),
+        ...(error && { error }),
+      }));
+  }
+
+  retry(filter: DeliveryFilter, now: number): number {
+    const dead = this.matching(filter).filter(({ state }) => state === 'dead');
+    for (const row of dead) Object.assign(row, { state: 'waiting', since: now, attempts: 0, isRetried: true });
+    this.changed();
+    return dead.length;
+  }
+
+  discard(filter: DeliveryFilter): number {
+    const idle = this.matching(filter).filter(({ state }) => state !== 'running');
+    for (const row of idle) this.laneOf(row).delete(row.id);
+    this.changed();
+    return idle.length;
+  }
+
+  private laneOf(address: DeliveryAddress): Map<string, Row> {
+    const key = keyOf(address);
+    const lane = this.lanes.get(key) ?? new Map<string, Row>();
+    this.lanes.set(key, lane);
+    return lane;
+  }
+
+  private matching({ event, callback, ids }: DeliveryFilter): Row[] {
+    const wanted = ids && new Set(ids);
+    return this.rows.filter(
+      (row) =>
+        (event === undefined || row.event === event) &&
+        (callback === undefined || row.callback === callback) &&
+        (!wanted || wanted.has(row.id)),
+    );
+  }
+
+  /** What waits or is dead under a former id goes to the callback that had it. */
+  private adopt(): void {
+    for (const { event, callback, formerly } of this.declared.values()) {
+      for (const former of formerly) {
+        const lane = this.laneOf({ event, callback: former });
+        for (const row of lane.values()) {
+          if (row.state === 'running') continue;
+          lane.delete(row.id);
+          const identity = `${keyOf({ event, callback })} ${row.id}`;
+          if (this.known.has(identity)) continue;
+          this.known.add(identity);
+          row.callback = callback;
+          this.laneOf(row).set(row.id, row);
+        }
+      }
+    }
+  }
+}
+
+const isDue = ({ state, since }: Row, now: number) => state === 'waiting' && since <= now;
+
+/** What may not begin: of each key, all but the one that runs, or else the first that is dead or to be tried again. */
+function heldUp(lane: ReadonlyMap<string, Row>): ReadonlySet<Row> {
+  const holders = new Map<string | undefined, Row>();
+  for (const row of lane.values()) {
+    const isBegun = row.state === 'dead' || row.isRetried;
+    if (row.state === 'running' || (isBegun && !holders.has(row.key))) holders.set(row.key, row);
+  }
+  return new Set([...lane.values()].filter((row) => holders.has(row.key) && holders.get(row.key) !== row));
+}
+
+/** As JSON, which is what deliveries are made of. */
+export const copyOf = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
+
+const compare = (one: DeliveryAddress & { id: string }, other: DeliveryAddress & { id: string }) =>
+  order(one.id, other.id) || order(one.event, other.event) || order(one.callback, other.callback);
+
+const order = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);

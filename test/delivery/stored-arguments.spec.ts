@@ -1,0 +1,166 @@
+/** What durable callbacks get is equal to what was passed, or it is refused; and what is stored can be read. */
+import { createReadStream } from 'node:fs';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it } from '@jest/globals';
+import { readArguments, storeArguments } from '../../lib/core/delivery/stored-arguments.js';
+
+const throughJson = (args: unknown[]) => {
+  const stored = storeArguments('x', args, false);
+  return [stored, readArguments('x', JSON.parse(JSON.stringify(stored)))] as const;
+};
+
+const withPrototypeName = JSON.parse('{ "__proto__": 1, "constructor": 2 }') as object;
+
+describe('An argument of a durable event arrives as it was passed:', () => {
+  it.each<[string, unknown]>([
+    ['text', 'Ada'],
+    ['text that a database would refuse', 'a\0b \\u0000 \ud800 \\'],
+    ['any character', '😀 é \u2028 "quoted" $type'],
+    ['a number', 1.5],
+    ['numbers that JSON does not have', [NaN, Infinity, -Infinity, -0, 5e-324, 2 ** 53]],
+    ['a bigint', 2n ** 80n],
+    ['true, false and null', [true, false, null]],
+    ['undefined', undefined],
+    ['undefined in an object and in an array', { a: undefined, b: [undefined, 1] }],
+    ['a date', new Date('2026-11-24T10:00:00.123Z')],
+    [
+      'a map',
+      new Map<unknown, unknown>([
+        ['a', 1],
+        [{ key: new Date(0) }, new Map()],
+      ]),
+    ],
+    ['a set', new Set(['a', 1n, new Set([undefined])])],
+    ['a regular expression', /a\/"\0/giu],
+    ['a URL', new URL('https://example.org/a?b=c#d')],
+    ['a buffer', Buffer.from([0, 1, 255])],
+    ['typed arrays', [new Uint8Array([1, 2]), new Float64Array([0.5, NaN]), new BigInt64Array([-1n])]],
+    ['part of a buffer', Buffer.from('hello').subarray(1, 3)],
+    ['an object without prototype', Object.assign(Object.create(null) as object, { a: 1 })],
+    ['an object whose fields are named as ours', { $type: 'Date', value: '2026', nested: { $type: 5 } }],
+    ['an object with names that a database would refuse', { 'a\0': 1, '': { b: 2 } }],
+    ['an object with the name __proto__', withPrototypeName],
+    [
+      'an object that is there twice',
+      (() => {
+        const one = { a: 1 };
+        return [one, one];
+      })(),
+    ],
+    ['an array with holes, filled', [1, undefined, 3]],
+  ])('%s', (_, value) => {
+    const [stored, [arrived]] = throughJson([value]);
+    expect(arrived).toStrictEqual(value);
+    expect(JSON.stringify(stored)).not.toMatch(/[^\\]\\u0000|[^\\]\\ud[89ab]/);
+  });
+
+  it('a date that is none', () => {
+    const [, [arrived]] = throughJson([new Date(NaN)]);
+    expect([(arrived as Date).constructor, (arrived as Date).getTime()]).toEqual([Date, NaN]);
+  });
+
+  it('values of another realm, as those of this one', () => {
+    const foreign = runInNewContext('({ at: new Date(0), list: [new Map([[1, 2]])] })') as object;
+    expect(throughJson([foreign])[1]).toStrictEqual([{ at: new Date(0), list: [new Map([[1, 2]])] }]);
+  });
+
+  it('a class event, with its methods, and without its constructor being called', () => {
+    let made = 0;
+    class UserJoined {
+      readonly at = new Date(0);
+      constructor(readonly name: string) {
+        made++;
+      }
+      get greeting() {
+        return `Hello, ${this.name}`;
+      }
+    }
+    const stored = storeArguments('UserJoined', [new UserJoined('Ada')], true);
+    expect(stored).toEqual([{ at: { $type: 'Date', value: '1970-01-01T00:00:00.000Z' }, name: 'Ada' }]);
+
+    const [event] = readArguments('UserJoined', stored, UserJoined) as [UserJoined];
+
+    expect(event).toBeInstanceOf(UserJoined);
+    expect([event.greeting, event.at, made]).toEqual(['Hello, Ada', new Date(0), 1]);
+  });
+});
+
+it('What is stored reads as what was passed', () => {
+  const order = { id: 7, at: new Date('2026-01-31'), lines: [{ name: 'tea', cents: 995n }], note: undefined };
+  expect(JSON.stringify(storeArguments('order_placed', ['Ada', order], false))).toBe(
+    '["Ada",{"id":7,"at":{"$type":"Date","value":"2026-01-31T00:00:00.000Z"},' +
+      '"lines":[{"name":"tea","cents":{"$type":"BigInt","value":"995"}}],"note":{"$type":"undefined"}}]',
+  );
+});
+
+describe('What would not arrive as it is is refused, with its place:', () => {
+  class Money {
+    constructor(readonly cents: number) {}
+  }
+  class Later extends Date {}
+  const own = {
+    URL: class URL {
+      readonly href = 'https://example.org';
+    },
+  };
+  function argumentsOf(this: void): unknown {
+    return arguments;
+  }
+  const cycle: { self?: object } = {};
+  cycle.self = { cycle };
+  let deep: object = {};
+  for (let i = 0; i < 20_000; i++) deep = { deep };
+
+  it.each<[string, unknown]>([
+    ['argument 1 is a function', () => {}],
+    ['argument 1 (.user["e-mail"][0]) is a symbol', { user: { 'e-mail': [Symbol('x')] } }],
+    ['argument 1 ([Symbol(tag)]) is named by a symbol', { [Symbol('tag')]: 1 }],
+    ['argument 1 (.self.cycle) is a cycle, which leads back to what holds it', cycle],
+    ['argument 1 (.values()[0].values()[0]) is an instance of Money', new Map([['a', new Set([new Money(5)])]])],
+    ['argument 1 (.keys()[0]) is an instance of Later', new Map([[new Later(), 1]])],
+    ['argument 1 (.error) is an instance of TypeError', { error: new TypeError('x') }],
+    ['argument 1 is an instance of Promise', Promise.resolve(1)],
+    ['argument 1 is an instance of ReadStream', createReadStream('package.json').destroy()],
+    ['argument 1 is an instance of an unnamed class', new (class {})()],
+    ['argument 1 is nested too deeply', deep],
+    ['argument 1 (.total) is a property that its Array would arrive without', Object.assign([1, 2], { total: 5 })],
+    ['argument 1 (.index) is a property that its Array would arrive without', /a(?<n>b)/.exec('ab')],
+    ['argument 1 (["2.5"]) is a property that its Array would arrive without', Object.assign([1, 2, 3], { 2.5: 5 })],
+    ['argument 1 (.list[1]) is a hole', { list: Object.assign([0], { 2: 2 }) }],
+    ['argument 1 ([2]) is a hole', Object.assign([0, 1], { length: 3 })],
+    ['argument 1 ([Symbol(tag)]) is named by a symbol', Object.assign([1], { [Symbol('tag')]: 1 })],
+    [
+      'argument 1 (.zone) is a property that its Date would arrive without',
+      Object.assign(new Date(0), { zone: 'UTC' }),
+    ],
+    ['argument 1 (.x) is a property that its Map would arrive without', Object.assign(new Map(), { x: 1 })],
+    ['argument 1 (.lastIndex) is 3, and would arrive as 0', Object.assign(/a/g, { lastIndex: 3 })],
+    ['argument 1 is an instance of Arguments', argumentsOf()],
+    ['argument 1 is an instance of Math', Math],
+    ['argument 1 is an instance of JSON', JSON],
+    ['argument 1 is an instance of URL', new own.URL()],
+  ])('%s', (message, value) => {
+    expect(() => storeArguments('x', [value], false)).toThrow(
+      expect.objectContaining({
+        code: 'EVENTS_ARGUMENTS_UNSTORABLE',
+        message: `"x" cannot be stored for its durable callbacks: ${message}. No callback has run; pass plain data, or an id by which the callback finds the rest.`,
+      }),
+    );
+  });
+
+  it('of a class event, the field', () => {
+    expect(() => storeArguments('Paid', [{ price: new Money(5) }], true)).toThrow(
+      'its field .price is an instance of Money',
+    );
+  });
+});
+
+it('What nobody can read any more is said to be so', () => {
+  expect(() => readArguments('x', [{ $type: 'Decimal', value: '5' }])).toThrow(
+    expect.objectContaining({
+      code: 'EVENTS_DELIVERY_UNREADABLE',
+      message:
+        'The stored arguments of "x" could not be read: there is no type "Decimal". They were changed, or stored by a newer version of this package.',
+    }),
+  );
+});

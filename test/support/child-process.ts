@@ -1,0 +1,98 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { transformSync } from '@swc/core';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const { transform } = JSON.parse(readFileSync(join(root, 'jest.config.json'), 'utf8'));
+const [, { jsc }] = transform['\\.ts$'];
+
+export interface Ended {
+  /** `null` when a signal ended it. */
+  readonly code: number | null;
+  readonly output: string;
+}
+
+export interface Running {
+  /** So far. */
+  readonly output: string;
+  readonly pid: number;
+  readonly ended: Promise<Ended>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** A user's project in a folder of its own: the library, and what else is compiled into it. */
+export class Project {
+  private readonly folder: string;
+
+  constructor() {
+    const cache = join(root, 'node_modules', '.cache');
+    mkdirSync(cache, { recursive: true });
+    this.folder = mkdtempSync(join(cache, 'nestjs-callbacks-'));
+    const exports = { '.': './lib/index.js', './*': './lib/*/index.js' };
+    this.write('package.json', JSON.stringify({ name: 'nestjs-callbacks', type: 'module', exports }));
+    this.copy('lib');
+  }
+
+  /** Compiles a folder of this repository into the project. */
+  copy(name: string): void {
+    for (const file of readdirSync(join(root, name), { recursive: true, encoding: 'utf8' })) {
+      if (!file.endsWith('.ts') || file.endsWith('.spec.ts')) continue;
+      this.write(join(name, file), readFileSync(join(root, name, file), 'utf8'));
+    }
+  }
+
+  /** Writes a file, compiled if it is TypeScript. */
+  write(file: string, content: string): void {
+    const target = join(this.folder, file.replace(/\.ts$/, '.js'));
+    mkdirSync(dirname(target), { recursive: true });
+    const isSource = file.endsWith('.ts');
+    writeFileSync(target, isSource ? transformSync(content, { jsc, module: { type: 'es6' } }).code : content);
+  }
+
+  /** Runs one of its files in a process of its own, and waits for the end of that. */
+  run(file: string, invocation: Invocation = {}): Promise<Ended> {
+    return this.start(file, invocation).ended;
+  }
+
+  /** The same, without waiting. */
+  start(file: string, { flags = [], args = [], env = {}, input = '' }: Invocation = {}): Running {
+    const child = spawn(process.execPath, [...flags, join(this.folder, file), ...args], {
+      env: { ...process.env, NO_COLOR: '1', NODE_OPTIONS: '', ...env },
+    });
+    const running = {
+      output: '',
+      pid: child.pid!,
+      kill: (signal: NodeJS.Signals) => child.kill(signal),
+      ended: new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, output: running.output }))),
+    };
+    child.stdout.on('data', (chunk) => (running.output += chunk));
+    child.stderr.on('data', (chunk) => (running.output += chunk));
+    child.stdin.end(input);
+    return running;
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+export interface Invocation {
+  /** For Node. */
+  readonly flags?: readonly string[];
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly input?: string;
+}
+
+/** Runs a program of one file as a user's would run, and waits for its end. */
+export async function runInProcess(program: string): Promise<Ended> {
+  const project = new Project();
+  try {
+    project.write('program.ts', program);
+    return await project.run('program.js');
+  } finally {
+    project.remove();
+  }
+}

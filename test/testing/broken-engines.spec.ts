@@ -1,0 +1,340 @@
+/** The contract of engines is itself tested: for each of its rules an engine that breaks it, and no other than that. */
+import { beforeAll, describe, expect, it } from '@jest/globals';
+import type { DurableEngine, EngineAttempt, KeptDelivery, NewDelivery } from 'nestjs-callbacks/engine';
+import { type EngineHarness, engineContract, MemoryStore } from 'nestjs-callbacks/testing';
+import { uuidv7 } from 'uuidv7';
+import { MemoryTransaction, TransactionalMemoryEngine } from '../support/transactional-memory-engine.js';
+
+const LEASE_MS = 300;
+
+/** A sound engine with some of its methods replaced; `engine` is the sound one. */
+type Break = (engine: DurableEngine) => Partial<DurableEngine>;
+
+function harnessOf(breaking: Break = () => ({}), brokenLeaseMs?: number): EngineHarness {
+  const store = new MemoryStore();
+  return {
+    leaseMs: LEASE_MS,
+    open(leaseMs) {
+      const engine = new TransactionalMemoryEngine(store, brokenLeaseMs ?? leaseMs);
+      const replaced = breaking(engine);
+      return new Proxy<DurableEngine>(engine, {
+        get: (target, name: keyof DurableEngine) => {
+          const member = replaced[name] ?? target[name];
+          return typeof member === 'function' ? member.bind(target) : member;
+        },
+      });
+    },
+    cutOff: (engine) => engine.stop(),
+    async transaction(work) {
+      const transaction = new MemoryTransaction();
+      try {
+        await work(transaction);
+      } catch (error) {
+        await transaction.end(false);
+        throw error;
+      }
+      await transaction.end(true);
+    },
+  };
+}
+
+const storing =
+  (change: (deliveries: readonly NewDelivery[]) => NewDelivery[]): Break =>
+  (engine) => ({ store: (deliveries, transaction) => engine.store(change(deliveries), transaction) });
+
+const performing =
+  (change: (attempt: EngineAttempt) => Partial<EngineAttempt>): Break =>
+  (engine) => ({
+    work: (callback, perform) => engine.work(callback, (attempt) => perform({ ...attempt, ...change(attempt) })),
+  });
+
+const seen = () => {
+  const ids = new Set<string>();
+  return (id: string) => ids.has(id) || !ids.add(id);
+};
+
+const broken: Record<string, Break | [Break, leaseMs: number]> = {
+  'performs what is stored, with event, callback, key and arguments as they were': storing((deliveries) =>
+    deliveries.map((delivery) => ({ ...delivery, key: undefined })),
+  ),
+  'performs a large delivery': storing((deliveries) =>
+    deliveries.map((delivery) => ({
+      ...delivery,
+      arguments: delivery.arguments.map((one) => (typeof one === 'string' ? one.slice(0, 65_536) : one)),
+    })),
+  ),
+  'performs each delivery once, and forgets it': (engine) => ({
+    work: (callback, perform) =>
+      engine.work(callback, async (attempt) => {
+        await perform(attempt);
+        await perform(attempt);
+      }),
+  }),
+  'performs what was stored before anybody worked, and by an instance that does not work': (engine) => {
+    let works = false;
+    return {
+      work: (callback, perform) => {
+        works = true;
+        engine.work(callback, perform);
+      },
+      store: async (deliveries) => (works ? engine.store(deliveries) : undefined),
+    };
+  },
+  'shares deliveries among instances, each performed by one': (() => {
+    const everybody: ((attempt: EngineAttempt) => Promise<void>)[] = [];
+    return (engine) => ({
+      work: (callback, perform) => {
+        everybody.push(perform);
+        engine.work(callback, async (attempt) => {
+          await Promise.all(everybody.map((one) => one(attempt)));
+        });
+      },
+    });
+  })(),
+  'keeps the deliveries of one run to several callbacks apart, though they share an id': (() => {
+    const isSeen = seen();
+    return storing((deliveries) => deliveries.filter(({ id }) => !isSeen(id)));
+  })(),
+  'stores all or none: one delivery that it cannot take refuses the others with it': (engine) => ({
+    store: async (deliveries) => {
+      for (const delivery of deliveries) await engine.store([delivery]);
+    },
+  }),
+  'passes over an id that it has stored already, waiting, running or done': (() => {
+    const isSeen = seen();
+    return storing((deliveries) =>
+      deliveries.map((delivery) => (isSeen(delivery.id) ? { ...delivery, id: uuidv7() } : delivery)),
+    );
+  })(),
+  'holds a delayed delivery back until its time': storing((deliveries) =>
+    deliveries.map((delivery) => ({ ...delivery, delayMs: delivery.delayMs / 2 })),
+  ),
+  'performs no more at a time in an instance than its concurrency, and as many': (engine) => ({
+    work: (callback, perform) => engine.work({ ...callback, concurrency: callback.concurrency + 1 }, perform),
+  }),
+  'leaves a place to an attempt until its callback is through, though it is settled before': (engine) => ({
+    work: (callback, perform) =>
+      engine.work(
+        callback,
+        (attempt) =>
+          new Promise((resolve) => {
+            const retryIn: EngineAttempt['retryIn'] = (ms, error) => attempt.retryIn(ms, error).finally(resolve);
+            void perform({ ...attempt, retryIn }).finally(resolve);
+          }),
+      ),
+  }),
+  'goes on with what waits though nobody waits for how attempts are settled': (engine) => ({
+    work: (callback, perform) =>
+      engine.work(callback, async (attempt) => {
+        let isThrough = false;
+        const bury: EngineAttempt['bury'] = (error) =>
+          new Promise(setImmediate).then(() => (isThrough ? false : attempt.bury(error)));
+        await perform({ ...attempt, bury });
+        isThrough = true;
+      }),
+  }),
+  'lets one callback go on though another is busy': (engine) => {
+    let last: Promise<unknown> = Promise.resolve();
+    return {
+      work: (callback, perform) =>
+        engine.work(callback, (attempt) => (last = last.then(() => perform(attempt))) as Promise<void>),
+    };
+  },
+  'tries again after the delay that was asked for, counting attempts, and leaves the others alone': performing(
+    (attempt) => ({ retryIn: (ms, error) => attempt.retryIn(ms / 2, error) }),
+  ),
+  'keeps a dead delivery with its error, and performs it no more': performing((attempt) => ({
+    bury: (error) => attempt.bury({ ...error, cause: undefined }),
+  })),
+  'retries dead deliveries with all their attempts before them: those asked for': (engine) => ({
+    retry: (filter) => engine.retry({ ...filter, ids: undefined }),
+  }),
+  'discards dead and waiting deliveries, and leaves running ones alone': (engine) => ({
+    discard: async (filter) => {
+      const dead = await engine.list({ ...filter, states: ['dead'], limit: 10 });
+      return engine.discard({ ...filter, ids: dead.map(({ id }) => id) });
+    },
+  }),
+  'gives back a delivery that was broken off at once, and the attempt does not count': performing((attempt) => ({
+    release: () => attempt.retryIn(0, { name: 'Error', message: 'broken off' }),
+  })),
+  'says of an attempt that is settled already that it does not hold any more': performing((attempt) => ({
+    bury: async (error) => (await attempt.bury(error)) || true,
+  })),
+  'counts by callback': (engine) => ({
+    counts: async () =>
+      (await engine.counts()).map((count) => ({ ...count, delayed: 0, waiting: count.waiting + count.delayed })),
+  }),
+  'lists deliveries by state, in the order of their ids, page by page': (engine) => ({
+    list: (query) => engine.list({ ...query, after: query.after && { ...query.after, callback: 'Z.z' } }),
+  }),
+  'lists several states as of one moment: what goes from one to another is there, once': (engine) => ({
+    list: async (query) => {
+      const byState: KeptDelivery[][] = [];
+      for (const state of query.states) {
+        byState.push([...(await engine.list({ ...query, states: [state] }))]);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      return byState.flat();
+    },
+  }),
+  'lists the deliveries of ordered callbacks page by page like any others': (engine) => ({
+    list: (query) => engine.list({ ...query, after: query.after && { ...query.after, callback: '' } }),
+  }),
+  'leaves the deliveries of callbacks that an instance does not know to others, and counts them': (engine) => {
+    const known = new Set<string>();
+    return {
+      declare: (callbacks) => {
+        for (const { callback } of callbacks) known.add(callback);
+        return engine.declare(callbacks);
+      },
+      counts: async () => (await engine.counts()).filter(({ callback }) => known.has(callback)),
+    };
+  },
+  'hands on what waits or is dead under a former id, also what an older instance stores later': (engine) => ({
+    declare: (callbacks) => engine.declare(callbacks.map((callback) => ({ ...callback, formerly: [] }))),
+  }),
+  'starts and declares in several instances at the same moment, and again': (() => {
+    let isStarting = false;
+    return (engine) => ({
+      start: async (host) => {
+        if (isStarting) throw new Error('the schema is being made by somebody else');
+        isStarting = true;
+        await Promise.resolve();
+        await engine.start(host);
+        isStarting = false;
+      },
+    });
+  })(),
+  'takes no more after stopWorking(), while what runs goes on and settles': () => ({ stopWorking: async () => {} }),
+  'has what an instance left unfinished performed by another once the claim has run out': [() => ({}), 3_600_000],
+  'keeps others from a delivery as long as its instance lives, however long it takes': (engine) => {
+    const { kept } = engine as unknown as { kept: MemoryStore };
+    return Object.assign(engine, { renew: () => kept.expire(Date.now(), Date.now()) }) && {};
+  },
+  'keeps the claims of an instance while a transaction completes one of them, however long that is open': (engine) =>
+    performing((attempt) => ({
+      completeIn: async (transaction) => {
+        await attempt.completeIn(transaction);
+        Object.assign(engine, { renew() {} });
+      },
+    }))(engine),
+  'aborts the signal of an attempt before another instance begins with its delivery': performing(({ signal }) => {
+    const late = new AbortController();
+    signal.addEventListener('abort', () => setTimeout(() => late.abort(), 100));
+    return { signal: late.signal };
+  }),
+  'tells an attempt that its claim has run out, and does not let it settle': performing((attempt) => ({
+    complete: async () => (await attempt.complete()) || true,
+  })),
+  'performs the deliveries of a key one at a time, in the order in which they were stored, retries included': (
+    engine,
+  ) => ({
+    work: (callback, perform) => engine.work({ ...callback, isOrdered: false }, perform),
+  }),
+  'holds up a key whose delivery waits for its next attempt or is dead, and no other key': (engine) => ({
+    store: (deliveries) => engine.store(deliveries.map((delivery) => ({ ...delivery, key: 'the only one' }))),
+  }),
+  'goes on with a key whose dead delivery was discarded': () => ({
+    discard: async ({ ids }) => ids?.length ?? 0,
+  }),
+  'lets a delayed delivery of a key take its place when its delay is over': (() => {
+    const delays = new Map<string | undefined, number>();
+    return storing((deliveries) =>
+      deliveries.map((delivery) => {
+        const delayMs = Math.max(delivery.delayMs, delays.get(delivery.key) ?? 0);
+        delays.set(delivery.key, delayMs);
+        return { ...delivery, delayMs };
+      }),
+    );
+  })(),
+  'stores in a transaction: the deliveries are there when it commits, and not before': (engine) => ({
+    store: (deliveries) => engine.store(deliveries),
+  }),
+  'stores nothing of a transaction that is rolled back': (engine) => ({
+    store: async (deliveries, transaction) => {
+      (transaction as MemoryTransaction).onEnd.push(() => void engine.store(deliveries));
+    },
+  }),
+  'refuses a transaction that has ended, and stores nothing': (engine) => ({
+    store: (deliveries, transaction) =>
+      engine.store(deliveries, (transaction as MemoryTransaction | undefined)?.hasEnded ? undefined : transaction),
+  }),
+  'leaves a transaction usable that stores an id again': (() => {
+    const isSeen = seen();
+    return (engine) => ({
+      store: async (deliveries, transaction) => {
+        if (isSeen(deliveries[0].id)) throw new Error('duplicate key value violates unique constraint');
+        await engine.store(deliveries, transaction);
+      },
+    });
+  })(),
+  'completes a delivery with the transaction of its callback, and only if that commits': performing((attempt) => ({
+    completeIn: async () => void (await attempt.complete()),
+  })),
+  'does not complete a delivery in a transaction when the claim on it is gone': performing(() => ({
+    completeIn: async () => {},
+  })),
+  'keeps the order of a key within one transaction': (engine) => ({
+    store: async (deliveries, transaction) => {
+      if (!transaction) return engine.store(deliveries);
+      (transaction as MemoryTransaction).onCommit.unshift(() => engine.store(deliveries));
+    },
+  }),
+  'orders overlapping transactions by which stored first of the key, whichever began first': (engine) => ({
+    store: async (deliveries, transaction) => {
+      if (!transaction) return engine.store(deliveries);
+      (transaction as MemoryTransaction).onCommit.push(() => engine.store(deliveries));
+    },
+  }),
+};
+
+type Check = PromiseSettledResult<void>;
+
+describe('The contract', () => {
+  let sound: Check[];
+  let found: Check[];
+  // All at once: much of a check is waiting.
+  beforeAll(async () => {
+    const checks = engineContract.flatMap(({ title, check }) => {
+      const [breaking, leaseMs] = [broken[title]].flat() as [Break, number?];
+      return [check(harnessOf()), check(harnessOf(breaking, leaseMs))];
+    });
+    const results = await Promise.allSettled(checks);
+    sound = results.filter((_, index) => index % 2 === 0);
+    found = results.filter((_, index) => index % 2 === 1);
+  });
+
+  it('has a broken engine for each rule', () => {
+    expect(Object.keys(broken)).toEqual(engineContract.map(({ title }) => title));
+  });
+
+  it('catches an engine that reports problems while there are none, by any rule', async () => {
+    const reporting: Break = (engine) => ({
+      start: async (host) => {
+        await engine.start(host);
+        host.report('The store does not work', new Error('no answer'));
+      },
+    });
+    const checks = await Promise.allSettled(engineContract.slice(0, 3).map(({ check }) => check(harnessOf(reporting))));
+    const expected = expect.stringContaining('a problem was reported where there was none');
+    expect(checks).toEqual(
+      checks.map(() => ({ status: 'rejected', reason: expect.objectContaining({ message: expected }) })),
+    );
+  });
+
+  describe.each(engineContract.map(({ title }, index) => [title, index] as const))(
+    'has the rule that an engine %s, and',
+    (_, index) => {
+      it('lets a sound engine pass', () => {
+        expect(sound[index]).toEqual({ status: 'fulfilled', value: undefined });
+      });
+
+      it('catches one that breaks it', () => {
+        expect(found[index].status).toBe('rejected');
+        // Not a TypeError, by which a check would merely have stumbled.
+        expect(['AssertionError', 'Error']).toContain((found[index] as PromiseRejectedResult).reason.name);
+      });
+    },
+  );
+});

@@ -1,0 +1,127 @@
+/** The contract of engines: each engine here keeps it, and for each rule there is a broken one that it catches. */
+import { afterAll, beforeAll, describe, it } from '@jest/globals';
+import { PGlite } from '@electric-sql/pglite';
+import type { DurableEngine, SqlTransaction } from 'nestjs-callbacks/engine';
+import { postgres } from 'nestjs-callbacks/postgres';
+import { redis } from 'nestjs-callbacks/redis';
+import { type EngineHarness, engineContract, memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { describeWith, findPostgres, findRedis } from '../support/servers.js';
+
+const server = await findPostgres();
+const redisServer = await findRedis();
+
+function keepsTheContract(harness: () => EngineHarness, ...offered: string[]) {
+  for (const { title, needs, check } of engineContract) {
+    if (needs.every((need) => offered.includes(need))) it(title, () => check(harness()));
+  }
+}
+
+describe('The memory engine', () => {
+  const store = new MemoryStore();
+  const open = (leaseMs: number) => memoryEngine({ store, leaseMs })();
+  keepsTheContract(() => ({ open, leaseMs: 400, cutOff: (engine) => engine.stop() }), 'order', 'several sessions');
+});
+
+describe('The Postgres engine on PGlite', () => {
+  let database: PGlite;
+  beforeAll(async () => {
+    database = await PGlite.create();
+  });
+  afterAll(() => database.close());
+
+  const pglites = new WeakMap<DurableEngine, { isCut: boolean }>();
+  keepsTheContract(
+    () => ({
+      leaseMs: 2_000,
+      open(leaseMs) {
+        const state = { isCut: false };
+        const refuse = () => Promise.reject(new Error('cut off'));
+        const pglite = {
+          query: (sql: string, params?: unknown[]) => (state.isCut ? refuse() : database.query(sql, params)),
+          exec: (sql: string) => (state.isCut ? refuse() : database.exec(sql)),
+          transaction: (work: (tx: unknown) => Promise<unknown>) => database.transaction(work as never),
+          listen: (channel: string, listener: (payload: string) => void) => database.listen(channel, listener),
+        };
+        const engine = postgres({ pglite: pglite as never, leaseMs })();
+        pglites.set(engine, state);
+        return engine;
+      },
+      cutOff(engine) {
+        pglites.get(engine)!.isCut = true;
+      },
+      transaction: (work) => database.transaction((tx) => work(tx as unknown as SqlTransaction)),
+    }),
+    'order',
+    'transactions',
+  );
+});
+
+describeWith('The Postgres engine on a server (DATABASE_URL, or the local one)', server, (connectionString) => {
+  const schema = `contract_${process.pid}`;
+  const pools: pg.Pool[] = [];
+  let shared: pg.Pool;
+  beforeAll(() => {
+    shared = new pg.Pool({ connectionString });
+  });
+  afterAll(async () => {
+    await shared.query(`drop schema if exists ${schema} cascade`);
+    await Promise.all([shared, ...pools].map((pool) => pool.end()));
+  });
+
+  const poolOf = new WeakMap<DurableEngine, pg.Pool>();
+  keepsTheContract(
+    () => ({
+      leaseMs: 2_000,
+      open(leaseMs) {
+        const pool = new pg.Pool({ connectionString, max: 5, idleTimeoutMillis: 200 });
+        pools.push(pool);
+        const engine = postgres({ pool, schema, leaseMs })();
+        poolOf.set(engine, pool);
+        return engine;
+      },
+      cutOff(engine) {
+        const pool = poolOf.get(engine)!;
+        pool.connect = () => Promise.reject(new Error('cut off'));
+      },
+      async transaction(work) {
+        const client = await shared.connect();
+        try {
+          await client.query('begin');
+          await work(client);
+          await client.query('commit');
+        } catch (error) {
+          await client.query('rollback');
+          throw error;
+        } finally {
+          client.release();
+        }
+      },
+    }),
+    'order',
+    'transactions',
+    'several sessions',
+  );
+});
+
+describeWith('The Redis engine (REDIS_URL, or the local server)', redisServer, (url) => {
+  const prefix = `{contract-${process.pid}}`;
+  afterAll(async () => {
+    const client = new Redis(url);
+    const keys = await client.keys(`${prefix}:*`);
+    if (keys.length > 0) await client.del(keys);
+    client.disconnect();
+  });
+
+  keepsTheContract(
+    () => ({
+      leaseMs: 2_000,
+      open: (leaseMs) => redis({ url, prefix, leaseMs })(),
+      cutOff(engine) {
+        (engine as unknown as { opened: { connections: { close(): void } } }).opened.connections.close();
+      },
+    }),
+    'several sessions',
+  );
+});

@@ -1,0 +1,49 @@
+/**
+ * A sign-up in a process that is killed: it prints a word when it has come to where it is to die, and waits there. The
+ * arguments: a data layer, where its database is, and whether to die before the commit or after.
+ */
+import { PGlite } from '@electric-sql/pglite';
+import { Injectable, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Callback, EventRunner, EventsModule, inTransaction } from 'nestjs-callbacks';
+import { lockFolder, postgres } from 'nestjs-callbacks/postgres';
+import { EMBEDDED_LAYERS, LAYERS } from '../../support/layers.js';
+
+const [, , name, place, moment] = process.argv;
+const isEmbedded = !place.startsWith('postgres');
+
+async function connect() {
+  if (!isEmbedded) {
+    const layer = await LAYERS.find((one) => one.name === name)!.open(place);
+    return { layer, engine: postgres({ connectionString: place }) };
+  }
+  await lockFolder(place);
+  const pglite = await PGlite.create(place);
+  return { layer: EMBEDDED_LAYERS.find((one) => one.name === name)!.open(pglite), engine: postgres({ pglite }) };
+}
+
+const { layer, engine } = await connect();
+
+@Injectable()
+class Emails {
+  @Callback('user_joined', { delivery: 'durable' })
+  greet() {}
+}
+
+@Module({ imports: [EventsModule.forRoot({ engine, work: false })], providers: [Emails] })
+class AppModule {}
+
+const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error'] });
+const dieHere = () => {
+  console.log('HERE');
+  return new Promise<never>(() => setInterval(() => {}, 1_000));
+};
+await inTransaction(
+  (work) => layer.transaction<void>(work),
+  async (tx: object) => {
+    await layer.query(tx, `insert into users (name, email) values ('${moment}', '')`);
+    await app.get(EventRunner).run('user_joined', moment);
+    if (moment === 'before') await dieHere();
+  },
+);
+await dieHere();
