@@ -28,7 +28,7 @@ export { inTransaction, type TransactionScope } from './core/transactions/in-tra
 export { EventRunner } from './core/runs/event-runner.js';
 export type { RunContext } from './core/runs/run-context.js';
 export type { TransactionHandle } from './core/transactions/transaction-handle.js';
-export type { Outcome } from './core/runs/run-all.js';
+export type { Outcome } from './core/runs/outcome.js';
 
 // Looking after durable deliveries
 export {
@@ -40,7 +40,7 @@ export {
 
 // When something goes wrong
 export { EventsError, EVENTS_ERROR_CODES, type EventsErrorCode } from './core/errors/events-error.js';
-export type { CallbackFailure, FailedAttempt } from './core/reports/failures.js';
+export type { CallbackFailure, FailedAttempt } from './core/options/callback-failure.js';
 
 // What the signatures above name of the engine's port; who writes one takes it from `nestjs-callbacks/engine`
 export type {
@@ -52,8 +52,9 @@ export type {
   EngineFactory,
   KeptDelivery,
   SqlTransaction,
-  StoredError,
 } from './core/engine/engine.js';
+
+export type { StoredError } from './core/errors/stored-error.js';
 
 // Looking into an application
 export { EventsInspector, type CallbackDescription } from './core/app/events-inspector.js';

@@ -16,9 +16,10 @@ export type {
   KeptDelivery,
   NewDelivery,
   SqlTransaction,
-  StoredError,
 } from '../core/engine/engine.js';
 export { TransactionRefusedError, UnknownOutcomeError } from '../core/engine/engine.js';
+
+export type { StoredError } from '../core/errors/stored-error.js';
 
 // Addresses as names, and errors as text
 export { addressName, addressOf } from '../core/engine/address-name.js';

@@ -1,7 +1,8 @@
-import type { DeliveryMode } from '../options/callback.options.js';
-import type { EventKey } from '../events/event-map.js';
-import type { EventsCore } from './shutdown.js';
 import { callbacksOf, type RegisteredCallback, type RegisteredEvent } from '../callbacks/registered-event.js';
+import type { DeliveryWork } from '../delivery/delivery-work.js';
+import type { EventKey } from '../events/event-map.js';
+import type { DeliveryMode } from '../options/callback.options.js';
+import type { Runtime } from '../runs/runtime.js';
 
 /** One callback of the application. */
 export interface CallbackDescription {
@@ -15,10 +16,13 @@ export interface CallbackDescription {
   readonly isOrdered: boolean;
 }
 
-/** Who answers what in this application, and what it is doing: inject it in tools and test kits. */
+/** Tells who answers what in this application, and what it is doing: inject it in tools and test kits. */
 export class EventsInspector {
   /** Nest makes it: inject it. */
-  constructor(private readonly core: EventsCore) {}
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly work: DeliveryWork,
+  ) {}
 
   /**
    * All callbacks, event by event, in the order of a run. Empty while Nest still creates the application's instances.
@@ -26,34 +30,36 @@ export class EventsInspector {
    * @throws what is wrong with them, when they are read for the first time here
    */
   get callbacks(): readonly CallbackDescription[] {
-    this.core.registry.refresh();
-    return this.core.registry.all.flatMap((event) => callbacksOf(event).map((callback) => describe(event, callback)));
+    const { registry } = this.runtime;
+    registry.refresh();
+    return registry.all.flatMap((event) => callbacksOf(event).map((callback) => describe(event, callback)));
   }
 
-  /** What traces name this application by. */
+  /** The object by which traces name this application. */
   get application(): object {
-    return this.core.registry.application;
+    return this.runtime.registry.application;
   }
 
   /** Whether this instance performs durable deliveries: it does when it has started, unless it was told not to. */
   get isWorking(): boolean {
-    return this.core.engine.isWorking;
+    return this.work.isWorking;
   }
 
   /** Whether nothing is running: no run, no background callback, no durable attempt, nothing that waits for a commit. */
   get isIdle(): boolean {
-    return this.core.inFlight.isIdle;
+    return this.runtime.inFlight.isIdle;
   }
 
-  /** What is running, by name, the oldest first; `(3 times)` behind a name that occurs so often. */
+  /** The names of all that is running, the oldest first; `(3 times)` behind a name that occurs so often. */
   get running(): readonly string[] {
-    return this.core.inFlight.waitsFor;
+    return this.runtime.inFlight.waitsFor;
   }
 
   /** Resolves when nothing is running; with `next`, when what is running, or will be, has ended. */
   whenIdle({ next = false } = {}): Promise<void> {
-    this.core.early.flush();
-    return next ? this.core.inFlight.whenNextIdle() : this.core.inFlight.whenIdle();
+    const { early, inFlight } = this.runtime;
+    early.flush();
+    return next ? inFlight.whenNextIdle() : inFlight.whenIdle();
   }
 }
 

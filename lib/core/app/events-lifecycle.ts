@@ -2,17 +2,17 @@ import {
   type BeforeApplicationShutdown,
   Inject,
   Injectable,
-  Module,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
   type OnModuleDestroy,
 } from '@nestjs/common';
-import { ModulesContainer } from '@nestjs/core';
-import { EventsCore } from './shutdown.js';
+import { DeliveryWork } from '../delivery/delivery-work.js';
+import { type CompleteOptions, EVENTS_SETTINGS } from '../options/events.options.js';
+import { Shutdown } from './shutdown.js';
 
 /**
- * Takes up durable work when the application has started, after all hooks of others; and waits at each step of Nest's
- * shutdown, before any other provider's hook of that step: in `onModuleDestroy`, so that pools close after the work that
+ * Takes up durable work when the application has started, after all hooks of others. At shutdown it waits at each step of
+ * Nest's, before any other provider's hook of that step: in `onModuleDestroy`, so that pools close after the work that
  * needs them; in `beforeApplicationShutdown`; and once the HTTP server has closed, for what its last requests ran.
  */
 @Injectable()
@@ -20,36 +20,26 @@ export class EventsLifecycle
   implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
   constructor(
-    @Inject(EventsCore) private readonly core: EventsCore,
-    @Inject(ModulesContainer) modules: ModulesContainer,
-  ) {
-    // Nest calls hooks module by module, by distance from the root: at the start global modules' first and the root's, at
-    // 1, last; at shutdown the other way round. No module is nearer than this.
-    for (const module of modules.values()) {
-      if (module.metatype === EventsLifecycleModule) module.distance = -1;
-    }
-  }
+    @Inject(EVENTS_SETTINGS) private readonly settings: CompleteOptions,
+    @Inject(DeliveryWork) private readonly work: DeliveryWork,
+    @Inject(Shutdown) private readonly shutdown: Shutdown,
+  ) {}
 
   onApplicationBootstrap(): void {
-    this.core.engine.work();
+    if (this.settings.work) this.work.start();
   }
 
   async onModuleDestroy(): Promise<void> {
-    this.core.engine.stopWorking();
-    await this.core.drain();
+    this.shutdown.stopWorking();
+    await this.shutdown.drain();
   }
 
   beforeApplicationShutdown(): Promise<void> {
-    return this.core.drain();
+    return this.shutdown.drain();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.core.drain();
-    this.core.close();
-    await this.core.engine.stop();
+    await this.shutdown.drain();
+    await this.shutdown.close();
   }
 }
-
-/** A module of its own: the place of {@link EventsLifecycle} among the hooks is its module's. */
-@Module({ providers: [EventsLifecycle] })
-export class EventsLifecycleModule {}

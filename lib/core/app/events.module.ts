@@ -6,57 +6,43 @@ import {
   type OnApplicationBootstrap,
   type OnModuleInit,
 } from '@nestjs/common';
-import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
-import { CallbackDiscovery } from '../callbacks/callback-discovery.js';
-import { CallbackRegistry } from '../callbacks/callback-registry.js';
-import { Enhancers } from '../nest/enhancers.js';
-import { Entrypoints } from '../nest/entrypoints.js';
-import { configuredTwice } from '../errors/callback-errors.js';
+import { ModulesContainer } from '@nestjs/core';
+import { DeliveryWork } from '../delivery/delivery-work.js';
 import { EventDeliveries } from '../delivery/event-deliveries.js';
+import { configuredTwice } from '../errors/callback-errors.js';
+import { ConfigurableModuleClass, EVENTS_OPTIONS, type EventsOptions } from '../options/events.options.js';
 import { EventRunner } from '../runs/event-runner.js';
-import { EventsCore } from './shutdown.js';
+import type { Runtime } from '../runs/runtime.js';
 import { EventsInspector } from './events-inspector.js';
-import { EventsLifecycleModule } from './events-lifecycle.js';
-import {
-  completeOptions,
-  ConfigurableModuleClass,
-  EVENTS_OPTIONS,
-  EVENTS_SETTINGS,
-  type EventsOptions,
-} from '../options/events.options.js';
-import { EVENTS_TEST_HOOKS } from '../options/test-hooks.js';
+import { EVENTS_RUNTIME, EventsPartsModule } from './events-parts.module.js';
 
 @Global()
 @Module({ exports: [EVENTS_OPTIONS] })
 class EventsOptionsModule extends ConfigurableModuleClass {}
 
-/** There is one per application, however often {@link EventsModule} is imported. */
+/** There is one in an application, however often {@link EventsModule} is imported. */
 @Global()
 @Module({
-  imports: [DiscoveryModule, EventsLifecycleModule],
+  imports: [EventsPartsModule],
   providers: [
+    { provide: EventRunner, useFactory: (runtime: Runtime) => new EventRunner(runtime), inject: [EVENTS_RUNTIME] },
     {
-      provide: EVENTS_SETTINGS,
-      useFactory: completeOptions,
-      inject: [
-        { token: EVENTS_OPTIONS, optional: true },
-        { token: EVENTS_TEST_HOOKS, optional: true },
-      ],
+      provide: EventDeliveries,
+      useFactory: ({ registry, engine, declared, outsideCalls }: Runtime) =>
+        new EventDeliveries(registry, engine, declared, outsideCalls),
+      inject: [EVENTS_RUNTIME],
     },
-    Enhancers,
-    Entrypoints,
-    CallbackDiscovery,
-    CallbackRegistry,
-    EventsCore,
-    { provide: EventRunner, useFactory: (core: EventsCore) => new EventRunner(core), inject: [EventsCore] },
-    { provide: EventDeliveries, useFactory: (core: EventsCore) => new EventDeliveries(core), inject: [EventsCore] },
-    { provide: EventsInspector, useFactory: (core: EventsCore) => new EventsInspector(core), inject: [EventsCore] },
+    {
+      provide: EventsInspector,
+      useFactory: (runtime: Runtime, work: DeliveryWork) => new EventsInspector(runtime, work),
+      inject: [EVENTS_RUNTIME, DeliveryWork],
+    },
   ],
-  exports: [EventRunner, EventDeliveries, EventsInspector, EventsCore],
+  exports: [EventRunner, EventDeliveries, EventsInspector],
 })
 class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
   constructor(
-    @Inject(EventsCore) private readonly core: EventsCore,
+    @Inject(EVENTS_RUNTIME) private readonly runtime: Runtime,
     @Inject(ModulesContainer) modules: ModulesContainer,
   ) {
     const configured = [...modules.values()].filter(({ metatype }) => metatype === EventsOptionsModule);
@@ -65,14 +51,15 @@ class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
 
   /** Nest calls the hooks of global modules first: what is wrong with a callback is known before anything starts. */
   async onModuleInit(): Promise<void> {
-    this.core.registry.boot();
-    const booted = this.core.engine.boot();
-    this.core.early.flush();
+    const { registry, declared, early } = this.runtime;
+    registry.boot();
+    const booted = declared.boot();
+    early.flush();
     await booted;
   }
 
   onApplicationBootstrap(): void {
-    this.core.early.flush();
+    this.runtime.early.flush();
   }
 }
 

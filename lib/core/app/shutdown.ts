@@ -1,15 +1,7 @@
-import { setMaxListeners } from 'node:events';
-import { Inject, Injectable } from '@nestjs/common';
-import { BackgroundWork } from '../runs/background-work.js';
-import { CallbackRegistry } from '../callbacks/callback-registry.js';
-import { EarlyRuns } from '../runs/early-runs.js';
-import { EngineLifecycle } from '../delivery/running-engine.js';
+import type { DeliveryWork } from '../delivery/delivery-work.js';
+import type { Settlements } from '../delivery/settlements.js';
 import { shutdownTimeout } from '../errors/run-errors.js';
-import { type CompleteOptions, EVENTS_SETTINGS } from '../options/events.options.js';
-import { Failures } from '../reports/failures.js';
-import { InFlight } from '../async/in-flight.js';
-import { OutsideCalls } from '../reports/outside-calls.js';
-import { Unanswered } from '../runs/unanswered.js';
+import type { Runtime } from '../runs/runtime.js';
 
 /** Somebody who pressed Ctrl-C wonders. */
 const NOTICE_AFTER_MS = 1_000;
@@ -18,44 +10,27 @@ const NOTICE_AFTER_MS = 1_000;
 const ROUND_MS = 10;
 const MOST_ROUNDS = 100;
 
-/** What all runners of one application share. Two applications in one process have two. */
-@Injectable()
-export class EventsCore {
-  readonly failures: Failures;
-  readonly inFlight = new InFlight();
-  readonly background: BackgroundWork;
-  readonly early: EarlyRuns;
-  readonly unanswered: Unanswered;
-  readonly engine: EngineLifecycle;
-  readonly outsideCalls: OutsideCalls;
-  isClosed = false;
-  private readonly abort = new AbortController();
+/** Closes an application: waits for what is in flight, gives up what takes too long, and lets nothing begin any more. */
+export class Shutdown {
   private patienceMs: number;
   private draining: Promise<void> | undefined;
 
   constructor(
-    @Inject(CallbackRegistry) readonly registry: CallbackRegistry,
-    @Inject(EVENTS_SETTINGS) readonly options: CompleteOptions,
+    private readonly runtime: Runtime,
+    private readonly work: DeliveryWork,
+    private readonly settlements: Settlements,
   ) {
-    this.patienceMs = options.shutdownTimeout;
-    this.failures = new Failures(options.onError);
-    this.outsideCalls = new OutsideCalls(options.reportsOutsideCalls, this.failures.logger);
-    this.background = new BackgroundWork(this);
-    this.engine = new EngineLifecycle(this);
-    this.early = new EarlyRuns(registry, this.failures);
-    // Callbacks that listen to it are not a leak, however many run at once.
-    setMaxListeners(0, this.signal);
-    this.unanswered = new Unanswered(options.strict, this.failures, () => registry.keys);
+    this.patienceMs = runtime.options.shutdownTimeout;
   }
 
-  /** Aborts when runs are given up. */
-  get signal(): AbortSignal {
-    return this.abort.signal;
+  /** Takes no more deliveries. */
+  stopWorking(): void {
+    this.work.stop();
   }
 
   /**
    * Waits for all runs and background work. What is pending when `shutdownTimeout` is used up, by all calls together,
-   * is rejected; and what is run in answer to that, too.
+   * is rejected; and so is what is run in answer to that.
    */
   drain(): Promise<void> {
     return (this.draining ??= this.waitUntilIdle().finally(() => {
@@ -63,42 +38,45 @@ export class EventsCore {
     }));
   }
 
-  private async waitUntilIdle(): Promise<void> {
-    this.early.flush();
-    const startedAt = performance.now();
-    const notice = setTimeout(() => this.failures.logger.warn(this.waiting), NOTICE_AFTER_MS);
-    let rounds = 0;
-    let timer = setTimeout(giveUp.bind(this), this.patienceMs);
-    // What ends may have started something else.
-    while (!this.inFlight.isIdle && rounds < MOST_ROUNDS) await this.inFlight.whenIdle();
-    clearTimeout(timer);
-    clearTimeout(notice);
-    await this.engine.flush();
-    this.patienceMs = Math.max(0, this.patienceMs - (performance.now() - startedAt));
-
-    function giveUp(this: EventsCore): void {
-      rounds++;
-      timer = setTimeout(giveUp.bind(this), ROUND_MS);
-      if (!this.inFlight.isIdle) this.giveUp();
-    }
+  /** Refuses every `run()` from here on, and gives up the engine's connections. */
+  async close(): Promise<void> {
+    const { inFlight, background, early, outsideCalls, engine } = this.runtime;
+    inFlight.isClosed = true;
+    background.tellOfDropped();
+    early.close();
+    outsideCalls.stop();
+    await engine.stop();
   }
 
-  /** From here on `run()` is refused. */
-  close(): void {
-    this.isClosed = true;
-    this.background.tellOfDropped();
-    this.early.close();
-    this.outsideCalls.stop();
+  private async waitUntilIdle(): Promise<void> {
+    const { inFlight, early, failures } = this.runtime;
+    early.flush();
+    const startedAt = performance.now();
+    const notice = setTimeout(() => failures.logger.warn(this.waiting), NOTICE_AFTER_MS);
+    let rounds = 0;
+    const nextRound = () => {
+      rounds++;
+      timer = setTimeout(nextRound, ROUND_MS);
+      if (!inFlight.isIdle) this.giveUp();
+    };
+    let timer = setTimeout(nextRound, this.patienceMs);
+    // What ends may have started something else.
+    while (!inFlight.isIdle && rounds < MOST_ROUNDS) await inFlight.whenIdle();
+    clearTimeout(timer);
+    clearTimeout(notice);
+    await this.settlements.flush();
+    this.patienceMs = Math.max(0, this.patienceMs - (performance.now() - startedAt));
   }
 
   private get waiting(): string {
-    return `Closing waits for ${this.inFlight.waitsFor.join(', ')}, up to ${this.options.shutdownTimeout} ms in all.`;
+    const { inFlight, options } = this.runtime;
+    return `Closing waits for ${inFlight.waitsFor.join(', ')}, up to ${options.shutdownTimeout} ms in all.`;
   }
 
   private giveUp(): void {
-    const error = shutdownTimeout(this.options.shutdownTimeout, this.inFlight.waitsFor);
-    this.failures.log('error', 'Closing', error);
-    this.abort.abort(error);
-    this.inFlight.giveUp(error);
+    const { inFlight, failures, options } = this.runtime;
+    const error = shutdownTimeout(options.shutdownTimeout, inFlight.waitsFor);
+    failures.log('error', 'Closing', error);
+    inFlight.giveUp(error);
   }
 }

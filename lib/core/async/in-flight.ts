@@ -1,13 +1,14 @@
+import { setMaxListeners } from 'node:events';
 import { whenSettled } from './promises.js';
 
 const ignore = () => {};
 
 /** Work that somebody waits for: it ends, or is given up from outside. */
 export interface Pending {
-  /** Written by {@link InFlight} alone: its list is linked through what it holds, which costs a run the least. */
+  /** Written by {@link InFlight} alone: its list is linked through its members, which costs a run the least. */
   previous: Pending | undefined;
   next: Pending | undefined;
-  /** What is being waited for, by name; `undefined` when something else in flight says it. */
+  /** The name by which closing says what it waits for; `undefined` when something else in flight says it. */
   readonly waitsFor: string | undefined;
   fail(error: unknown): void;
 }
@@ -16,7 +17,7 @@ export interface Pending {
 export abstract class Deferred<T> implements Pending {
   previous: Pending | undefined = undefined;
   next: Pending | undefined = undefined;
-  /** Settled or given up: whatever arrives later changes nothing for the caller. */
+  /** Whether it is settled, or given up: whatever arrives later changes nothing for the caller. */
   isOver = false;
   readonly promise: Promise<T>;
   private resolve!: (value: T) => void;
@@ -73,11 +74,24 @@ class Watched<T> extends Deferred<T> {
   }
 }
 
-/** All that an application waits for before it closes. */
+/** Everything that an application waits for before it closes. */
 export class InFlight {
+  /** Whether the application has closed, so that nothing may begin any more. */
+  isClosed = false;
   private latest: Pending | undefined;
   private onIdle: (() => void)[] = [];
   private gaveUpWith: object | undefined;
+  private readonly abort = new AbortController();
+
+  constructor() {
+    // Callbacks that listen to it are not a leak, however many run at once.
+    setMaxListeners(0, this.signal);
+  }
+
+  /** Aborts when the work in flight is given up. */
+  get signal(): AbortSignal {
+    return this.abort.signal;
+  }
 
   add(pending: Pending): void {
     const { latest } = this;
@@ -99,7 +113,7 @@ export class InFlight {
     for (const tell of this.onIdle.splice(0)) tell();
   }
 
-  /** Tracks `work`; what it fails with after it was given up goes to `onLateFailure`. */
+  /** Tracks `work`. If it fails after it was given up, `onLateFailure` is told. */
   watch<T>(
     waitsFor: () => string | undefined,
     work: PromiseLike<T>,
@@ -108,7 +122,7 @@ export class InFlight {
     return new Watched(this, waitsFor, work, onLateFailure).promise;
   }
 
-  /** Tracks `work` that is made of other work in flight, which is what is given up. */
+  /** Tracks `work` that consists of other work in flight: that is given up, and this ends with it. */
   follow<T>(work: Promise<T>): Promise<T> {
     const following: Pending = {
       previous: undefined,
@@ -135,7 +149,7 @@ export class InFlight {
     return this.isIdle ? Promise.resolve() : this.whenNextIdle();
   }
 
-  /** Resolves when something has ended after which nothing was in flight. */
+  /** Resolves when nothing is in flight once something more has ended. */
   whenNextIdle(): Promise<void> {
     return new Promise((resolve) => this.onIdle.push(resolve));
   }
@@ -147,7 +161,7 @@ export class InFlight {
     return all.reverse();
   }
 
-  /** What is being waited for, by name, the oldest first; `(3 times)` behind a name that occurs so often. */
+  /** The names of all that is in flight, the oldest first; `(3 times)` behind a name that occurs so often. */
   get waitsFor(): string[] {
     const times = new Map<string, number>();
     for (const { waitsFor } of this.all) {
@@ -156,16 +170,16 @@ export class InFlight {
     return [...times].map(([name, count]) => (count > 1 ? `${name} (${count} times)` : name));
   }
 
-  /** Whether this is what closing the application rejected the rest with. */
+  /** Whether closing the application has rejected the work in flight with this error. */
   isGivenUpBy(error: unknown): boolean {
     return this.gaveUpWith !== undefined && this.gaveUpWith === error;
   }
 
-  /** Rejects all that is in flight with `error`. */
+  /** Rejects all that is in flight with `error`. What somebody begins in answer to that is in flight afterwards. */
   giveUp(error: object): void {
     this.gaveUpWith = error;
-    // Being told may make somebody begin something else.
-    while (!this.isIdle) for (const pending of this.all) pending.fail(error);
+    this.abort.abort(error);
+    for (const pending of this.all) pending.fail(error);
   }
 }
 

@@ -22,3 +22,14 @@ export function within<T>(ms: number | undefined, work: Promise<T>): Promise<T> 
 export class NoAnswerError extends Error {
   override readonly name = 'NoAnswerError';
 }
+
+/** Resolves when some work has settled, and after so many milliseconds anyway. */
+export function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void work.finally(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

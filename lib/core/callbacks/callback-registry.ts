@@ -1,17 +1,24 @@
-import { Inject, Injectable, Scope } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
-import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
 import { declarationsOf, idOf } from './callback.decorator.js';
 import { CallbackDiscovery, type Found } from './callback-discovery.js';
 import type { CallbackTarget } from '../options/callback.options.js';
 import { inOrder } from './callback-order.js';
-import { DeliveryAddresses } from './unique-addresses.js';
+import { UniqueAddresses } from './unique-addresses.js';
 import { Entrypoints } from '../nest/entrypoints.js';
 import { definitionConflict } from '../errors/callback-errors.js';
 import { type EventKey, eventLabel } from '../events/event-map.js';
 import { type CompleteOptions, EVENTS_SETTINGS } from '../options/events.options.js';
-import { modulesInOrder, type NestModule, type Wrapper } from '../nest/nest-modules.js';
-import { callbacksOf, type RegisteredCallback, type RegisteredEvent } from './registered-event.js';
+import { enhancersOf, hasFailed, type NestModule, type Wrapper } from '../nest/internals.js';
+import { modulesInOrder } from '../nest/nest-modules.js';
+import { isCreated } from '../nest/wrappers.js';
+import {
+  callbacksOf,
+  type RegisteredCallback,
+  type RegisteredDurable,
+  type RegisteredEvent,
+  withoutCallbacks,
+} from './registered-event.js';
 import { SafeLogger } from '../reports/safe-logger.js';
 
 /** Who answers what in this application, in order. Read from Nest's modules once they have their instances. */
@@ -59,7 +66,10 @@ export class CallbackRegistry {
 
   /** Whether the application will never be complete, since a provider threw while Nest created it. */
   get hasFailed(): boolean {
-    return !this.hasBooted && [...this.modules.values()].some((module) => this.everythingOf(module).some(hasFailed));
+    return (
+      !this.hasBooted &&
+      [...this.modules.values()].some((module) => this.everythingOf(module).some((wrapper) => hasFailed(wrapper)))
+    );
   }
 
   /**
@@ -74,7 +84,7 @@ export class CallbackRegistry {
 
   /** With guards and their like, which callbacks may need. */
   private everythingOf(module: NestModule): Wrapper[] {
-    return [...this.discovery.wrappersOf(module), ...module.injectables.values()];
+    return [...this.discovery.wrappersOf(module), ...enhancersOf(module).values()];
   }
 
   /** A wrong callback fails the boot. Later, in a lazily loaded module, it fails the runs of its own event. */
@@ -86,7 +96,7 @@ export class CallbackRegistry {
       problems.set(key, problems.get(key) ?? problem);
     };
     const found = [...this.discovery.read(modules, onProblem)];
-    const addresses = new DeliveryAddresses();
+    const addresses = new UniqueAddresses();
     const events = found.map(([key, callbacks]) => {
       try {
         const event = this.assemble(key, callbacks, problems.get(key));
@@ -94,7 +104,8 @@ export class CallbackRegistry {
         return [key, event] as const;
       } catch (problem) {
         onProblem(key, problem);
-        return [key, this.refused(key, problem)] as const;
+        const { application } = this;
+        return [key, withoutCallbacks({ key, label: eventLabel(key), application, problem })] as const;
       }
     });
     this.events = new Map(events);
@@ -136,7 +147,7 @@ export class CallbackRegistry {
     const found = inOrder(label, arranged, (target) => this.isReplaced(target, key));
     for (const callback of found) this.entrypoints.add(label, callback);
     const ordered = found.map(registered);
-    const durable = ordered.filter(({ delivery }) => delivery === 'durable');
+    const durable = ordered.filter((callback): callback is RegisteredDurable => callback.durable !== undefined);
     const held = ordered.filter(({ delivery }) => delivery === 'after-commit' || delivery === 'after-rollback');
     return {
       key,
@@ -151,22 +162,6 @@ export class CallbackRegistry {
       isScoped: ordered.some(({ invoke }) => invoke !== undefined),
       problem,
       isPlain: definitions.size === 0 && durable.length + held.length === 0 && problem === undefined,
-    };
-  }
-
-  private refused(key: EventKey, problem: unknown): RegisteredEvent {
-    return {
-      key,
-      label: eventLabel(key),
-      application: this.application,
-      definition: undefined,
-      inline: [],
-      durable: [],
-      held: [],
-      background: [],
-      isScoped: false,
-      problem,
-      isPlain: false,
     };
   }
 
@@ -211,28 +206,3 @@ const registered = ({ id, delivery, isOptional, target, method, invoke, durable 
 });
 
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
-
-/**
- * Whether Nest has created what it creates at boot. Providers that depend on the request never get an instance of
- * their own then. Their wrapper could be asked for that, but it keeps an answer given too early.
- */
-function isCreated(wrapper: Wrapper): boolean {
-  if (wrapper.scope === Scope.TRANSIENT) return true;
-  if (hasFailed(wrapper)) return false;
-  return wrapper.getInstanceByContextId(STATIC_CONTEXT).isResolved === true || dependsOnRequest(wrapper);
-}
-
-/** Nest forgets the instance of a provider that threw, and makes up another answer each time it is asked. */
-const hasFailed = (wrapper: Wrapper) =>
-  wrapper.getInstanceByContextId(STATIC_CONTEXT) !== wrapper.getInstanceByContextId(STATIC_CONTEXT);
-
-function dependsOnRequest(wrapper: Wrapper | undefined, seen = new Set<Wrapper>()): boolean {
-  if (!wrapper || seen.has(wrapper)) return false;
-  seen.add(wrapper);
-  if (wrapper.scope === Scope.REQUEST) return true;
-  return [
-    ...(wrapper.getCtorMetadata() ?? []),
-    ...(wrapper.getPropertiesMetadata() ?? []).map((property) => property.wrapper),
-    ...(wrapper.getEnhancersMetadata() ?? []),
-  ].some((dependency) => dependsOnRequest(dependency, seen));
-}

@@ -1,9 +1,9 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { Ambient } from '../async/ambient.js';
 import { currentTransaction } from '../transactions/current-transaction.js';
 import type { Transaction } from '../transactions/transaction.js';
 import type { TransactionHandle } from '../transactions/transaction-handle.js';
 import type { EventKey } from '../events/event-map.js';
-import type { EventsCore } from '../app/shutdown.js';
+import { InstanceScope } from '../nest/instance-scope.js';
 import type { RegisteredEvent } from './registered-event.js';
 
 /** What a callback can learn of the run it is part of. */
@@ -53,9 +53,7 @@ export interface CurrentDelivery {
   completeIn(transaction: TransactionHandle): Promise<void>;
 }
 
-const storage = new AsyncLocalStorage<CurrentEvent>();
-/** Asking the storage costs something on every run; before its first use there is nothing to ask for. */
-let isInUse = false;
+const ambient = new Ambient<CurrentEvent>();
 
 /**
  * The run that the calling code is part of, in durable callbacks, in callbacks of runs made through `events.with()` or in
@@ -64,15 +62,16 @@ let isInUse = false;
  * @example
  * const response = await fetch(url, { signal: currentEvent()?.signal });
  */
-export const currentEvent = (): CurrentEvent | undefined => (isInUse ? storage.getStore() : undefined);
+export const currentEvent = (): CurrentEvent | undefined => ambient.value;
 
+/** Does some work in which `currentEvent()` answers. */
 export function withCurrentEvent<T>(current: CurrentEvent, work: () => T): T {
-  isInUse = true;
-  return storage.run(current, work);
+  return ambient.run(current, work);
 }
 
+/** Describes a run for its callbacks: the value that `currentEvent()` answers with. */
 export function describeRun(
-  { signal }: EventsCore,
+  { signal }: { readonly signal: AbortSignal },
   { key }: RegisteredEvent,
   args: readonly unknown[],
   request: object | undefined,
@@ -87,3 +86,17 @@ export function describeRun(
   if (transaction) Object.defineProperty(current, 'tx', { enumerable: true, get: handleNow });
   return Object.freeze(current);
 }
+
+/**
+ * The scope in which callbacks of an event get their request-scoped instances; `undefined` when none of them needs one.
+ *
+ * @param sharesRequest whether they are those of the HTTP request; not for a background attempt, which may outlive it
+ */
+export const scopeOf = (
+  host: { readonly signal: AbortSignal },
+  event: RegisteredEvent,
+  args: readonly unknown[],
+  request: object | undefined,
+  sharesRequest = request !== undefined,
+): InstanceScope | undefined =>
+  event.isScoped ? new InstanceScope(describeRun(host, event, args, request), sharesRequest) : undefined;

@@ -1,7 +1,7 @@
 import type { DeliveryAddress, DeliveryCounts } from '../engine/engine.js';
 
-/** What somebody should look into, of what an engine keeps when the application boots. */
-export function keptFromBefore(
+/** The warnings of an application that boots: deliveries that the engine keeps, and that somebody should look into. */
+export function bootWarnings(
   counts: readonly DeliveryCounts[],
   isKnown: (address: DeliveryAddress) => boolean,
 ): string[] {

@@ -1,18 +1,24 @@
 import { uuidv7 } from 'uuidv7';
-import { keyMissing, storeFailed, storeUnknown } from '../errors/delivery-errors.js';
+import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import { type Json, type NewDelivery, TransactionRefusedError, UnknownOutcomeError } from '../engine/engine.js';
+import { keyMissing, storeFailed, storeUnknown } from '../errors/delivery-errors.js';
 import { sentenceOf } from '../errors/describe.js';
 import type { EventsError } from '../errors/events-error.js';
-import type { EventsCore } from '../app/shutdown.js';
-import type { RegisteredEvent } from '../callbacks/registered-event.js';
-import type { RunContext } from '../runs/run-context.js';
-import { isAborted, sqlStateOf } from '../transactions/sql-state.js';
-import { storeArguments } from './stored-arguments.js';
-import type { Transaction } from '../transactions/transaction.js';
 import { transactionAborted, transactionForeign, transactionOver } from '../errors/transaction-errors.js';
+import { isAborted, sqlStateOf } from '../transactions/sql-state.js';
+import type { Transaction } from '../transactions/transaction.js';
+import type { DeclaredCallbacks } from './declared-callbacks.js';
+import { storeArguments } from './stored-arguments.js';
 
-/** What one run stores for its durable callbacks, refused as a whole before any callback runs. */
-export class Storing {
+/** The things that a run may say of its deliveries. */
+export interface DeliveryOptions {
+  readonly id?: string;
+  readonly key?: string;
+  readonly delayMs?: number;
+}
+
+/** Stores the deliveries of one run. Refuses all of them before any callback runs, if one could not be stored. */
+export class DeliveryWriter {
   readonly id: string;
   private readonly args: readonly Json[];
 
@@ -21,39 +27,39 @@ export class Storing {
    * @throws EVENTS_KEY_MISSING, EVENTS_ARGUMENTS_UNSTORABLE
    */
   constructor(
-    private readonly core: EventsCore,
+    private readonly declared: DeclaredCallbacks,
     private readonly event: RegisteredEvent,
     readonly passed: readonly unknown[],
-    private readonly context: RunContext,
+    private readonly options: DeliveryOptions,
   ) {
-    const ordered = event.durable.find(({ durable }) => durable!.isOrdered);
-    if (ordered && context.key === undefined) throw keyMissing(event.label, ordered.id);
-    this.id = context.id?.toLowerCase() ?? uuidv7();
+    const ordered = event.durable.find(({ durable }) => durable.isOrdered);
+    if (ordered && options.key === undefined) throw keyMissing(event.label, ordered.id);
+    this.id = options.id?.toLowerCase() ?? uuidv7();
     this.args = this.writeArguments();
   }
 
-  /** The deliveries as they are now: inline callbacks may have changed the arguments; the callbacks after them see that, too. */
+  /** The deliveries as they are now. Inline callbacks may have changed the arguments; the callbacks after them see that, too. */
   write(): readonly NewDelivery[] {
-    const { event, context, id } = this;
+    const { event, options, id } = this;
     const args = event.inline.length > 0 ? this.writeArguments() : this.args;
     return event.durable.map((callback) => ({
       event: event.label,
       callback: callback.id,
       id,
       arguments: args,
-      delayMs: context.delayMs ?? 0,
-      ...(context.key !== undefined && { key: context.key }),
+      delayMs: options.delayMs ?? 0,
+      ...(options.key !== undefined && { key: options.key }),
     }));
   }
 
   /**
-   * Stores what was written; repeating it changes nothing.
+   * Has the engine store what was written. Repeating it changes nothing.
    *
    * @throws EVENTS_STORE_FAILED, EVENTS_STORE_UNKNOWN, EVENTS_ENGINE_FAILED; in a transaction EVENTS_TRANSACTION_OVER,
    * EVENTS_TRANSACTION_FOREIGN, EVENTS_TRANSACTION_ABORTED
    */
   async send(deliveries: readonly NewDelivery[], transaction?: Transaction): Promise<void> {
-    const engine = await this.core.engine.ready(this.event);
+    const engine = await this.declared.ready(this.event);
     try {
       await engine.store(deliveries, transaction?.sql);
     } catch (cause) {
@@ -61,9 +67,9 @@ export class Storing {
     }
   }
 
-  /** Nobody waits for the answer any more. */
-  doubt(cause: unknown): EventsError {
-    return storeUnknown(this.event.label, this.id, this.core.engine.name, cause);
+  /** The error of a run that waits for the answer no more. */
+  doubt(engine: string, cause: unknown): EventsError {
+    return storeUnknown(this.event.label, this.id, engine, cause);
   }
 
   private errorOf(cause: unknown, engine: string, transaction?: Transaction): EventsError {

@@ -1,4 +1,4 @@
-import { addressKey } from '../callbacks/unique-addresses.js';
+import { addressKey } from '../engine/address-name.js';
 import { engineMissing, queryInvalid } from '../errors/delivery-errors.js';
 import type {
   Delivery,
@@ -10,11 +10,13 @@ import type {
   KeptDelivery,
 } from '../engine/engine.js';
 import { show } from '../errors/describe.js';
-import type { EventsCore } from '../app/shutdown.js';
+import type { CallbackRegistry } from '../callbacks/callback-registry.js';
+import type { OutsideCalls } from '../reports/outside-calls.js';
+import type { DeclaredCallbacks } from './declared-callbacks.js';
+import type { RunningEngine } from './running-engine.js';
 import { nearest } from '../errors/did-you-mean.js';
-import { type Checks, isCount, wrongOption } from '../options/option-checks.js';
+import { type Checks, isCount, isUuid, wrongOption } from '../options/option-checks.js';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
-import { isUuid } from '../runs/run-context.js';
 import { readArguments } from './stored-arguments.js';
 
 /** How many deliveries one durable callback has. */
@@ -45,7 +47,12 @@ export interface DeliveriesQuery extends DeliveryFilter {
 /** What became of durable deliveries, and what to do about the dead ones: inject it where that is looked into. */
 export class EventDeliveries {
   /** Nest makes it: inject it. */
-  constructor(private readonly core: EventsCore) {}
+  constructor(
+    private readonly registry: CallbackRegistry,
+    private readonly running: Pick<RunningEngine, 'isConfigured'>,
+    private readonly declared: DeclaredCallbacks,
+    private readonly outsideCalls: OutsideCalls,
+  ) {}
 
   /**
    * How many deliveries are waiting, running and dead, by callback; also those of callbacks that this instance does not
@@ -117,9 +124,9 @@ export class EventDeliveries {
     if (typeof query !== 'object' || query === null) throw queryInvalid(method, show(query), 'Pass an object.');
     const wrong = wrongOption(query, checks);
     if (wrong) throw queryInvalid(method, `${wrong.option}: ${show(wrong.value)}`, wrong.remedy);
-    this.core.outsideCalls.note(`EventDeliveries.${method}()`);
-    if (!this.core.options.engine) throw engineMissing(`EventDeliveries.${method}() was called`);
-    const engine = await this.core.engine.open();
+    this.outsideCalls.note(`EventDeliveries.${method}()`);
+    if (!this.running.isConfigured) throw engineMissing(`EventDeliveries.${method}() was called`);
+    const engine = await this.declared.open();
     await this.refuseUnknown(method, query.callback, engine);
     return engine;
   }
@@ -138,13 +145,13 @@ export class EventDeliveries {
   }
 
   private get known(): DeliveryAddress[] {
-    return this.core.registry.durable.flatMap(({ label, durable }) =>
+    return this.registry.durable.flatMap(({ label, durable }) =>
       durable.map(({ id }) => ({ event: label, callback: id })),
     );
   }
 
   private argumentsOf({ event, arguments: stored }: KeptDelivery): readonly unknown[] {
-    const known: RegisteredEvent | undefined = this.core.registry.durable.find(({ label }) => label === event);
+    const known: RegisteredEvent | undefined = this.registry.durable.find(({ label }) => label === event);
     try {
       return readArguments(event, stored, typeof known?.key === 'function' ? known.key : undefined);
     } catch {

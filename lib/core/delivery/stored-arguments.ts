@@ -55,7 +55,7 @@ interface Writer {
 
 /** By the name of the constructor, since a value may come from another realm; a subclass, which would arrive as its base, has another. */
 const WRITERS: Record<string, Writer> = {
-  Array: { is: Array.isArray, write: (value: unknown[], ...rest) => items(value, '[', ']', ...rest) },
+  Array: { is: Array.isArray, write: (value: unknown[], ...rest) => items(value, '', ...rest) },
   Object: {
     is: (value) => Object.getPrototypeOf(Object.getPrototypeOf(value)) === null && tagOf(value) === 'Object',
     write: fieldsOf,
@@ -76,7 +76,7 @@ const WRITERS: Record<string, Writer> = {
   },
   Set: {
     is: types.isSet,
-    write: (value: Set<unknown>, ...rest) => ({ $type: 'Set', value: items([...value], '.values()[', ']', ...rest) }),
+    write: (value: Set<unknown>, ...rest) => ({ $type: 'Set', value: items([...value], '.values()', ...rest) }),
   },
   RegExp: {
     is: types.isRegExp,
@@ -184,14 +184,9 @@ function fieldsOf(value: object, path: string, within: readonly object[], refuse
     : { $type: 'Object', value: entries.map(([name, item]) => [writeString(name), item]) };
 }
 
-const items = (
-  values: readonly unknown[],
-  before: string,
-  after: string,
-  path: string,
-  within: readonly object[],
-  refuse: Refuse,
-) => Array.from(values, (item, index) => write(item, `${path}${before}${index}${after}`, within, refuse));
+/** @param of by which way one gets from the value at `path` to the items */
+const items = (values: readonly unknown[], of: string, path: string, within: readonly object[], refuse: Refuse) =>
+  Array.from(values, (item, index) => write(item, `${path}${of}[${index}]`, within, refuse));
 
 /** Postgres takes neither a NUL character nor half of a surrogate pair, even escaped. */
 const UNSAFE = /\0|\p{Surrogate}/u;

@@ -27,3 +27,6 @@ function encode(name: string): string {
 }
 
 const decode = (name: string) => (name.includes('--') ? decodeURIComponent(name.replaceAll('--', '%')) : name);
+
+/** An address as one string. Nobody sees it. */
+export const addressKey = ({ event, callback }: DeliveryAddress) => JSON.stringify([event, callback]);

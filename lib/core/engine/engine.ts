@@ -1,3 +1,5 @@
+import type { StoredError } from '../errors/stored-error.js';
+
 /**
  * What stores durable deliveries and brings each to an instance that works on it. An application has one, made anew
  * by {@link EngineFactory} each time it starts; instances of an application in other processes share what it stores.
@@ -149,15 +151,6 @@ export interface EngineAttempt {
    * commit, and if the engine takes no transactions.
    */
   completeIn(transaction: SqlTransaction): Promise<void>;
-}
-
-/** What is kept of an error: enough to read, without what cannot be stored. */
-export interface StoredError {
-  readonly name: string;
-  readonly message: string;
-  readonly stack?: string;
-  readonly code?: string;
-  readonly cause?: StoredError;
 }
 
 /** `waiting` for its time or its turn; `running`; or `dead`, having failed for good. */

@@ -1,4 +1,3 @@
-import type { DeliveryAddress } from '../engine/engine.js';
 import { sentenceOf } from './describe.js';
 import { EventsError } from './events-error.js';
 
@@ -27,7 +26,10 @@ export const engineUnsuited = (engine: string, callback: string, what: string) =
     `${callback} asks for ${what}, which the engine ${engine} cannot do. Remove the option, or choose another engine.`,
   );
 
-export const callbackAmbiguous = ({ event, callback }: DeliveryAddress, reason: string) =>
+export const callbackAmbiguous = (
+  { event, callback }: { readonly event: string; readonly callback: string },
+  reason: string,
+) =>
   new EventsError(
     'EVENTS_CALLBACK_AMBIGUOUS',
     `Deliveries of "${event}" to ${callback} could not be told apart: ${reason}. ` +

@@ -1,10 +1,18 @@
 import { show } from './describe.js';
-import type { StoredError } from '../engine/engine.js';
+
+/** An error as it is stored: enough to read, without what cannot be stored. */
+export interface StoredError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string;
+  readonly code?: string;
+  readonly cause?: StoredError;
+}
 
 const LONGEST = 10_000;
 const MOST_CAUSES = 5;
 
-/** What is kept of what a callback threw, whatever that was. */
+/** Makes a {@link StoredError} of whatever a callback threw. */
 export function storedError(thrown: unknown, causesLeft = MOST_CAUSES): StoredError {
   try {
     if (!(thrown instanceof Error)) return { name: 'Error', message: storable(`it threw ${show(thrown)}`) };

@@ -1,6 +1,5 @@
 import { sentenceOf } from './describe.js';
 import { EventsError } from './events-error.js';
-import { isAborted } from '../transactions/sql-state.js';
 
 export const commitUnseen = (event: string, callback: string, kind: string) =>
   new EventsError(
@@ -31,11 +30,6 @@ export const transactionAborted = (cause: unknown) =>
       'Let the error through, or keep the statement in a savepoint, as that of an optional callback is.',
     { cause },
   );
-
-/** Throws an error of a statement on: that of a transaction which has failed before as what it is, any other as it is. */
-export function throwAborted(error: unknown, otherwise = () => error): never {
-  throw isAborted(error) ? transactionAborted(error) : otherwise();
-}
 
 export const savepointFailed = (statement: string, cause: unknown) =>
   new EventsError(

@@ -1,6 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { SerializedGraph } from '@nestjs/core';
-import type { Found } from '../callbacks/callback-discovery.js';
+import type { DeliveryMode } from '../options/callback.options.js';
+import type { Wrapper } from './internals.js';
+
+/** A callback, as far as Devtools shows it. */
+interface Entrypoint {
+  readonly id: string;
+  readonly wrapper: Wrapper;
+  readonly method: string | symbol;
+  readonly delivery: DeliveryMode;
+}
 
 /** Shows callbacks as entry points in Nest Devtools, beside routes; in applications started with `snapshot: true`. */
 @Injectable()
@@ -9,7 +18,7 @@ export class Entrypoints {
 
   constructor(@Inject(SerializedGraph) private readonly graph: SerializedGraph) {}
 
-  add(event: string, { id, wrapper, method, delivery }: Found): void {
+  add(event: string, { id, wrapper, method, delivery }: Entrypoint): void {
     // Without a snapshot the graph has no nodes, and nobody reads it.
     if (!this.graph.getNodeById(wrapper.id)) return;
     const key = `${wrapper.id}_${String(method)}_${event}`;

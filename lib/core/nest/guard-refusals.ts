@@ -1,9 +1,5 @@
-import { type CanActivate, ForbiddenException, HttpException } from '@nestjs/common';
-
-/** The part of Nest that asks guards. */
-export interface GuardsConsumer {
-  tryActivate(guards: CanActivate[], ...rest: unknown[]): Promise<boolean>;
-}
+import { ForbiddenException, HttpException } from '@nestjs/common';
+import type { GuardsConsumer } from './internals.js';
 
 const refusals = new WeakSet<object>();
 
@@ -11,7 +7,7 @@ const refusals = new WeakSet<object>();
 export const isRefusal = (error: unknown): boolean =>
   typeof error === 'object' && error !== null && refusals.has(error);
 
-/** Asks guards as Nest does, and notes what they refuse with: an exception of their own, or Nest's. */
+/** Asks guards as Nest does, and notes the exception with which they refuse: their own, or Nest's. */
 export function notingRefusals(consumer: GuardsConsumer): GuardsConsumer {
   return {
     async tryActivate(guards, ...rest) {

@@ -1,33 +1,41 @@
 import type { Type } from '@nestjs/common';
-import { PARAMTYPES_METADATA, PROPERTY_DEPS_METADATA, SELF_DECLARED_DEPS_METADATA } from '@nestjs/common/constants.js';
-import { type ModuleRef, REQUEST } from '@nestjs/core';
-import { STATIC_CONTEXT } from '@nestjs/core/injector/constants.js';
-import type { Wrapper } from './nest-modules.js';
+import type { ModuleRef } from '@nestjs/core';
+import {
+  constructorDependenciesOf,
+  constructorParametersOf,
+  enhancerDependenciesOf,
+  hasInjectedProperties,
+  instanceDecoratorOf,
+  isRequestProvider,
+  staticInstanceOf,
+  type Wrapper,
+} from './internals.js';
 
-/** The instances of a context of which Nest knows nothing yet. */
+/** The instances of a context that Nest does not know of yet. */
 export interface OwnInstances {
-  /** What `REQUEST` injects. */
+  /** The object that `REQUEST` injects. */
   readonly current: object;
   readonly made: Map<Wrapper, unknown>;
 }
 
-/** Only Nest can say. */
+/** Stands for an instance that only Nest can make. */
 export const NESTS = Symbol();
 
+/** Whether Nest is to make all instances: the way out, should one that is made here ever differ from Nest's. */
+export const asksNestForAll = (): boolean => process.env.NESTJS_CALLBACKS_INSTANCES === 'nest';
+
 /**
- * The instance that a class has in a context, made at once, for which Nest needs a dozen promises and an entry in a
- * table that only a full garbage collection clears: three request-scoped callbacks are ten times as fast and more. Only
- * where it is sure to be what Nest would make: a class whose constructor takes what exists, or what can be made in the
- * same way.
+ * Makes the instance that a class has in a context, at once. Nest needs a dozen promises for it, and an entry in a table
+ * that only a full garbage collection clears: three request-scoped callbacks are ten times as fast this way, and more. It
+ * does so only where the instance is sure to be the one that Nest would make: of a class whose constructor takes what
+ * exists, or what can be made in the same way.
  *
  * @returns {@link NESTS} for everything else, which Nest must make
  * @throws what the constructor throws
  */
 export function scopedInstance(wrapper: Wrapper, instances: OwnInstances, moduleRef: ModuleRef): unknown {
-  // The option `instrument` of Nest's applications.
-  const { injector } = moduleRef as unknown as { injector?: { instanceDecorator?: unknown } };
-  if (typeof injector?.instanceDecorator !== 'function') return NESTS;
-  return find(wrapper, instances, injector.instanceDecorator as Decorate);
+  const decorate = instanceDecoratorOf(moduleRef);
+  return decorate ? find(wrapper, instances, decorate) : NESTS;
 }
 
 type Decorate = (instance: unknown) => unknown;
@@ -35,10 +43,10 @@ type Decorate = (instance: unknown) => unknown;
 function find(wrapper: Wrapper, instances: OwnInstances, decorate: Decorate): unknown {
   const { made, current } = instances;
   // Nest gives it to each context anew, whatever a test may have put in its place.
-  if (wrapper.token === REQUEST && wrapper.host?.name === 'InternalCoreModule') return current;
+  if (isRequestProvider(wrapper)) return current;
   if (wrapper.isTransient) return NESTS;
   if (wrapper.isDependencyTreeStatic()) {
-    const { isResolved, instance } = wrapper.getInstanceByContextId(STATIC_CONTEXT);
+    const { isResolved, instance } = staticInstanceOf(wrapper);
     return isResolved && !wrapper.async ? instance : NESTS;
   }
   if (made.has(wrapper)) return made.get(wrapper);
@@ -55,7 +63,7 @@ function find(wrapper: Wrapper, instances: OwnInstances, decorate: Decorate): un
 }
 
 function make(wrapper: Wrapper, instances: OwnInstances, decorate: Decorate): unknown {
-  const noted = wrapper.getCtorMetadata() ?? [];
+  const noted = constructorDependenciesOf(wrapper);
   // Nest notes no wrapper for an optional dependency that it did not find, nor for INQUIRER, and on Nest 11 none before
   // it has made the first instance.
   if (wrapper.forwardRef || noted.length !== parametersOf(wrapper)) return NESTS;
@@ -72,20 +80,14 @@ const known = new WeakMap<Wrapper, number | undefined>();
 
 /** How many parameters its constructor has; `undefined` when calling it is not all that Nest would do. */
 function parametersOf(wrapper: Wrapper): number | undefined {
-  if (!known.has(wrapper)) known.set(wrapper, isMadeByCalling(wrapper) ? countOf(wrapper.metatype as Type) : undefined);
+  if (!known.has(wrapper))
+    known.set(wrapper, isMadeByCalling(wrapper) ? constructorParametersOf(wrapper.metatype as Type) : undefined);
   return known.get(wrapper);
 }
 
 function isMadeByCalling(wrapper: Wrapper): boolean {
   const { metatype } = wrapper;
   if (typeof metatype !== 'function' || wrapper.isFactory || wrapper.isAlias) return false;
-  if (wrapper.isDependencyTreeDurable() || listOf(metatype, PROPERTY_DEPS_METADATA).length > 0) return false;
-  return (wrapper.getEnhancersMetadata() ?? []).every((item) => !item.isTransient && item.isDependencyTreeStatic());
+  if (wrapper.isDependencyTreeDurable() || hasInjectedProperties(metatype as Type)) return false;
+  return enhancerDependenciesOf(wrapper).every((item) => !item.isTransient && item.isDependencyTreeStatic());
 }
-
-function countOf(type: object): number {
-  const injected = listOf<{ index: number }>(type, SELF_DECLARED_DEPS_METADATA).map(({ index }) => index + 1);
-  return Math.max(listOf(type, PARAMTYPES_METADATA).length, ...injected);
-}
-
-const listOf = <T>(type: object, key: string) => (Reflect.getMetadata(key, type) as T[] | undefined) ?? [];

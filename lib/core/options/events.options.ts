@@ -7,7 +7,7 @@ import {
 } from './durable.options.js';
 import type { EngineFactory } from '../engine/engine.js';
 import { optionInvalid } from '../errors/callback-errors.js';
-import type { CallbackFailure } from '../reports/failures.js';
+import type { CallbackFailure } from './callback-failure.js';
 import type { EventsTestHooks } from './test-hooks.js';
 import { type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
 import { LONGEST_TIMER_MS } from '../async/timers.js';

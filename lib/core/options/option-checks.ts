@@ -66,6 +66,10 @@ export const isObject = (expected: string): Check => ({
   expected,
 });
 
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+export const isUuid = (value: unknown) => typeof value === 'string' && UUID.test(value);
+
 /**
  * Refuses the options of an engine, or of the like, that will not do.
  *

@@ -1,13 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ClientRequest } from 'node:http';
-import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
 import type { SafeLogger } from './safe-logger.js';
 import { currentTransaction } from '../transactions/current-transaction.js';
 
+/** An inline callback, and the event that it answers. */
 interface Caller {
-  readonly event: RegisteredEvent;
-  readonly callback: RegisteredCallback;
+  readonly event: { readonly label: string };
+  readonly callback: { readonly id: string };
 }
 
 /** Of `fetch()`, and of whatever else is built on undici. */
@@ -45,7 +45,7 @@ export class OutsideCalls {
   }
 
   /** Calls a callback, and knows it for the caller of what that calls. */
-  from<T>(event: RegisteredEvent, callback: RegisteredCallback, work: () => T): T {
+  from<T>(event: Caller['event'], callback: Caller['callback'], work: () => T): T {
     if (!this.callers) return work();
     this.listen();
     return this.callers.run({ event, callback }, work);

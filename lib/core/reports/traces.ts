@@ -4,7 +4,7 @@ import type { EventKey } from '../events/event-map.js';
 import { SafeLogger } from './safe-logger.js';
 import { awaitable, whenSettled } from '../async/promises.js';
 
-/** What the subscribers of both channels get. */
+/** The fields that the subscribers of both channels get. */
 interface Trace {
   /** The event's name, or its class's name. */
   readonly event: string;
@@ -15,7 +15,7 @@ interface Trace {
   error?: unknown;
 }
 
-/** What the subscribers of `nestjs-callbacks:run` get: one run of an event, whatever answers it, also if nobody does. */
+/** One run of an event, as `nestjs-callbacks:run` tells its subscribers; also of an event that nobody answers. */
 export interface RunTrace extends Trace {
   /** As they were passed; and once the schemas have checked them, as callbacks get them. */
   arguments: readonly unknown[];
@@ -23,7 +23,7 @@ export interface RunTrace extends Trace {
   id?: string;
 }
 
-/** What the subscribers of `nestjs-callbacks:callback` get: one call of one callback. */
+/** One call of one callback, as `nestjs-callbacks:callback` tells its subscribers. */
 export interface CallbackTrace extends Trace {
   readonly arguments: readonly unknown[];
   /** The callback's id, as in `Emails.greetNewUser`. */
@@ -44,9 +44,9 @@ export const callbackChannel = tracingChannel<unknown, CallbackTrace>('nestjs-ca
 const STEPS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
 const WATCH = Symbol.for('nestjs-callbacks:watch');
 
-/** What is known of a tracing channel's subscribers. */
+/** The subscribers of a tracing channel. */
 interface Watch {
-  /** Whether there are any: noted as they come and go, since asking ten channels on every run costs a tenth of it. */
+  /** Whether there are any. It is noted as they come and go, since asking ten channels on every run costs a tenth of it. */
   isOn: boolean;
   readonly guardedBy: WeakMap<ChannelListener, ChannelListener>;
   readonly guarded: WeakSet<ChannelListener>;
@@ -58,7 +58,7 @@ interface Watch {
  * channel itself: hence the look-up of the method on each call, and the set of listeners that are guarded already.
  */
 function watch<Told extends Trace>(tracing: TracingChannel<unknown, Told>): Watch {
-  // Channels belong to the process: another copy of this module shares what is known of them.
+  // Channels belong to the process: another copy of this module shares the state.
   const first = tracing.start as Channel & { [WATCH]?: Watch };
   const state = (first[WATCH] ??= { isOn: false, guardedBy: new WeakMap(), guarded: new WeakSet() });
   const note = () => {
@@ -115,7 +115,7 @@ const storage = new AsyncLocalStorage<RunTrace | undefined>();
 /** The run that the calling code is part of, while somebody watches runs. */
 export const tracedRun = (): RunTrace | undefined => (runWatch.isOn ? storage.getStore() : undefined);
 
-/** Does `work` as a part of a run. */
+/** Does some work as a part of a run. */
 export const asPartOf = <T>(run: RunTrace | undefined, work: () => T): T =>
   run === storage.getStore() ? work() : storage.run(run, work);
 
@@ -129,14 +129,6 @@ export function traced<Told extends Trace>(
   trace: Told & { result?: unknown },
   work: () => unknown,
 ): unknown {
-  const isOver = () => {
-    channel.asyncStart.publish(trace);
-    channel.asyncEnd.publish(trace);
-  };
-  const hasFailed = (error: unknown) => {
-    trace.error = error;
-    channel.error.publish(trace);
-  };
   return channel.start.runStores(trace, () => {
     let waiting: PromiseLike<unknown> | undefined;
     try {
@@ -144,26 +136,44 @@ export function traced<Told extends Trace>(
       waiting = awaitable(result);
       if (!waiting) return (trace.result = result);
     } catch (error) {
-      hasFailed(error);
+      publishFailure(channel, trace, error);
       throw error;
     } finally {
       channel.end.publish(trace);
-      if (!waiting) isOver();
+      if (!waiting) publishEnd(channel, trace);
     }
-    return new Promise((resolve, reject) => {
-      whenSettled(
-        waiting,
-        (result) => {
-          trace.result = result;
-          isOver();
-          resolve(result);
-        },
-        (error) => {
-          hasFailed(error);
-          isOver();
-          reject(error);
-        },
-      );
-    });
+    return endOf(channel, trace, waiting);
   });
+}
+
+/** Tells of the end of work that must be waited for, and ends as the work does. */
+const endOf = <Told extends Trace>(
+  channel: TracingChannel<unknown, Told>,
+  trace: Told & { result?: unknown },
+  work: PromiseLike<unknown>,
+) =>
+  new Promise((resolve, reject) => {
+    whenSettled(
+      work,
+      (result) => {
+        trace.result = result;
+        publishEnd(channel, trace);
+        resolve(result);
+      },
+      (error) => {
+        publishFailure(channel, trace, error);
+        publishEnd(channel, trace);
+        reject(error);
+      },
+    );
+  });
+
+function publishFailure<Told extends Trace>(channel: TracingChannel<unknown, Told>, trace: Told, error: unknown): void {
+  trace.error = error;
+  channel.error.publish(trace);
+}
+
+function publishEnd<Told extends Trace>(channel: TracingChannel<unknown, Told>, trace: Told): void {
+  channel.asyncStart.publish(trace);
+  channel.asyncEnd.publish(trace);
 }

@@ -1,152 +1,165 @@
 import { describeRun, withCurrentEvent } from '../callbacks/current-event.js';
-import { asPartOf, tracedRun } from '../reports/traces.js';
+import type { RegisteredEvent } from '../callbacks/registered-event.js';
+import { DeliveryWriter } from '../delivery/delivery-writer.js';
 import { delayUseless } from '../errors/delivery-errors.js';
-import type { EventsCore } from '../app/shutdown.js';
-import { HeldWork } from './held-work.js';
-import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
-import type { RunContext } from './run-context.js';
-import type { RunScope } from '../nest/instance-scope.js';
-import type { Outcome } from './run-all.js';
-import { settle } from './settle.js';
-import { Storing } from '../delivery/delivery-writer.js';
+import { commitUnseen, transactionForeign, transactionOver } from '../errors/transaction-errors.js';
+import type { InstanceScope } from '../nest/instance-scope.js';
+import { asPartOf, tracedRun } from '../reports/traces.js';
 import { withTransaction } from '../transactions/current-transaction.js';
 import type { Transaction } from '../transactions/transaction.js';
-import { commitUnseen, transactionForeign, transactionOver } from '../errors/transaction-errors.js';
+import { HeldWork } from './held-work.js';
+import type { Outcome } from './outcome.js';
+import type { RunContext } from './run-context.js';
+import type { Runtime } from './runtime.js';
+import { type CallbackCall, settle } from './settle.js';
 
 /**
- * What follows the inline callbacks of a run once they have succeeded: deliveries to durable callbacks are stored, and
- * those are called, or kept for the end of the transaction, that wait for that.
+ * Does what follows the inline callbacks of a run once they have succeeded: stores the deliveries to durable callbacks, and
+ * calls the callbacks that wait for the end of the transaction, or keeps them for it.
  */
-export class Afterwards {
-  /** What is being waited for, by name. */
+export class AfterInline {
+  /** The name of what is being waited for. */
   waitsFor = '';
   private isStoring = false;
 
   constructor(
-    private readonly core: EventsCore,
+    private readonly runtime: Runtime,
     private readonly event: RegisteredEvent,
-    private readonly storing: Storing | undefined,
-    private readonly context: RunContext,
+    private readonly writer: DeliveryWriter | undefined,
+    private readonly request: object | undefined,
     private readonly transaction: Transaction | undefined,
   ) {}
 
-  /** The id of what is stored. */
+  /** The id of the deliveries that it stores. */
   get id(): string | undefined {
-    return this.storing?.id;
+    return this.writer?.id;
   }
 
-  /** What a run rejects with that closing gives up: what is being stored by then may be stored. */
+  /** The error of a run that closing gives up: what is being stored by then may be stored. */
   givenUpWith(error: unknown): unknown {
-    return this.isStoring ? this.storing!.doubt(error) : error;
+    return this.isStoring && this.writer ? this.writer.doubt(this.runtime.engine.name, error) : error;
   }
 
   /** @throws EVENTS_TRANSACTION_OVER; what storing rejects with */
-  async begin(args: readonly unknown[], scope: RunScope | undefined, tellsCaller = false): Promise<Outcome[]> {
+  async begin(args: readonly unknown[], scope: InstanceScope | undefined, tellsCaller = false): Promise<Outcome[]> {
     const { event, transaction } = this;
     this.requireOpen('its inline callbacks were done');
     const outcomes: Outcome[] = [];
-    if (this.storing) {
+    if (this.writer) {
       const startedAt = performance.now();
-      const status = await this.store(this.storing);
+      const status = await this.store(this.writer);
       const durationMs = performance.now() - startedAt;
       for (const { id } of event.durable) outcomes.push({ callback: id, status, durationMs });
     }
     if (event.held.length > 0) this.requireOpen('its deliveries were stored');
     for (const callback of event.held) {
-      if (transaction) {
-        this.hold(transaction, callback, args, scope);
-        outcomes.push({ callback: callback.id, status: 'held', durationMs: 0 });
-      } else if (callback.delivery === 'after-commit') {
-        this.waitsFor = callback.id;
-        const startedAt = performance.now();
-        const result = await settle(this.core, callback, event, args, scope, tellsCaller);
-        outcomes.push({ callback: callback.id, ...result, durationMs: performance.now() - startedAt });
-      }
+      const call = { callback, event, args, scope };
+      // Without waiting in between, in which the transaction might end.
+      if (transaction) outcomes.push(this.holdCallback(transaction, call));
+      else if (callback.delivery === 'after-commit') outcomes.push(await this.callNow(call, tellsCaller));
     }
     return outcomes;
   }
 
-  /** What is kept for the end of a transaction that has ended would be lost. */
+  /** Refuses to go on in a transaction that has ended: what is kept for its end would be lost. */
   private requireOpen(whenDone: string): void {
     if (this.transaction?.isOver) throw transactionOver(this.event.label, `had ended before ${whenDone}`, true);
   }
 
-  private async store(storing: Storing): Promise<'stored' | 'held'> {
-    const { core, event, transaction } = this;
+  private async store(writer: DeliveryWriter): Promise<'stored' | 'held'> {
+    const { runtime, event, transaction } = this;
     this.waitsFor = `storing "${event.label}"`;
-    const deliveries = storing.write();
+    const deliveries = writer.write();
     if (!transaction) {
       this.isStoring = true;
-      await storing.send(deliveries);
+      await writer.send(deliveries);
       this.isStoring = false;
       return 'stored';
     }
-    // Of what a transaction stores, its end decides.
-    if (core.engine.takesTransactions) {
-      await transaction.parts.outlast(() => storing.send(deliveries, transaction));
-      return 'stored';
+    if (!runtime.engine.takesTransactions) {
+      this.storeAfterCommit(transaction, writer, () => writer.send(deliveries));
+      return 'held';
     }
-    const tell = (error: unknown) => {
-      core.failures.refuse(event.label, error);
-      for (const callback of event.durable) core.failures.tell(event, callback, storing.passed, error, false);
-    };
-    const send = () => withTransaction(undefined, () => storing.send(deliveries)).catch(tell);
-    const waitsFor = () => this.waitsFor;
-    const work = () => core.inFlight.watch(waitsFor, send(), () => {}).catch(() => {});
-    const names = event.durable.map(({ id }) => id).join(', ');
-    transaction.hold(new HeldWork(core, 'commit', event.label, names, work, tell));
-    return 'held';
+    // The transaction's outcome decides what is stored, and no savepoint of it.
+    await transaction.savepoints.outlast(() => writer.send(deliveries, transaction));
+    return 'stored';
   }
 
-  private hold(
-    transaction: Transaction,
-    callback: RegisteredCallback,
-    args: readonly unknown[],
-    scope: RunScope | undefined,
-  ): void {
-    const { core, event } = this;
-    const on = callback.delivery === 'after-commit' ? 'commit' : 'rollback';
-    const current = describeRun(core, event, args, this.context.request);
-    const run = tracedRun();
-    const call = () =>
-      asPartOf(run, () => withCurrentEvent(current, () => settle(core, callback, event, args, scope, false)));
-    // Rejects when the application gives it up, and has told so.
-    const work = () => withTransaction(undefined, call).catch(() => {});
+  private storeAfterCommit(transaction: Transaction, writer: DeliveryWriter, send: () => Promise<void>): void {
+    const { event } = this;
+    const { inFlight, failures } = this.runtime;
     const tell = (error: unknown) => {
-      if (core.inFlight.isGivenUpBy(error)) core.failures.tell(event, callback, args, error, false);
-      else core.failures.report(event, callback, args, error, false);
+      failures.refuse(event.label, error);
+      for (const callback of event.durable) failures.tell({ event, callback, args: writer.passed, error });
     };
-    transaction.hold(new HeldWork(core, on, event.label, callback.id, work, tell));
+    const store = () => withTransaction(undefined, send).catch(tell);
+    const waitsFor = () => this.waitsFor;
+    const work = () => inFlight.watch(waitsFor, store(), () => {}).catch(() => {});
+    const name = event.durable.map(({ id }) => id).join(', ');
+    this.hold(transaction, { on: 'commit', name, work, tell });
+  }
+
+  private async callNow(call: CallbackCall, tellsCaller: boolean): Promise<Outcome> {
+    const { id } = call.callback;
+    this.waitsFor = id;
+    const startedAt = performance.now();
+    const result = await settle(this.runtime, call, tellsCaller);
+    return { callback: id, ...result, durationMs: performance.now() - startedAt };
+  }
+
+  private holdCallback(transaction: Transaction, call: CallbackCall): Outcome {
+    const { runtime } = this;
+    const { inFlight, failures } = runtime;
+    const { callback, event, args } = call;
+    const current = describeRun(inFlight, event, args, this.request);
+    const run = tracedRun();
+    const called = () => asPartOf(run, () => withCurrentEvent(current, () => settle(runtime, call, false)));
+    // Rejects when the application gives it up, and has told so.
+    const work = () => withTransaction(undefined, called).catch(() => {});
+    const tell = (error: unknown) => {
+      const failure = { event, callback, args, error };
+      if (inFlight.isGivenUpBy(error)) failures.tell(failure);
+      else failures.report(failure);
+    };
+    const on = callback.delivery === 'after-commit' ? 'commit' : 'rollback';
+    this.hold(transaction, { on, name: callback.id, work, tell });
+    return { callback: callback.id, status: 'held', durationMs: 0 };
+  }
+
+  private hold(transaction: Transaction, work: Omit<ConstructorParameters<typeof HeldWork>[2], 'event'>): void {
+    const { inFlight, failures } = this.runtime;
+    transaction.hold(new HeldWork(inFlight, failures.logger, { event: this.event.label, ...work }));
   }
 }
 
 const NONE: RunContext = {};
 
 /**
- * What follows the inline callbacks of a run; `undefined` when nothing does. What cannot follow is refused here, before
- * any callback runs.
+ * What follows the inline callbacks of a run; `undefined` when nothing does. It refuses here, before any callback runs,
+ * what cannot follow.
  *
  * @param passed the arguments as they were passed to `run()`, before any schema
  * @throws EVENTS_COMMIT_UNSEEN, EVENTS_TRANSACTION_FOREIGN, EVENTS_WITH_INVALID for a delay that nothing heeds; what
- * {@link Storing} throws
+ * {@link DeliveryWriter} throws
  */
-export function afterwardsOf(
-  core: EventsCore,
+export function afterInlineOf(
+  runtime: Runtime,
   event: RegisteredEvent,
   passed: readonly unknown[],
   context = NONE,
   transaction?: Transaction,
-): Afterwards | undefined {
+): AfterInline | undefined {
   const isDurable = event.durable.length > 0;
   if (!isDurable && context.delayMs) throw delayUseless(event.label);
   if (!isDurable && event.held.length === 0) return undefined;
+  const { engine } = runtime;
   if (transaction && !transaction.seesEnd) {
-    const waiting = event.held[0] ?? (core.engine.takesTransactions ? undefined : event.durable[0]);
+    const waiting = event.held[0] ?? (engine.takesTransactions ? undefined : event.durable[0]);
     if (waiting) throw commitUnseen(event.label, waiting.id, transaction.kind);
   }
-  if (isDurable && transaction && !transaction.sql && core.engine.takesTransactions) {
-    throw transactionForeign(event.label, core.engine.name, transaction.kind, false);
+  if (isDurable && transaction && !transaction.sql && engine.takesTransactions) {
+    throw transactionForeign(event.label, engine.name, transaction.kind, false);
   }
-  const storing = isDurable ? new Storing(core, event, passed, context) : undefined;
-  return new Afterwards(core, event, storing, context, transaction);
+  const writer = isDurable ? new DeliveryWriter(runtime.declared, event, passed, context) : undefined;
+  return new AfterInline(runtime, event, writer, context.request, transaction);
 }

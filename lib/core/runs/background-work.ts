@@ -3,13 +3,14 @@ import { AsyncResource } from 'node:async_hooks';
 import { asPartOf, tracedRun } from '../reports/traces.js';
 import { backgroundFull } from '../errors/run-errors.js';
 import type { CompleteOptions } from '../options/events.options.js';
-import type { EventsCore } from '../app/shutdown.js';
-import { Deferred } from '../async/in-flight.js';
-import { perform, type RegisteredCallback, type RegisteredEvent } from '../callbacks/registered-event.js';
-import { scopeOf } from '../nest/instance-scope.js';
+import type { Failures } from '../reports/failures.js';
+import { Deferred, type InFlight } from '../async/in-flight.js';
+import { callAndTrace } from '../callbacks/call.js';
+import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
+import { scopeOf } from '../callbacks/current-event.js';
 import { outsideTransactions } from '../transactions/current-transaction.js';
 
-/** Callbacks that nobody waits for: at most so many at once, in the order in which they came. */
+/** Calls background callbacks, which nobody waits for: at most so many at once, in the order in which they came. */
 export class BackgroundWork {
   private queue: BackgroundDelivery[] = [];
   private taken = 0;
@@ -17,11 +18,11 @@ export class BackgroundWork {
   private isScheduled = false;
   private readonly dropped = new Map<string, number>();
 
-  private readonly limits: CompleteOptions['background'];
-
-  constructor(readonly core: EventsCore) {
-    this.limits = core.options.background;
-  }
+  constructor(
+    private readonly limits: CompleteOptions['background'],
+    readonly inFlight: InFlight,
+    readonly failures: Failures,
+  ) {}
 
   /** Starts all background callbacks of a run, after the code that called `run()` had its turn. */
   start(event: RegisteredEvent, args: readonly unknown[], request: object | undefined): void {
@@ -40,11 +41,11 @@ export class BackgroundWork {
       return;
     }
     this.recover(callback);
-    this.queue.push(new BackgroundDelivery(this, callback, event, args, request));
+    this.queue.push(new BackgroundDelivery(this, { callback, event, args, request }));
     this.schedule();
   }
 
-  /** A delivery ended: there is room for the next. */
+  /** Makes room for the next, as a delivery has ended. */
   release(): void {
     this.running--;
     this.schedule();
@@ -75,14 +76,14 @@ export class BackgroundWork {
     const error = backgroundFull(event.label, id, this.limits.maxQueued);
     const before = this.dropped.get(id) ?? 0;
     this.dropped.set(id, before + 1);
-    if (before === 0) this.core.failures.report(event, callback, args, error, false);
-    else this.core.failures.tell(event, callback, args, error, false);
+    if (before === 0) this.failures.report({ event, callback, args, error });
+    else this.failures.tell({ event, callback, args, error });
   }
 
-  /** Closing: the log has the first drop of each callback, and nothing will make room again. */
+  /** Says at closing how many deliveries were dropped: the log has the first of each callback, and nothing will make room again. */
   tellOfDropped(): void {
     for (const [id, count] of this.dropped) {
-      this.core.failures.logger.warn(`${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`);
+      this.failures.logger.warn(`${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`);
     }
     this.dropped.clear();
   }
@@ -91,10 +92,18 @@ export class BackgroundWork {
     const count = this.dropped.get(id);
     if (count === undefined) return;
     this.dropped.delete(id);
-    this.core.failures.logger.warn(
+    this.failures.logger.warn(
       `The background has room again: ${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`,
     );
   }
+}
+
+/** A call of a background callback. */
+interface BackgroundCall {
+  readonly callback: RegisteredCallback;
+  readonly event: RegisteredEvent;
+  readonly args: readonly unknown[];
+  readonly request: object | undefined;
 }
 
 class BackgroundDelivery extends Deferred<void> {
@@ -105,42 +114,40 @@ class BackgroundDelivery extends Deferred<void> {
 
   constructor(
     private readonly work: BackgroundWork,
-    private readonly callback: RegisteredCallback,
-    private readonly event: RegisteredEvent,
-    private readonly args: readonly unknown[],
-    private readonly request: object | undefined,
+    private readonly of: BackgroundCall,
   ) {
-    super(work.core.inFlight);
+    super(work.inFlight);
   }
 
   get waitsFor(): string {
-    return `${this.callback.id} (${this.hasBegun ? 'background' : 'background, not begun'})`;
+    return `${this.of.callback.id} (${this.hasBegun ? 'background' : 'background, not begun'})`;
   }
 
   begin(): void {
     this.hasBegun = true;
     // The transaction that the event was run in may still be open: it is not for what comes later.
-    const work = () => outsideTransactions(() => asPartOf(this.run, () => this.perform()));
+    const work = () => outsideTransactions(() => asPartOf(this.run, () => this.call()));
     void this.context.runInAsyncScope(work);
   }
 
-  private async perform(): Promise<void> {
+  private async call(): Promise<void> {
+    const { callback, event, args, request } = this.of;
     try {
-      const scope = scopeOf(this.work.core, this.event, this.args, this.request, false);
-      await perform(this.callback, this.event, this.args, scope);
+      const scope = scopeOf(this.work.inFlight, event, args, request, false);
+      await callAndTrace(callback, event, args, scope);
       this.succeed(undefined);
     } catch (error) {
-      const { callback, event, args } = this;
-      this.work.core.failures.report(event, callback, args, error, false);
+      this.work.failures.report({ event, callback, args, error });
       super.fail(error);
     } finally {
       this.work.release();
     }
   }
 
-  /** Given up at shutdown, which logs that once for all; nobody else awaits it. */
+  /** Gives it up at shutdown, which logs that once for all; nobody else awaits it. */
   override fail(error: unknown): void {
-    if (!this.isOver) this.work.core.failures.tell(this.event, this.callback, this.args, error, false);
+    const { event, callback, args } = this.of;
+    if (!this.isOver) this.work.failures.tell({ event, callback, args, error });
     super.fail(error);
   }
 }

@@ -1,61 +1,68 @@
-import type { EventsCore } from '../app/shutdown.js';
-import type { Pending } from '../async/in-flight.js';
-import type { Held } from '../transactions/transaction.js';
+import type { InFlight, Pending } from '../async/in-flight.js';
 import { commitUnknown } from '../errors/transaction-errors.js';
+import type { SafeLogger } from '../reports/safe-logger.js';
+import type { Held } from '../transactions/transaction.js';
 
-/** What waits for the end of a transaction, and closing the application for it. */
+/** Work that is to be done when a transaction has ended. */
+interface Work {
+  readonly on: 'commit' | 'rollback';
+  readonly event: string;
+  /** The name of the callback that waits. */
+  readonly name: string;
+  /** Never rejects. */
+  readonly work: () => Promise<unknown>;
+  /** Is told why the work was not done, other than by the way in which the transaction ended. */
+  readonly tell: (error: unknown) => void;
+}
+
+/** Waits for the end of a transaction with some work, and has closing the application wait for it. */
 export class HeldWork implements Held, Pending {
   previous: Pending | undefined = undefined;
   next: Pending | undefined = undefined;
   private isOver = false;
 
-  /**
-   * @param name of the callback that waits
-   * @param work never rejects
-   * @param tell is told why the work was not done, other than by the way in which the transaction ended
-   */
   constructor(
-    private readonly core: EventsCore,
-    readonly on: 'commit' | 'rollback',
-    private readonly event: string,
-    private readonly name: string,
-    private readonly work: () => Promise<unknown>,
-    private readonly tell: (error: unknown) => void,
+    private readonly inFlight: InFlight,
+    private readonly logger: SafeLogger,
+    private readonly held: Work,
   ) {
-    core.inFlight.add(this);
+    inFlight.add(this);
+  }
+
+  get on(): 'commit' | 'rollback' {
+    return this.held.on;
   }
 
   get waitsFor(): string {
-    return `${this.name} (after ${this.on})`;
+    return `${this.held.name} (after ${this.held.on})`;
   }
 
-  async perform(): Promise<void> {
+  async carryOut(): Promise<void> {
     if (this.isOver) return;
     // First, so that closing goes on to wait for it.
-    const working = this.work();
+    const working = this.held.work();
     this.leave();
     await working;
   }
 
   drop(): void {
-    if (this.on === 'commit') {
-      this.core.failures.logger.debug(`"${this.event}": ${this.name} was not called: the transaction was rolled back`);
-    }
+    const { on, event, name } = this.held;
+    if (on === 'commit') this.logger.debug(`"${event}": ${name} was not called: the transaction was rolled back`);
     this.leave();
   }
 
   doubt(cause: unknown): void {
-    this.fail(commitUnknown(this.event, this.name, cause));
+    this.fail(commitUnknown(this.held.event, this.held.name, cause));
   }
 
   fail(error: unknown): void {
-    if (!this.isOver) this.tell(error);
+    if (!this.isOver) this.held.tell(error);
     this.leave();
   }
 
   private leave(): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.core.inFlight.remove(this);
+    this.inFlight.remove(this);
   }
 }

@@ -1,7 +1,7 @@
 import { requireHandle } from '../transactions/data-layers.js';
 import { show } from '../errors/describe.js';
 import { withInvalid } from '../errors/run-errors.js';
-import { type Check, IS_DURATION, wrongOption } from '../options/option-checks.js';
+import { type Check, IS_DURATION, isUuid, wrongOption } from '../options/option-checks.js';
 import type { TransactionHandle } from '../transactions/transaction-handle.js';
 
 /** What is about a run rather than carried by its event. */
@@ -30,10 +30,6 @@ export interface RunContext {
    */
   readonly id?: string;
 }
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-export const isUuid = (value: unknown) => typeof value === 'string' && UUID.test(value);
 
 const isKey = (value: unknown) =>
   typeof value === 'string' && value.length > 0 && value.length <= 500 && !/\0|\p{Surrogate}/u.test(value);

@@ -1,25 +1,31 @@
-import { apart } from '../transactions/current-transaction.js';
-import { callbackWatch } from '../reports/traces.js';
-import type { EventsCore } from '../app/shutdown.js';
 import { handled, type Pending } from '../async/in-flight.js';
-import {
-  call,
-  callTraced,
-  perform,
-  type RegisteredCallback,
-  type RegisteredEvent,
-} from '../callbacks/registered-event.js';
-import { type RunScope, scopeOf } from '../nest/instance-scope.js';
-import type { Afterwards } from './after-inline.js';
-import type { Transaction } from '../transactions/transaction.js';
 import { awaitable, whenSettled } from '../async/promises.js';
+import { call, callAndTrace, callTraced } from '../callbacks/call.js';
+import { scopeOf } from '../callbacks/current-event.js';
+import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
+import type { InstanceScope } from '../nest/instance-scope.js';
+import { callbackWatch } from '../reports/traces.js';
+import { inSavepoint } from '../transactions/current-transaction.js';
+import type { Transaction } from '../transactions/transaction.js';
+import type { AfterInline } from './after-inline.js';
+import type { Runtime } from './runtime.js';
 
 const DONE = Promise.resolve();
 
+/** The surroundings of a run. Most runs have none. */
+export interface Around {
+  readonly request: object | undefined;
+  readonly transaction: Transaction | undefined;
+  readonly afterInline: AfterInline | undefined;
+}
+
+/** Of a run of its own. */
+export const NOTHING_AROUND: Around = { request: undefined, transaction: undefined, afterInline: undefined };
+
 /**
- * One `run()`: callback after callback, each awaited, until one fails; then what follows. It is synchronous until a
- * promise shows up, and chains by hand rather than with `await`: that is what lets closing the application reject it while a callback
- * hangs, at the price of an async function.
+ * One `run()`: calls callback after callback, each awaited, until one fails; then does what follows. It is synchronous
+ * until a promise shows up, and chains by hand rather than with `await`. That lets closing the application reject it while
+ * a callback hangs, at the price of an async function.
  *
  * Every run passes here, so this is written for V8, as `npm run bench` has shown to matter, each for a tenth of a run or
  * so: one class, all fields from the start, what is rare in methods of its own, a promise's `then` called on it.
@@ -30,7 +36,10 @@ export class RunInOrder implements Pending {
   private isOver = false;
   private position = 0;
   private isFollowing = false;
-  private readonly scope: RunScope | undefined;
+  private readonly request: object | undefined;
+  private readonly transaction: Transaction | undefined;
+  private readonly afterInline: AfterInline | undefined;
+  private readonly scope: InstanceScope | undefined;
   private promise: Promise<void> = DONE;
   private resolve: (() => void) | undefined = undefined;
   private reject: ((error: unknown) => void) | undefined = undefined;
@@ -38,14 +47,15 @@ export class RunInOrder implements Pending {
   private onFailure: ((error: unknown) => void) | undefined = undefined;
 
   constructor(
-    private readonly core: EventsCore,
+    private readonly runtime: Runtime,
     private readonly event: RegisteredEvent,
     private readonly args: readonly unknown[],
-    private readonly request: object | undefined,
-    private readonly transaction: Transaction | undefined,
-    private readonly afterwards: Afterwards | undefined,
+    around: Around,
   ) {
-    this.scope = scopeOf(core, event, args, request);
+    this.request = around.request;
+    this.transaction = around.transaction;
+    this.afterInline = around.afterInline;
+    this.scope = scopeOf(runtime.inFlight, event, args, around.request);
   }
 
   start(): Promise<void> {
@@ -62,13 +72,13 @@ export class RunInOrder implements Pending {
     });
     this.onValue = () => this.proceed();
     this.onFailure = (error) => this.recover(error);
-    this.core.inFlight.add(this);
-    whenSettled(waiting, this.onValue!, this.onFailure!);
+    this.runtime.inFlight.add(this);
+    whenSettled(waiting, this.onValue, this.onFailure);
     return this.promise;
   }
 
   get waitsFor(): string {
-    return this.isFollowing ? this.afterwards!.waitsFor : this.current.id;
+    return this.isFollowing ? this.afterInline!.waitsFor : this.current.id;
   }
 
   private get current(): RegisteredCallback {
@@ -82,11 +92,11 @@ export class RunInOrder implements Pending {
       const waiting = this.attempt(inline[this.position++]);
       if (waiting !== undefined) return waiting;
     }
-    if (this.afterwards !== undefined && !this.isFollowing) {
+    if (this.afterInline !== undefined && !this.isFollowing) {
       this.isFollowing = true;
-      return this.afterwards.begin(this.args, this.scope);
+      return this.afterInline.begin(this.args, this.scope);
     }
-    if (background.length > 0) this.core.background.start(this.event, this.args, this.request);
+    if (background.length > 0) this.runtime.background.start(this.event, this.args, this.request);
     return undefined;
   }
 
@@ -96,28 +106,29 @@ export class RunInOrder implements Pending {
       const result = callbackWatch.isOn ? this.traced(callback) : call(callback, this.args, this.scope);
       return awaitable(result);
     } catch (error) {
-      this.hasFailed(callback, error);
+      this.reportOrThrow(callback, error);
       return undefined;
     }
   }
 
   private within(transaction: Transaction, callback: RegisteredCallback): unknown {
+    const { event, args, scope } = this;
     const work = () =>
-      this.core.outsideCalls.from(this.event, callback, () => perform(callback, this.event, this.args, this.scope));
-    // What an optional one breaks must not break the transaction.
-    return callback.isOptional ? apart(transaction, work) : work();
+      this.runtime.outsideCalls.from(event, callback, () => callAndTrace(callback, event, args, scope));
+    // A failure of an optional one must not break the transaction.
+    return callback.isOptional ? inSavepoint(transaction, work) : work();
   }
 
   private traced(callback: RegisteredCallback): unknown {
     return callTraced(callback, this.event, this.args, this.scope);
   }
 
-  /** Reports it; throws it on unless the callback is optional. */
-  private hasFailed(callback: RegisteredCallback, error: unknown): void {
+  /** Reports the failure of a callback, and throws it on unless the callback is optional. */
+  private reportOrThrow(callback: RegisteredCallback, error: unknown): void {
     // Given up at shutdown, and told so already, as was the run within it that now fails.
-    if (this.isOver && this.core.inFlight.isGivenUpBy(error)) return;
-    const stops = (!callback.isOptional || this.transaction?.parts.isBroken === true) && !this.isOver;
-    this.core.failures.report(this.event, callback, this.args, error, stops);
+    if (this.isOver && this.runtime.inFlight.isGivenUpBy(error)) return;
+    const stops = (!callback.isOptional || this.transaction?.savepoints.isBroken === true) && !this.isOver;
+    this.runtime.failures.report({ event: this.event, callback, args: this.args, error, reachesCaller: stops });
     if (stops) throw error;
   }
 
@@ -140,12 +151,12 @@ export class RunInOrder implements Pending {
 
   private recover(error: unknown): void {
     if (this.isFollowing) {
-      this.core.failures.refuse(this.event.label, error);
+      this.runtime.failures.refuse(this.event.label, error);
       this.fail(error);
       return;
     }
     try {
-      this.hasFailed(this.current, error);
+      this.reportOrThrow(this.current, error);
     } catch {
       this.fail(error);
       return;
@@ -158,13 +169,12 @@ export class RunInOrder implements Pending {
     this.end();
     // A caller that forgot to await it must not lose the process.
     void handled(this.promise);
-    this.reject!(
-      this.isFollowing && this.core.inFlight.isGivenUpBy(error) ? this.afterwards!.givenUpWith(error) : error,
-    );
+    const isDoubtful = this.isFollowing && this.runtime.inFlight.isGivenUpBy(error);
+    this.reject!(isDoubtful ? this.afterInline!.givenUpWith(error) : error);
   }
 
   private end(): void {
     this.isOver = true;
-    this.core.inFlight.remove(this);
+    this.runtime.inFlight.remove(this);
   }
 }

@@ -1,34 +1,31 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { Ambient } from '../async/ambient.js';
 import { Transaction } from './transaction.js';
 import { readHandle } from './data-layers.js';
 
-const storage = new AsyncLocalStorage<Transaction | undefined>();
-/** Asking the storage costs something on every run; before its first use there is nothing to ask for. */
-let isInUse = false;
+const ambient = new Ambient<Transaction | undefined>();
 
 /** The transaction that the calling code works in, or has worked in, if it was opened through this package. */
 export function currentTransaction(): Transaction | undefined {
-  if (!isInUse) return undefined;
-  return first(storage.getStore(), ({ isCurrent }) => isCurrent);
+  const innermost = ambient.value;
+  return innermost && first(innermost, ({ isCurrent }) => isCurrent);
 }
 
 /** Has some work take place in a transaction, or, with `undefined`, in none. */
 export function withTransaction<T>(transaction: Transaction | undefined, work: () => T): T {
-  if (transaction === undefined && storage.getStore() === undefined) return work();
-  isInUse = true;
-  return storage.run(transaction, work);
+  return transaction === undefined && ambient.value === undefined ? work() : ambient.run(transaction, work);
 }
 
 /** Has some work take place outside of whatever transaction is open. */
 export function outsideTransactions<T>(work: () => Promise<T>): Promise<T> {
-  const transaction = isInUse ? storage.getStore() : undefined;
-  if (!transaction) return work();
-  return transaction.outside(() => withTransaction(undefined, work));
+  const transaction = ambient.value;
+  return transaction ? transaction.outside(() => withTransaction(undefined, work)) : work();
 }
 
-/** Does some work in a part of a transaction, which can be rolled back on its own. */
-export const apart = <T>(transaction: Transaction, work: () => T | PromiseLike<T>): Promise<T> =>
-  transaction.parts.add(async (part) => withTransaction(part, work));
+/** Does some work in a savepoint of a transaction, which can be rolled back on its own. */
+export const inSavepoint = <T>(transaction: Transaction, work: () => T | PromiseLike<T>): Promise<T> => {
+  const within = async (inner: Transaction) => withTransaction(inner, work);
+  return transaction.savepoints.within(within, () => within(transaction));
+};
 
 /** Runs with the same handle share what is known of it, as a handle is one connection. */
 const unseen = new WeakMap<object, Transaction>();

@@ -4,7 +4,8 @@ import { requireHandle } from './data-layers.js';
 import { show } from '../errors/describe.js';
 import { withInvalid } from '../errors/run-errors.js';
 import { wasCommitRefused } from './sql-state.js';
-import { Transaction, type TransactionEnd } from './transaction.js';
+import type { TransactionEnd } from './savepoints.js';
+import { Transaction } from './transaction.js';
 
 /** What the one who opens a transaction knows of it, where that cannot be found out. */
 export interface TransactionScope {
@@ -105,7 +106,7 @@ class Attempts {
     const alone = new Transaction(tx, { enclosing, opening }, reading);
     const parent = await this.parentOf(alone, session);
     const attempt = parent
-      ? partOf(
+      ? savepointOf(
           parent,
           new Transaction(tx, { parent, enclosing, opening: parent.seesEnd ? opening : undefined }, reading),
         )
@@ -133,9 +134,9 @@ class Attempts {
   }
 }
 
-function partOf({ parts }: Transaction, transaction: Transaction): Attempt {
-  const part = parts.enter(transaction);
-  return { transaction, hasSucceeded: false, end: (how, error) => parts.leave(part, how, error) };
+function savepointOf({ savepoints }: Transaction, transaction: Transaction): Attempt {
+  const savepoint = savepoints.enter(transaction);
+  return { transaction, hasSucceeded: false, end: (how, error) => savepoints.leave(savepoint, how, error) };
 }
 
 function endOf({ hasSucceeded }: Attempt, how: 'committed' | 'rolled back', error: unknown): TransactionEnd {

@@ -1,27 +1,48 @@
+import { savepointFailed } from '../errors/transaction-errors.js';
+import type { SqlTransaction } from '../engine/engine.js';
 import type { Nest } from './data-layers.js';
-import { isAborted } from './sql-state.js';
-import { savepointFailed, throwAborted } from '../errors/transaction-errors.js';
-import type { Transaction, TransactionEnd } from './transaction.js';
+import { isAborted, throwAborted } from './sql-state.js';
 
-/** What must outlast parts that are not its own, though it is sent while they are open, by the same connection. */
+export type TransactionEnd = 'committed' | 'rolled back' | 'unknown';
+
+/** A transaction that can have savepoints. */
+interface Whole {
+  readonly handle: object;
+  /** Absent when it is not one of Postgres: then it has no savepoints. */
+  readonly sql: SqlTransaction | undefined;
+  /** How its data layer itself nests a transaction in it, if that is more than a savepoint. */
+  readonly nest: Nest | undefined;
+}
+
+/** A transaction within another one, as a savepoint opens it. It can have savepoints in turn. */
+interface Divisible<Inner extends Divisible<Inner>> {
+  readonly savepoints: Savepoints<Inner>;
+  /** Nothing can be run in it any more. */
+  close(): void;
+  end(how: TransactionEnd, cause?: unknown): Promise<void>;
+  /** @throws EVENTS_TRANSACTION_ABORTED */
+  requireSound(): Promise<void>;
+}
+
+/** Work that must outlast savepoints that are not its own, though it is sent while they are open, by the same connection. */
 interface Lasting {
-  readonly owner: Parts;
+  readonly owner: object;
   /** May be repeated. */
   readonly work: () => Promise<void>;
   hasFailed: boolean;
-  /** A part that it was sent in has ended. */
+  /** A savepoint that it was sent in has ended. */
   hasSeenEnd?: boolean;
 }
 
-/** A part from before it is opened until it has ended. */
-export class OpenPart {
+/** A savepoint, from before it is opened until it has ended. */
+export class OpenSavepoint<Inner> {
   readonly lasting: Set<Lasting>;
   readonly ended: Promise<void>;
   end!: () => void;
 
   constructor(
     underWay: Iterable<Lasting>,
-    public transaction?: Transaction,
+    public transaction?: Inner,
   ) {
     this.lasting = new Set(underWay);
     this.ended = new Promise((resolve) => (this.end = resolve));
@@ -31,45 +52,49 @@ export class OpenPart {
 let savepoints = 0;
 
 /**
- * What of a transaction can be rolled back on its own: savepoints, one after another, as they share a connection. What
- * others send while one is open is in it, too, and is sent again if it is rolled back.
+ * Opens savepoints of a transaction: parts of it that can be rolled back on their own. They come one after another, as they
+ * share a connection. Whatever others send while one is open is in it, too, and is sent again if it is rolled back.
  */
-export class Parts {
-  /** Whether what failed last was not the work of a part, but the transaction. */
+export class Savepoints<Inner extends Divisible<Inner>> {
+  /** Whether the last failure was that of the transaction, rather than of the work in a savepoint. */
   isBroken = false;
   private last: Promise<unknown> = Promise.resolve();
-  private readonly open = new Set<OpenPart>();
-  /** What is being sent, while a part may be opened. */
+  private readonly open = new Set<OpenSavepoint<Inner>>();
+  /** Work that is being sent, while a savepoint may be opened. */
   private readonly underWay = new Set<Lasting>();
 
+  /**
+   * @param make makes the transaction within the savepoint
+   * @param outer the savepoints of the transaction that `whole` is itself a savepoint of
+   */
   constructor(
-    private readonly whole: Transaction,
-    private readonly make: (handle: object) => Transaction,
-    /** What the whole itself is a part of. */
-    private readonly outer: Parts | undefined,
+    private readonly whole: Whole,
+    private readonly make: (handle: object) => Inner,
+    private readonly outer: Savepoints<Inner> | undefined,
   ) {}
 
   /**
-   * Does some work in a part. What it rejects with is thrown on, when the part is rolled back.
+   * Does some work in a savepoint. If the work rejects, the savepoint is rolled back, and then this rejects with the same.
    *
+   * @param without is the work where there are no savepoints: it is done in the transaction itself
    * @throws EVENTS_TRANSACTION_ABORTED if the work hid an SQL error; EVENTS_SAVEPOINT_FAILED
    */
-  add<T>(work: (part: Transaction) => Promise<T>): Promise<T> {
+  within<T>(work: (inner: Inner) => Promise<T>, without: () => Promise<T>): Promise<T> {
     const { sql, nest } = this.whole;
-    if (!sql) return work(this.whole);
+    if (!sql) return without();
     const done = this.last.then(() => {
       this.isBroken = false;
-      const part = this.enter();
-      return nest ? this.nested(nest, part, work) : this.inSavepoint(part, work);
+      const savepoint = this.enter();
+      return nest ? this.nested(nest, savepoint, work) : this.inSavepoint(sql, savepoint, work);
     });
     this.last = done.catch(() => {});
     return done;
   }
 
-  /** Does some work that a part which happens to be open must not undo. It may be repeated. */
+  /** Does some work that a savepoint which happens to be open must not undo. The work may be repeated. */
   async outlast(work: () => Promise<void>): Promise<void> {
     const lasting: Lasting = { owner: this, work, hasFailed: false };
-    for (const part of this.innermost) part.lasting.add(lasting);
+    for (const savepoint of this.innermost) savepoint.lasting.add(lasting);
     this.underWay.add(lasting);
     try {
       await work();
@@ -81,9 +106,12 @@ export class Parts {
     }
   }
 
-  /** The end of a part may have come between two statements of some work, or be what a failed one of the part waits for. */
+  /**
+   * Repeats work that failed, if a savepoint may be at fault: it may have ended between two statements of the work, or the
+   * work may have waited for its failed statement.
+   */
   private async again(lasting: Lasting, error: unknown): Promise<void> {
-    const open = this.innermost.filter((part) => part.lasting.has(lasting));
+    const open = this.innermost.filter((savepoint) => savepoint.lasting.has(lasting));
     if (open.length > 0 ? !isAborted(error) : !lasting.hasSeenEnd) throw error;
     await Promise.all(open.map(({ ended }) => ended));
     await lasting.work();
@@ -93,33 +121,33 @@ export class Parts {
     return [...this.underWay, ...(this.outer?.allUnderWay ?? [])];
   }
 
-  /** Those that are open, each in the place of what it is within. */
-  private get innermost(): readonly OpenPart[] {
-    return [...this.open].flatMap((part) => {
-      const inner = part.transaction?.parts.innermost ?? [];
-      return inner.length > 0 ? inner : [part];
+  /** The savepoints that are open, each in the place of the one that it is within. */
+  private get innermost(): readonly OpenSavepoint<Inner>[] {
+    return [...this.open].flatMap((savepoint) => {
+      const inner = savepoint.transaction?.savepoints.innermost ?? [];
+      return inner.length > 0 ? inner : [savepoint];
     });
   }
 
-  /** A part is about to be opened, or has been by somebody else. */
-  enter(transaction?: Transaction): OpenPart {
-    const part = new OpenPart(this.allUnderWay, transaction);
-    this.open.add(part);
-    return part;
+  /** Notes that a savepoint is about to be opened, or that somebody else has opened one. */
+  enter(transaction?: Inner): OpenSavepoint<Inner> {
+    const savepoint = new OpenSavepoint(this.allUnderWay, transaction);
+    this.open.add(savepoint);
+    return savepoint;
   }
 
   /**
-   * A part has ended.
+   * Notes that a savepoint has ended, and sends again what must outlast it.
    *
-   * @throws what sending something again rejects with: the transaction is at fault
+   * @throws the error of sending something again: the transaction is at fault
    */
-  async leave(part: OpenPart, how: TransactionEnd, cause?: unknown): Promise<void> {
-    this.open.delete(part);
-    await part.transaction?.end(how, cause);
+  async leave(savepoint: OpenSavepoint<Inner>, how: TransactionEnd, cause?: unknown): Promise<void> {
+    this.open.delete(savepoint);
+    await savepoint.transaction?.end(how, cause);
     try {
-      for (const lasting of part.lasting) await this.keep(lasting, how);
+      for (const lasting of savepoint.lasting) await this.keep(lasting, how);
     } finally {
-      part.end();
+      savepoint.end();
     }
   }
 
@@ -127,7 +155,9 @@ export class Parts {
     lasting.hasSeenEnd = true;
     if (lasting.hasFailed) return;
     if (lasting.owner !== this) {
-      for (const around of this.outer?.open ?? []) if (around.transaction === this.whole) around.lasting.add(lasting);
+      for (const around of this.outer?.open ?? []) {
+        if (around.transaction?.savepoints === this) around.lasting.add(lasting);
+      }
     }
     if (how === 'committed' || this.isBroken) return;
     await lasting.work().catch((error: unknown) => {
@@ -136,55 +166,59 @@ export class Parts {
     });
   }
 
-  /** In the data layer's own way. */
-  private async nested<T>(nest: Nest, part: OpenPart, work: (part: Transaction) => Promise<T>): Promise<T> {
+  /** Does the work in the data layer's own way. */
+  private async nested<T>(nest: Nest, savepoint: OpenSavepoint<Inner>, work: (inner: Inner) => Promise<T>): Promise<T> {
     let result: T;
     try {
       result = await nest(async (handle) => {
-        part.transaction = this.make(handle);
-        const done = await work(part.transaction);
-        await part.transaction.requireSound();
+        const inner = (savepoint.transaction = this.make(handle));
+        const done = await work(inner);
+        await inner.requireSound();
         return done;
       });
     } catch (error) {
-      this.isBroken = part.transaction === undefined;
-      await this.leave(part, 'rolled back');
+      this.isBroken = savepoint.transaction === undefined;
+      await this.leave(savepoint, 'rolled back');
       throw error;
     }
-    await this.leave(part, 'committed');
+    await this.leave(savepoint, 'committed');
     return result;
   }
 
-  private async inSavepoint<T>(part: OpenPart, work: (part: Transaction) => Promise<T>): Promise<T> {
+  private async inSavepoint<T>(
+    sql: SqlTransaction,
+    savepoint: OpenSavepoint<Inner>,
+    work: (inner: Inner) => Promise<T>,
+  ): Promise<T> {
     const name = `nestjs_callbacks_${++savepoints}`;
     let result: T;
     try {
-      await this.send(`savepoint ${name}`);
-      part.transaction = this.make(this.whole.handle);
-      result = await work(part.transaction);
-      await this.whole.sql!.query(`release savepoint ${name}`, []).catch(throwAborted);
+      await this.send(sql, `savepoint ${name}`);
+      const inner = (savepoint.transaction = this.make(this.whole.handle));
+      result = await work(inner);
+      await sql.query(`release savepoint ${name}`, []).catch(throwAborted);
     } catch (error) {
-      part.transaction?.close();
-      await this.rollBack(part, name);
+      savepoint.transaction?.close();
+      await this.rollBack(sql, savepoint, name);
       throw error;
     }
-    await this.leave(part, 'committed');
+    await this.leave(savepoint, 'committed');
     return result;
   }
 
-  private async rollBack(part: OpenPart, name: string): Promise<void> {
+  private async rollBack(sql: SqlTransaction, savepoint: OpenSavepoint<Inner>, name: string): Promise<void> {
     try {
-      if (!part.transaction) return;
-      await this.send(`rollback to savepoint ${name}`);
-      await this.send(`release savepoint ${name}`);
+      if (!savepoint.transaction) return;
+      await this.send(sql, `rollback to savepoint ${name}`);
+      await this.send(sql, `release savepoint ${name}`);
     } finally {
-      await this.leave(part, 'rolled back');
+      await this.leave(savepoint, 'rolled back');
     }
   }
 
-  private async send(statement: string): Promise<void> {
+  private async send(sql: SqlTransaction, statement: string): Promise<void> {
     try {
-      await this.whole.sql!.query(statement, []);
+      await sql.query(statement, []);
     } catch (cause) {
       this.isBroken = true;
       throwAborted(cause, () => savepointFailed(statement, cause));

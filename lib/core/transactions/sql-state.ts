@@ -1,3 +1,5 @@
+import { transactionAborted } from '../errors/transaction-errors.js';
+
 /**
  * The SQLSTATE that a database has answered with, however deep a data layer has wrapped it; `undefined` if something else
  * failed. What looks like one is not: the codes of the system (`EPIPE`) have no digit, those of Prisma begin with P1 to P9.
@@ -26,3 +28,11 @@ export const isAborted = (error: unknown) => sqlStateOf(error) === ABORTED;
  * could not be put in order with others. Any other error may be of something that came after the commit.
  */
 export const wasCommitRefused = (error: unknown) => /^(?:23|25|40|44|P0)/.test(sqlStateOf(error) ?? '');
+
+/**
+ * Throws an error of a statement: as EVENTS_TRANSACTION_ABORTED if an earlier statement has spoilt the transaction, and
+ * otherwise as it is, or as `otherwise` has it.
+ */
+export function throwAborted(error: unknown, otherwise = () => error): never {
+  throw isAborted(error) ? transactionAborted(error) : otherwise();
+}

@@ -1,61 +1,74 @@
 import type { AsyncResource } from 'node:async_hooks';
 import type { SqlTransaction } from '../engine/engine.js';
-import { Parts } from './savepoints.js';
-import { throwAborted } from '../errors/transaction-errors.js';
+import { Savepoints, type TransactionEnd } from './savepoints.js';
+import { throwAborted } from './sql-state.js';
 import { type HandleReading, type Nest, readHandle } from './data-layers.js';
 
-/** What happens when a transaction has ended, in one way or the other. */
+/** Something that waits for the end of a transaction. */
 export interface Held {
-  /** `'end'`: in either way. */
+  /** The end that it waits for; `'end'`: whichever comes. */
   readonly on: 'commit' | 'rollback' | 'end';
-  /** Never rejects. */
-  perform(): Promise<void>;
-  /** It ended the other way. */
+  /** The transaction has ended so. Never rejects. */
+  carryOut(): Promise<void>;
+  /** The transaction has ended the other way. */
   drop(): void;
-  /** Nobody knows which way. */
+  /** Nobody knows how the transaction has ended. */
   doubt(cause: unknown): void;
 }
 
-export type TransactionEnd = 'committed' | 'rolled back' | 'unknown';
+/** What becomes of something held: `'passed on'` and `'put off'` hand it to the transaction around, as it is or to its end. */
+type Fate = 'carried out' | 'dropped' | 'doubted' | 'passed on' | 'put off';
+type Fates = Readonly<Record<TransactionEnd, Readonly<Record<Held['on'], Fate>>>>;
 
-/** What the one who has opened a transaction knows of it. */
+const AFTER_TRANSACTION: Fates = {
+  committed: { commit: 'carried out', rollback: 'dropped', end: 'carried out' },
+  'rolled back': { commit: 'dropped', rollback: 'carried out', end: 'carried out' },
+  unknown: { commit: 'doubted', rollback: 'doubted', end: 'carried out' },
+};
+
+const AFTER_SAVEPOINT: Fates = {
+  committed: { commit: 'passed on', rollback: 'passed on', end: 'passed on' },
+  'rolled back': { commit: 'dropped', rollback: 'put off', end: 'put off' },
+  unknown: { commit: 'doubted', rollback: 'doubted', end: 'put off' },
+};
+
+/** A transaction, as the one who has opened it knows it. */
 export interface Opening {
   /** The async context outside of it. */
   readonly context: AsyncResource;
-  /** Whether it still is what the calling code works in: it may have been suspended. */
+  /** Whether the calling code still works in it: it may have been suspended. */
   isCurrent(): boolean;
   /** Does some work outside of it, for whoever else keeps it. */
   leave<T>(work: () => Promise<T>): Promise<T>;
 }
 
 interface Surroundings {
-  /** What it is a part of. */
+  /** The transaction that it is a savepoint of. */
   readonly parent?: Transaction;
-  /** What the code around it works in, whether or not it is a part of that. */
+  /** The transaction that the code around it works in, whether or not it is a savepoint of that. */
   readonly enclosing?: Transaction;
-  /** Absent where only the handle is known, and nobody will see its end. */
+  /** Absent where only the handle is known: then nobody will see its end. */
   readonly opening?: Opening;
 }
 
 /** Handles that stand for one transaction, which has ended. */
 const ended = new WeakSet<object>();
 
-/** An open transaction, or a part of one that can be rolled back on its own, as runs in it see it. */
+/** An open transaction, or a savepoint of one, as runs in it see it. */
 export class Transaction {
   private held: Held[] = [];
   private hasEnded = false;
-  /** What of it can be rolled back on its own. */
-  readonly parts: Parts;
+  readonly savepoints: Savepoints<Transaction>;
 
   constructor(
     readonly handle: object,
     private readonly around: Surroundings = {},
     private readonly reading: HandleReading = readHandle(handle),
   ) {
-    this.parts = new Parts(this, (inner) => this.partBy(inner), around.parent?.parts);
+    this.savepoints = new Savepoints<Transaction>(this, (inner) => this.within(inner), around.parent?.savepoints);
   }
 
-  private partBy(handle: object): Transaction {
+  private within(handle: object): Transaction {
     const around = { parent: this, enclosing: this, opening: this.around.opening };
     return new Transaction(handle, around, handle === this.handle ? this.reading : readHandle(handle));
   }
@@ -65,7 +78,7 @@ export class Transaction {
     return this.reading.kind;
   }
 
-  /** What it is told from others by. */
+  /** The object by which it is told from others. */
   get identity(): object {
     return this.reading.identity;
   }
@@ -98,43 +111,44 @@ export class Transaction {
     return this.hasEnded || ended.has(this.identity) || this.reading.isOver?.() === true;
   }
 
-  /** Whether it is another one, or a part of it. */
+  /** Whether it is the other one, or a savepoint of it, however deep. */
   isWithin(other: Transaction): boolean {
     return this === other || (this.around.parent?.isWithin(other) ?? false);
   }
 
-  /** Nothing can be run in it any more; what was held is to come. */
+  /** Lets nothing be run in it any more; what it holds is to come. */
   close(): void {
     this.hasEnded = true;
     if (!this.reading.isReused && this.around.parent?.identity !== this.identity) ended.add(this.identity);
   }
 
-  /** Keeps something until it has ended. */
+  /** Keeps something until the transaction has ended. */
   hold(held: Held): void {
     this.held.push(held);
   }
 
-  /** It has ended: performs what was held for that, in order; of a part, once the whole has ended. Never rejects. */
+  /** Says how it has ended, and carries out what it holds for that, in order; of a savepoint, once the whole has ended. Never rejects. */
   async end(how: TransactionEnd, cause?: unknown): Promise<void> {
     this.close();
     const { parent } = this.around;
+    const fates = (parent ? AFTER_SAVEPOINT : AFTER_TRANSACTION)[how];
     for (const held of this.held.splice(0)) {
-      const isDue = held.on === 'end' || held.on === (how === 'committed' ? 'commit' : 'rollback');
-      if (how === 'unknown' && held.on !== 'end') held.doubt(cause);
-      else if (parent && how === 'committed') parent.hold(held);
-      else if (parent && isDue) parent.hold({ ...bound(held), on: 'end' });
-      else if (isDue) await held.perform();
-      else held.drop();
+      const fate = fates[held.on];
+      if (fate === 'carried out') await held.carryOut();
+      else if (fate === 'dropped') held.drop();
+      else if (fate === 'doubted') held.doubt(cause);
+      else parent?.hold(fate === 'passed on' ? held : untilTheEnd(held));
     }
   }
 
-  /** What its data layer has not written yet fails here, rather than at the commit. */
+  /** Writes what its data layer has not written yet: that fails here, rather than at the commit. */
   async write(): Promise<void> {
     await this.reading.flush?.();
   }
 
   /**
-   * Postgres answers "commit" with a roll-back, and no error, once a statement has failed, though somebody caught that.
+   * Refuses a commit that cannot succeed: Postgres answers it with a roll-back, and no error, once a statement has failed,
+   * though somebody has caught that.
    *
    * @throws EVENTS_TRANSACTION_ABORTED when somebody waits for the end
    */
@@ -147,7 +161,7 @@ export class Transaction {
     await this.sql?.query('select 1 as is_sound', []).catch(throwAborted);
   }
 
-  /** Whether a transaction that was opened within this one goes to the same session, and so is a part of it. */
+  /** Whether a transaction that was opened within this one goes to the same session, and so is a savepoint of it. */
   async includes(inner: Transaction, pid: number | undefined): Promise<boolean> {
     if (inner.identity === this.identity) return true;
     if (pid === undefined || !inner.sql) return !this.sql && !inner.sql;
@@ -155,8 +169,8 @@ export class Transaction {
   }
 
   /**
-   * The process of the server that it goes to; `undefined` when it is not Postgres', or takes no statement any more: what is
-   * opened within it then is no part of it.
+   * The process of the server that it goes to; `undefined` when it is not one of Postgres, or takes no more statements: a
+   * transaction that is opened within it is then no savepoint of it.
    */
   async session(): Promise<number | undefined> {
     try {
@@ -167,15 +181,16 @@ export class Transaction {
     }
   }
 
-  /** Does some work outside of it, and of what it is opened in. */
+  /** Does some work outside of it, and of the transaction that it was opened in. */
   outside<T>(work: () => Promise<T>): Promise<T> {
     const { opening } = this.around;
     return opening ? opening.context.runInAsyncScope(() => opening.leave(work)) : work();
   }
 }
 
-const bound = (held: Held) => ({
-  perform: () => held.perform(),
+const untilTheEnd = (held: Held): Held => ({
+  on: 'end',
+  carryOut: () => held.carryOut(),
   drop: () => held.drop(),
   doubt: (cause: unknown) => held.doubt(cause),
 });

@@ -1,0 +1,118 @@
+import { Inject, Module } from '@nestjs/common';
+import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
+import { InFlight } from '../async/in-flight.js';
+import { CallbackDiscovery } from '../callbacks/callback-discovery.js';
+import { CallbackRegistry } from '../callbacks/callback-registry.js';
+import { DeclaredCallbacks } from '../delivery/declared-callbacks.js';
+import { DeliveryWork } from '../delivery/delivery-work.js';
+import { RunningEngine } from '../delivery/running-engine.js';
+import { Settlements } from '../delivery/settlements.js';
+import { Enhancers } from '../nest/enhancers.js';
+import { Entrypoints } from '../nest/entrypoints.js';
+import { placeNearest } from '../nest/internals.js';
+import { type CompleteOptions, completeOptions, EVENTS_OPTIONS, EVENTS_SETTINGS } from '../options/events.options.js';
+import { EVENTS_TEST_HOOKS } from '../options/test-hooks.js';
+import { Failures } from '../reports/failures.js';
+import { OutsideCalls } from '../reports/outside-calls.js';
+import { BackgroundWork } from '../runs/background-work.js';
+import { EarlyRuns } from '../runs/early-runs.js';
+import type { Runtime } from '../runs/runtime.js';
+import { Unanswered } from '../runs/unanswered.js';
+import { EventsLifecycle } from './events-lifecycle.js';
+import { Shutdown } from './shutdown.js';
+
+/** The token of {@link Runtime}. */
+export const EVENTS_RUNTIME = Symbol('EVENTS_RUNTIME');
+
+const runtimeOf = (
+  options: CompleteOptions,
+  registry: CallbackRegistry,
+  inFlight: InFlight,
+  failures: Failures,
+  declared: DeclaredCallbacks,
+): Runtime => ({
+  options,
+  registry,
+  inFlight,
+  failures,
+  outsideCalls: new OutsideCalls(options.reportsOutsideCalls, failures.logger),
+  engine: declared.engine,
+  declared,
+  background: new BackgroundWork(options.background, inFlight, failures),
+  early: new EarlyRuns(registry, failures),
+  unanswered: new Unanswered(options.strict, failures, () => registry.keys),
+});
+
+/**
+ * Makes what an application's events are made of, for our own modules alone: it is not global, so that nothing of it can be
+ * injected elsewhere.
+ */
+@Module({
+  imports: [DiscoveryModule],
+  providers: [
+    {
+      provide: EVENTS_SETTINGS,
+      useFactory: completeOptions,
+      inject: [
+        { token: EVENTS_OPTIONS, optional: true },
+        { token: EVENTS_TEST_HOOKS, optional: true },
+      ],
+    },
+    Enhancers,
+    Entrypoints,
+    CallbackDiscovery,
+    CallbackRegistry,
+    InFlight,
+    {
+      provide: Failures,
+      useFactory: ({ onError }: CompleteOptions) => new Failures(onError),
+      inject: [EVENTS_SETTINGS],
+    },
+    {
+      provide: RunningEngine,
+      useFactory: ({ engine }: CompleteOptions, failures: Failures) => new RunningEngine(engine, failures),
+      inject: [EVENTS_SETTINGS, Failures],
+    },
+    {
+      provide: Settlements,
+      useFactory: (engine: RunningEngine) => new Settlements(engine),
+      inject: [RunningEngine],
+    },
+    {
+      provide: DeclaredCallbacks,
+      useFactory: (engine: RunningEngine, registry: CallbackRegistry) => new DeclaredCallbacks(engine, registry),
+      inject: [RunningEngine, CallbackRegistry],
+    },
+    {
+      provide: EVENTS_RUNTIME,
+      useFactory: runtimeOf,
+      inject: [EVENTS_SETTINGS, CallbackRegistry, InFlight, Failures, DeclaredCallbacks],
+    },
+    {
+      provide: DeliveryWork,
+      useFactory: ({ engine, declared, registry, inFlight, failures, options }: Runtime, settlements: Settlements) =>
+        new DeliveryWork(engine, declared, registry, {
+          inFlight,
+          failures,
+          settlements,
+          engine,
+          random: options.hooks?.random,
+        }),
+      inject: [EVENTS_RUNTIME, Settlements],
+    },
+    {
+      provide: Shutdown,
+      useFactory: (runtime: Runtime, work: DeliveryWork, settlements: Settlements) =>
+        new Shutdown(runtime, work, settlements),
+      inject: [EVENTS_RUNTIME, DeliveryWork, Settlements],
+    },
+    EventsLifecycle,
+  ],
+  exports: [EVENTS_RUNTIME, DeliveryWork],
+})
+export class EventsPartsModule {
+  constructor(@Inject(ModulesContainer) modules: ModulesContainer) {
+    // So that the hooks of EventsLifecycle come last at the start, and first at shutdown.
+    for (const module of modules.values()) if (module.metatype === EventsPartsModule) placeNearest(module);
+  }
+}

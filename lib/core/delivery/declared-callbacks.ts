@@ -1,0 +1,117 @@
+import type { CallbackRegistry } from '../callbacks/callback-registry.js';
+import type { RegisteredDurable, RegisteredEvent } from '../callbacks/registered-event.js';
+import { addressKey } from '../engine/address-name.js';
+import type { DurableCallback, DurableEngine } from '../engine/engine.js';
+import { engineFailed, engineUnsuited } from '../errors/delivery-errors.js';
+import { bootWarnings } from './boot-warnings.js';
+import type { RunningEngine } from './running-engine.js';
+
+/** A durable callback that the engine knows, and its registration when the engine was told. */
+export interface Declared extends DurableCallback {
+  readonly registered: { readonly event: RegisteredEvent; readonly callback: RegisteredDurable };
+}
+
+/** Tells the engine of the application's durable callbacks, before anything is stored for them. */
+export class DeclaredCallbacks {
+  private readonly declared = new Map<string, Promise<Declared>>();
+  /** Events whose callbacks are all declared. An event never changes: the registry makes a new one instead. */
+  private readonly readyEvents = new WeakSet<RegisteredEvent>();
+  private readonly listeners: ((callback: Declared) => void)[] = [];
+
+  constructor(
+    readonly engine: RunningEngine,
+    private readonly registry: CallbackRegistry,
+  ) {}
+
+  /**
+   * Starts the engine with the application, if that has durable callbacks; and warns of what somebody should look into, of
+   * the deliveries that were kept from before.
+   *
+   * @throws EVENTS_ENGINE_FAILED, EVENTS_ENGINE_UNSUITED
+   */
+  async boot(): Promise<void> {
+    if (this.registry.durable.length === 0) return;
+    try {
+      const engine = await this.open();
+      const counts = await engine.counts().catch((cause: unknown) => {
+        throw engineFailed(engine.name, 'count what it keeps', cause);
+      });
+      const isKnown = (address: { event: string; callback: string }) => this.declared.has(addressKey(address));
+      for (const warning of bootWarnings(counts, isKnown)) this.engine.warn(warning);
+    } catch (error) {
+      await this.engine.stop();
+      throw error;
+    }
+  }
+
+  /**
+   * The engine, once it knows all durable callbacks.
+   *
+   * @throws EVENTS_ENGINE_FAILED, EVENTS_ENGINE_UNSUITED, EVENTS_CLOSED
+   */
+  async open(): Promise<DurableEngine> {
+    const engine = await this.engine.start();
+    await this.declare(engine, this.registry.durable);
+    return engine;
+  }
+
+  /**
+   * The engine, once it knows the durable callbacks of an event.
+   *
+   * @throws EVENTS_ENGINE_FAILED, EVENTS_ENGINE_UNSUITED, EVENTS_CLOSED
+   */
+  ready(event: RegisteredEvent): DurableEngine | Promise<DurableEngine> {
+    return this.engine.current && this.readyEvents.has(event) ? this.engine.current : this.prepare(event);
+  }
+
+  /** Calls back for each callback that the engine knows, and later for each that it learns of. */
+  forEach(listener: (callback: Declared) => void): void {
+    this.listeners.push(listener);
+    for (const declared of this.declared.values()) void declared.then(listener, () => {});
+  }
+
+  private async prepare(event: RegisteredEvent): Promise<DurableEngine> {
+    const engine = await this.engine.start();
+    await this.declare(engine, [event]);
+    this.readyEvents.add(event);
+    return engine;
+  }
+
+  private async declare(engine: DurableEngine, events: readonly RegisteredEvent[]): Promise<void> {
+    const callbacks = events.flatMap((event) => event.durable.map((callback) => describe(event, callback)));
+    const fresh = callbacks.filter((callback) => !this.declared.has(addressKey(callback)));
+    if (fresh.length > 0) this.note(fresh, this.tell(engine, fresh));
+    await Promise.all(callbacks.map((callback) => this.declared.get(addressKey(callback))));
+  }
+
+  /** Whoever asks for them meanwhile waits for the same answer. One that failed is asked for again. */
+  private note(fresh: readonly Declared[], declaring: Promise<void>): void {
+    for (const callback of fresh) {
+      const declared = declaring.then(() => callback);
+      this.declared.set(addressKey(callback), declared);
+      declared.then(
+        () => this.listeners.forEach((listener) => listener(callback)),
+        () => this.declared.delete(addressKey(callback)),
+      );
+    }
+  }
+
+  private async tell(engine: DurableEngine, callbacks: readonly Declared[]): Promise<void> {
+    const unordered = engine.capabilities.order ? undefined : callbacks.find(({ isOrdered }) => isOrdered);
+    if (unordered) throw engineUnsuited(engine.name, unordered.callback, 'ordered: true');
+    try {
+      await engine.declare(callbacks);
+    } catch (cause) {
+      throw engineFailed(engine.name, `make room for ${callbacks.map(({ callback }) => callback).join(', ')}`, cause);
+    }
+  }
+}
+
+const describe = (event: RegisteredEvent, callback: RegisteredDurable): Declared => ({
+  event: event.label,
+  callback: callback.id,
+  formerly: callback.durable.formerly,
+  isOrdered: callback.durable.isOrdered,
+  concurrency: callback.durable.concurrency,
+  registered: { event, callback },
+});
