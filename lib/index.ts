@@ -42,7 +42,7 @@ export {
 export { EventsError, EVENTS_ERROR_CODES, type EventsErrorCode } from './core/errors/events-error.js';
 export type { CallbackFailure, FailedAttempt } from './core/options/callback-failure.js';
 
-// What the signatures above name of the engine's port; who writes one takes it from `nestjs-callbacks/engine`
+// Types of the engine's port that the signatures above name. Whoever writes an engine takes them from `nestjs-callbacks/engine`
 export type {
   Delivery,
   DeliveryAddress,

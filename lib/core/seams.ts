@@ -1,4 +1,4 @@
-// What the entries of this package take from its core, and nobody else: it is in no `exports`.
+// The core's door for the other entries of this package. It is in no `exports`: users must not depend on what it opens.
 
 export { show } from './errors/describe.js';
 export { EVENTS_TEST_HOOKS, type CalledCallback, type EventsTestHooks } from './options/test-hooks.js';

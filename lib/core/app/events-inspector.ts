@@ -12,7 +12,7 @@ export interface CallbackDescription {
   readonly callback: string;
   readonly delivery: DeliveryMode;
   readonly isOptional: boolean;
-  /** Of a durable one: whether it keeps the order of keys. */
+  /** Whether it is durable and keeps the order of keys. */
   readonly isOrdered: boolean;
 }
 

@@ -60,7 +60,7 @@ export class Shutdown {
       if (!inFlight.isIdle) this.giveUp();
     };
     let timer = setTimeout(nextRound, this.patienceMs);
-    // What ends may have started something else.
+    // Work that ends may have started something else.
     while (!inFlight.isIdle && rounds < MOST_ROUNDS) await inFlight.whenIdle();
     clearTimeout(timer);
     clearTimeout(notice);

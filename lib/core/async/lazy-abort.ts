@@ -1,6 +1,9 @@
 import { setMaxListeners } from 'node:events';
 
-/** An `AbortController` whose signal is made when somebody asks for it: most never do, and it is the dearest part of an attempt. */
+/**
+ * Works as an `AbortController`, but makes its signal only when somebody asks: most never do, and it is the dearest part of
+ * an attempt.
+ */
 export class LazyAbort {
   private controller: AbortController | undefined;
   private aborted: { readonly reason: unknown } | undefined;

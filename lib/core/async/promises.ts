@@ -1,6 +1,9 @@
 import { isObservable, lastValueFrom } from 'rxjs';
 
-/** What to wait for before a value counts, as for any Nest handler: a promise, or the last value of an observable. */
+/**
+ * The promise to wait for before a value counts, as for any Nest handler: the value itself, or the last value of an
+ * observable.
+ */
 export function awaitable(value: unknown): PromiseLike<unknown> | undefined {
   if (value instanceof Promise) return value;
   if (typeof value !== 'object' && typeof value !== 'function') return undefined;

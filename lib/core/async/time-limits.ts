@@ -1,6 +1,6 @@
 import { clearTimeout, setTimeout } from './timers.js';
 
-/** What some work resolves to, or a rejection when that takes longer than so many milliseconds. */
+/** Resolves as some work does, and rejects when that takes longer than so many milliseconds. */
 export function within<T>(ms: number | undefined, work: Promise<T>): Promise<T> {
   if (ms === undefined) return work;
   return new Promise((resolve, reject) => {
@@ -18,7 +18,7 @@ export function within<T>(ms: number | undefined, work: Promise<T>): Promise<T> 
   });
 }
 
-/** The statement may have been executed, or may be yet. */
+/** Says that no answer came in time: a statement may have been executed, or may be yet. */
 export class NoAnswerError extends Error {
   override readonly name = 'NoAnswerError';
 }

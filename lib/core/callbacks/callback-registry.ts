@@ -21,14 +21,14 @@ import {
 } from './registered-event.js';
 import { SafeLogger } from '../reports/safe-logger.js';
 
-/** Who answers what in this application, in order. Read from Nest's modules once they have their instances. */
+/** Knows who answers what in this application, in order. It reads Nest's modules once they have their instances. */
 @Injectable()
 export class CallbackRegistry {
-  /** What traces name the application by: nothing to look into, since whoever prints a trace does. */
+  /** The object by which traces name the application. It is empty, since whoever prints a trace prints it, too. */
   readonly application: object = Object.freeze({});
   private readonly logger = new SafeLogger('EventsModule');
   private events: ReadonlyMap<EventKey, RegisteredEvent> = new Map();
-  /** How many modules there were when all of them were read, and how many were read at all. */
+  /** The number of modules when all of them were read, and the number of those that were read at all. */
   private modulesRead = -1;
   private createdRead = -1;
   private hasBooted = false;
@@ -41,7 +41,7 @@ export class CallbackRegistry {
     @Inject(EVENTS_SETTINGS) private readonly settings: CompleteOptions,
   ) {}
 
-  /** Whether every module that Nest has loaded is read: a comparison of two numbers. */
+  /** Whether every module that Nest has loaded is read. It compares two numbers, as every run asks. */
   get isCurrent(): boolean {
     return this.modules.size === this.modulesRead;
   }
@@ -73,8 +73,8 @@ export class CallbackRegistry {
   }
 
   /**
-   * The same when Nest says that all instances exist: it calls no hook before. What an early run has read is read again,
-   * since `useGlobalGuards()` and its like may have been called in between.
+   * Reads all modules when Nest says that all instances exist: it calls no hook before. An early run may have read them, but
+   * `useGlobalGuards()` and its like may have been called since.
    */
   boot(): void {
     const size = this.modules.size;
@@ -82,12 +82,15 @@ export class CallbackRegistry {
     this.modulesRead = size;
   }
 
-  /** With guards and their like, which callbacks may need. */
+  /** The providers and controllers of a module, with the guards and their like that callbacks may need. */
   private everythingOf(module: NestModule): Wrapper[] {
     return [...this.discovery.wrappersOf(module), ...enhancersOf(module).values()];
   }
 
-  /** A wrong callback fails the boot. Later, in a lazily loaded module, it fails the runs of its own event. */
+  /**
+   * Registers the callbacks of modules. A wrong one fails the boot; later, in a lazily loaded module, only the runs of its
+   * event.
+   */
   private take(modules: readonly NestModule[], isLenient: boolean): void {
     const problems = new Map<EventKey, unknown>();
     const onProblem = (key: EventKey, problem: unknown) => {
@@ -165,7 +168,7 @@ export class CallbackRegistry {
     };
   }
 
-  /** A class that declares this callback of the event and is a token, but whose provider an override has replaced. */
+  /** Whether a class declares this callback of the event and is a token, but an override has replaced its provider. */
   private isReplaced(target: CallbackTarget, key: EventKey): boolean {
     const declares = (type: unknown) =>
       typeof type === 'function' &&
@@ -194,7 +197,7 @@ export class CallbackRegistry {
   }
 }
 
-/** Only what a run needs is kept: a quarter less memory. */
+/** Keeps only the fields that a run needs: a quarter less memory. */
 const registered = ({ id, delivery, isOptional, target, method, invoke, durable }: Found): RegisteredCallback => ({
   id,
   delivery,

@@ -4,7 +4,7 @@ import { eventInvalid } from '../errors/run-errors.js';
 import { EventDefinition } from '../events/event-definition.js';
 import { type CallbackArguments, type CallbackEvent, type EventKey, eventLabel } from '../events/event-map.js';
 
-/** What one `@Callback()` says, as the registry reads it. */
+/** One `@Callback()`, as the registry reads it. */
 export interface Declaration {
   readonly key: EventKey;
   readonly definition?: EventDefinition<string, unknown[], unknown[]>;
@@ -60,7 +60,7 @@ export function Callback<const Event>(
 }
 
 /**
- * The callbacks that instances of a prototype have: those of its base classes first, each class's as written. A
+ * The callbacks that instances of a prototype have: those of its base classes first, and in each class as written. A
  * subclass that declares a method for the same event again replaces the options and keeps the place.
  */
 export function declarationsOf(prototype: object | null): readonly Declaration[] {

@@ -6,11 +6,11 @@ import type { EventKey } from '../events/event-map.js';
 import { InstanceScope } from '../nest/instance-scope.js';
 import type { RegisteredEvent } from './registered-event.js';
 
-/** What a callback can learn of the run it is part of. */
+/** Tells a callback about the run that it is part of. */
 export interface CurrentEvent {
   /** The event's name, or its class. */
   readonly event: EventKey;
-  /** What the callbacks are called with. */
+  /** The arguments that the callbacks are called with. */
   readonly arguments: readonly unknown[];
   /**
    * Aborts when `shutdownTimeout` has passed and the run is given up. In a durable attempt also when `timeoutMs` is
@@ -20,25 +20,25 @@ export interface CurrentEvent {
   /** The HTTP request that the run was made in, as passed to `events.with({ request })`. */
   readonly request?: object;
   /**
-   * In an inline callback: the transaction that the event was run in, as passed to `events.with({ tx })`, or as opened by
-   * `inTransaction()`. What is to be part of the transaction goes through it.
+   * In an inline callback: the transaction that the event was run in, as it was passed to `events.with({ tx })`, or as
+   * `inTransaction()` has opened it. Send statements through it that are to be part of the transaction.
    */
   readonly tx?: unknown;
   /** In a durable attempt: the delivery that is being worked on. */
   readonly delivery?: CurrentDelivery;
 }
 
-/** What a durable callback can learn of its delivery. */
+/** Tells a durable callback about its delivery. */
 export interface CurrentDelivery {
-  /** A UUID, the same for each attempt, and for all deliveries of one run: what to deduplicate by. */
+  /** A UUID to deduplicate by. It is the same for each attempt, and for all deliveries of one run. */
   readonly id: string;
   /** Which attempt this is: 1 for the first. */
   readonly attempt: number;
-  /** As passed to `events.with({ key })`. */
+  /** The key that was passed to `events.with({ key })`. */
   readonly key?: string;
   /**
-   * Makes the delivery complete when this transaction commits: what the callback writes in it then happens exactly
-   * once, whatever dies in between. Call it before the commit.
+   * Makes the delivery complete when this transaction commits. Whatever the callback writes in it then happens exactly once,
+   * whatever dies in between. Call it before the commit.
    *
    * @example
    * await pool.transaction(async (tx) => {
@@ -46,7 +46,7 @@ export interface CurrentDelivery {
    *   await currentEvent()!.delivery!.completeIn(tx);
    * });
    *
-   * @param transaction the callback's own, as any data layer hands it out that `events.with({ tx })` takes
+   * @param transaction the callback's own transaction, of any data layer that `events.with({ tx })` takes
    * @throws an error that must roll the transaction back, when another instance has taken the delivery in the meantime;
    * or when the engine takes no transactions
    */
@@ -56,8 +56,8 @@ export interface CurrentDelivery {
 const ambient = new Ambient<CurrentEvent>();
 
 /**
- * The run that the calling code is part of, in durable callbacks, in callbacks of runs made through `events.with()` or in
- * a transaction, and in all with the option `tracksCurrentEvent`; `undefined` anywhere else.
+ * Answers with the run that the calling code is part of: in durable callbacks, in callbacks of runs made through
+ * `events.with()` or in a transaction, and with the option `tracksCurrentEvent` in all. Elsewhere it answers `undefined`.
  *
  * @example
  * const response = await fetch(url, { signal: currentEvent()?.signal });

@@ -38,7 +38,7 @@ export interface RegisteredEvent {
   readonly definition?: EventDefinition<string, unknown[], unknown[]>;
   readonly inline: readonly RegisteredCallback[];
   readonly durable: readonly RegisteredDurable[];
-  /** Those that wait for the end of the transaction. */
+  /** The callbacks that wait for the end of the transaction. */
   readonly held: readonly RegisteredCallback[];
   readonly background: readonly RegisteredCallback[];
   /** Whether any of them needs an {@link InstanceScope}. */

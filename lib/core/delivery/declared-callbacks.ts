@@ -81,7 +81,7 @@ export class DeclaredCallbacks {
     const callbacks = events.flatMap((event) => event.durable.map((callback) => describe(event, callback)));
     const fresh = callbacks.filter((callback) => !this.declared.has(addressKey(callback)));
     if (fresh.length > 0) this.note(fresh, this.tell(engine, fresh));
-    await Promise.all(callbacks.map((callback) => this.declared.get(addressKey(callback))));
+    await Promise.all(callbacks.map((callback) => this.declared.get(addressKey(callback))!));
   }
 
   /** Whoever asks for them meanwhile waits for the same answer. One that failed is asked for again. */

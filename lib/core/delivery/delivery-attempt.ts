@@ -28,7 +28,7 @@ export interface AttemptHost {
   readonly failures: Failures;
   readonly settlements: Settlements;
   readonly engine: Pick<RunningEngine, 'name' | 'takesTransactions' | 'report'>;
-  /** From 0 to 1: instead of chance, in the delays of retries. */
+  /** Returns a number from 0 to 1, which replaces chance in the delays of retries. */
   readonly random?: () => number;
 }
 

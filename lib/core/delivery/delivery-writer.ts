@@ -38,7 +38,10 @@ export class DeliveryWriter {
     this.args = this.writeArguments();
   }
 
-  /** The deliveries as they are now. Inline callbacks may have changed the arguments; the callbacks after them see that, too. */
+  /**
+   * The deliveries as they are now. Inline callbacks may have changed the arguments; the callbacks after them see that,
+   * too.
+   */
   write(): readonly NewDelivery[] {
     const { event, options, id } = this;
     const args = event.inline.length > 0 ? this.writeArguments() : this.args;

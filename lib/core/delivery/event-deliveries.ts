@@ -19,16 +19,16 @@ import { type Checks, isCount, isUuid, wrongOption } from '../options/option-che
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import { readArguments } from './stored-arguments.js';
 
-/** How many deliveries one durable callback has. */
+/** Counts the deliveries of one durable callback. */
 export interface CallbackDeliveries extends DeliveryCounts {
   /** Whether this instance has the callback. The deliveries of others wait for an instance that does. */
   readonly isKnown: boolean;
 }
 
-/** A delivery as it is kept: its arguments are what the callback gets, or would get. */
+/** A delivery as it is kept, with the arguments that the callback gets, or would get. */
 export type KeptEvent = Omit<KeptDelivery, 'arguments'> & { readonly arguments: readonly unknown[] };
 
-/** Which deliveries to list: all that fit every field given. */
+/** Says which deliveries to list: those that fit every field given. */
 export interface DeliveriesQuery extends DeliveryFilter {
   /**
    * In which state, or in which of several, as of one moment.
@@ -44,7 +44,7 @@ export interface DeliveriesQuery extends DeliveryFilter {
   readonly after?: Pick<Delivery, 'id' | 'event' | 'callback'>;
 }
 
-/** What became of durable deliveries, and what to do about the dead ones: inject it where that is looked into. */
+/** Shows durable deliveries, and has dead ones tried again or removed: inject it where you look after them. */
 export class EventDeliveries {
   /** Nest makes it: inject it. */
   constructor(
@@ -55,8 +55,8 @@ export class EventDeliveries {
   ) {}
 
   /**
-   * How many deliveries are waiting, running and dead, by callback; also those of callbacks that this instance does not
-   * have.
+   * Counts the deliveries that are waiting, running and dead, by callback; also those of callbacks that this instance does
+   * not have.
    *
    * @throws EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_CLOSED; so do the other methods
    */
@@ -74,7 +74,7 @@ export class EventDeliveries {
   }
 
   /**
-   * Deliveries with error, arguments and attempts, in the order of their ids, which by default is that of storing.
+   * Lists deliveries with error, arguments and attempts, in the order of their ids. By default that is the order of storing.
    *
    * @example
    * const dead = await this.deliveries.list({ callback: 'Emails.greetNewUser' });
@@ -91,8 +91,8 @@ export class EventDeliveries {
   }
 
   /**
-   * Has dead deliveries tried again, at once and with all their attempts before them: those that fit every field given,
-   * or all. Resolves to how many there were.
+   * Has dead deliveries tried again, at once and with all their attempts before them: those that fit every field given, or
+   * all. Resolves to their number.
    *
    * @example
    * await this.deliveries.retry({ callback: 'Emails.greetNewUser' });
@@ -105,8 +105,8 @@ export class EventDeliveries {
   }
 
   /**
-   * Removes deliveries for good: dead ones, or waiting ones that are not to happen any more. Resolves to how many there
-   * were; what is running is left alone.
+   * Removes deliveries for good: dead ones, or waiting ones that are not to happen any more. Running ones are left alone.
+   * Resolves to the number removed.
    *
    * @example
    * await this.deliveries.discard({ ids: [dead.id], callback: dead.callback });
@@ -131,7 +131,7 @@ export class EventDeliveries {
     return engine;
   }
 
-  /** A mistyped id would pass for one that has no deliveries. */
+  /** Refuses an id that nobody knows: a mistyped one would look like one that has no deliveries. */
   private async refuseUnknown(method: string, callback: string | undefined, engine: DurableEngine): Promise<void> {
     if (callback === undefined || this.known.some((address) => address.callback === callback)) return;
     const ids = [...this.known, ...(await engine.counts())].map((address) => address.callback);

@@ -3,17 +3,17 @@ import type { Json } from '../engine/engine.js';
 import { argumentsUnstorable, deliveryUnreadable } from '../errors/delivery-errors.js';
 import { pathOf, type Refuse, refuseMore, refuseSymbols, tagOf } from './unstorable.js';
 
-/** What stands for everything that JSON has no word for: `{ "$type": "Date", "value": "2026-01-31T00:00:00.000Z" }`. */
+/** Stands for a value that JSON has no word for: `{ "$type": "Date", "value": "2026-01-31T00:00:00.000Z" }`. */
 interface Tagged {
   readonly $type: string;
   readonly value?: Json;
 }
 
 /**
- * Arguments as readable JSON that any engine can hold, also in a Postgres `jsonb`: what {@link readArguments} makes of it
- * is equal to what was passed. A class event is stored as its fields.
+ * Writes arguments as readable JSON that any engine can hold, also in a Postgres `jsonb`. {@link readArguments} makes equal
+ * arguments of it. A class event is stored as its fields.
  *
- * @throws EVENTS_ARGUMENTS_UNSTORABLE for what would not arrive as it is: a function, a cycle, an instance of a class
+ * @throws EVENTS_ARGUMENTS_UNSTORABLE for a value that would not arrive equal: a function, a cycle, an instance of a class
  */
 export function storeArguments(event: string, args: readonly unknown[], isClassEvent: boolean): readonly Json[] {
   return args.map((argument, index) => {
@@ -32,9 +32,9 @@ export function storeArguments(event: string, args: readonly unknown[], isClassE
 }
 
 /**
- * The arguments that {@link storeArguments} made this of.
+ * Reads the arguments that {@link storeArguments} has written.
  *
- * @param eventClass of a class event, whose instance is made without calling its constructor
+ * @param eventClass the class of a class event; its instance is made without calling the constructor
  * @throws EVENTS_DELIVERY_UNREADABLE
  */
 export function readArguments(event: string, stored: readonly Json[], eventClass?: Function): unknown[] {
@@ -53,7 +53,10 @@ interface Writer {
   readonly write: Write;
 }
 
-/** By the name of the constructor, since a value may come from another realm; a subclass, which would arrive as its base, has another. */
+/**
+ * Found by the name of the constructor, since a value may come from another realm. A subclass has another name: it would
+ * arrive as its base.
+ */
 const WRITERS: Record<string, Writer> = {
   Array: { is: Array.isArray, write: (value: unknown[], ...rest) => items(value, '', ...rest) },
   Object: {
@@ -213,7 +216,7 @@ function read(stored: Json): unknown {
   return reader(value);
 }
 
-/** Defines rather than assigns: a field may be called `__proto__`. */
+/** Makes an object of its fields. Defines them rather than assigns: one may be called `__proto__`. */
 function fromEntries(entries: readonly [string, Json][], each: (value: Json) => unknown = read): object {
   const fields = {};
   for (const [name, value] of entries) {

@@ -1,13 +1,16 @@
 /** Refuses an argument for what is found at a path in it. */
 export type Refuse = (path: string, what: string) => never;
 
-/** What an object is by its brand, whatever made it: Math is no plain object, and no class of a user's is a URL. */
+/** The brand of an object, whatever made it: Math is no plain object, and no class of a user is a URL. */
 export const tagOf = (value: object) => Object.prototype.toString.call(value).slice('[object '.length, -1);
 
 export const pathOf = (path: string, name: string) =>
   /^[\w$]+$/.test(name) ? `${path}.${name}` : `${path}[${JSON.stringify(name)}]`;
 
-/** What somebody has added to an array, a date and the like would not arrive; and holes would arrive as `undefined`. */
+/**
+ * Refuses properties that somebody has added to an array, a date and the like, as they would not arrive; and holes, which
+ * would arrive as `undefined`.
+ */
 export function refuseMore(value: object, path: string, refuse: Refuse): void {
   refuseSymbols(value, path, refuse);
   // Their keys are too many to look through.

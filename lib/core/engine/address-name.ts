@@ -1,8 +1,8 @@
 import type { DeliveryAddress } from './engine.js';
 
 /**
- * An address as one name that may be read in a dashboard, `user_joined/Emails.greetNewUser`, of letters, digits, `_`, `.`, `-`
- * and that one slash. What else there is, is spelled `--` and two hexadecimal digits a byte.
+ * Makes one name of an address, as a dashboard shows it: `user_joined/Emails.greetNewUser`. It consists of letters, digits,
+ * `_`, `.`, `-` and that one slash. Every other byte is spelled as `--` and two hexadecimal digits.
  */
 export const addressName = ({ event, callback }: DeliveryAddress) => `${encode(event)}/${encode(callback)}`;
 

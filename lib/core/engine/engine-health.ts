@@ -5,7 +5,7 @@ import { messageOf } from '../errors/thrown.js';
 export class EngineHealth {
   private awaySince: number | undefined;
 
-  /** @param name of the server, as messages name it */
+  /** @param name the server's name in messages */
   constructor(
     private readonly host: EngineHost,
     private readonly name: string,

@@ -1,13 +1,13 @@
 import type { StoredError } from '../errors/stored-error.js';
 
 /**
- * What stores durable deliveries and brings each to an instance that works on it. An application has one, made anew
- * by {@link EngineFactory} each time it starts; instances of an application in other processes share what it stores.
+ * Stores durable deliveries and brings each to an instance that works on it. An application has one engine, which
+ * {@link EngineFactory} makes anew each time it starts. The instances of an application in other processes share the store.
  *
- * The rules below are for whoever writes one. `engineContract()` of `nestjs-callbacks/testing` checks them.
+ * The rules below are for whoever writes an engine. `engineContract` of `nestjs-callbacks/testing` checks them.
  *
- * - Nothing is lost: what {@link store} has resolved for is performed until it is settled, whatever dies in between.
- *   Waiting and dead deliveries stay until somebody removes them.
+ * - Nothing is lost: once {@link store} has resolved, its deliveries are performed until they are settled, whatever dies in
+ *   between. Waiting and dead deliveries stay until somebody removes them.
  * - At least once: a delivery may be performed again when its instance died, or was cut off from the engine for longer
  *   than a claim lasts. While its instance lives and is heard from, nobody else performs it, however long it takes.
  * - Each delivery is on its own: one that fails, waits or hangs holds up no other, except in order (below).
@@ -17,66 +17,66 @@ import type { StoredError } from '../errors/stored-error.js';
  *   its delay is over.
  */
 export interface DurableEngine {
-  /** As messages name it: `'Postgres'`. */
+  /** Its name in messages: `'Postgres'`. */
   readonly name: string;
-  /** What it can do beyond storing and working; an application that needs what is missing does not start. */
+  /** Says what it can do beyond storing and working. An application that needs more does not start. */
   readonly capabilities: EngineCapabilities;
 
   /**
-   * Connects, and makes what it keeps its deliveries in. Called once, before anything else. Several instances may
-   * start on an empty store at the same moment. A rejection fails the start of the application with its message.
+   * Connects, and makes the tables or the like in which it keeps deliveries. Called once, before anything else. Several
+   * instances may start on an empty store at the same moment. A rejection fails the start of the application with its message.
    */
   start(host: EngineHost): Promise<void>;
 
   /**
-   * Makes room for callbacks; called before anything is stored for them, by every instance, and again when a module
-   * loaded later brings more. What waits, or is dead, under a former id of a callback becomes its own, now and
-   * later, as an older instance may still store it.
+   * Makes room for callbacks. Every instance calls it before anything is stored for them, and again when a module that is
+   * loaded later brings more. Deliveries that wait or are dead under a former id of a callback become its own: those of now,
+   * and those of later, as an older instance may still store some.
    */
   declare(callbacks: readonly DurableCallback[]): Promise<void>;
 
   /**
-   * Stores deliveries, all or none; with a transaction, in it: they are there when it commits, and only then. An id that
-   * was stored for the same callback already is passed over, and leaves the transaction usable. A transaction that is over,
-   * or of another database, is refused with a {@link TransactionRefusedError}.
+   * Stores deliveries, all or none. With a transaction it stores them in it: they are there when it commits, and only then.
+   * An id that was stored for the same callback already is passed over, and leaves the transaction usable. A transaction that
+   * is over, or of another database, is refused with a {@link TransactionRefusedError}.
    *
-   * A rejection means that none is stored. Where that is not known, say when the connection broke before the answer,
-   * reject with an {@link UnknownOutcomeError}. Either must come within seconds, also from a server that is frozen.
+   * A rejection means that none is stored. Where the engine cannot know that, because the connection broke before the answer,
+   * it rejects with an {@link UnknownOutcomeError}. Either must come within seconds, also from a server that is frozen.
    */
   store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void>;
 
   /**
-   * From now on has `perform` perform the deliveries of a declared callback, at most `concurrency` at a time in this
-   * instance: an attempt counts until it calls `complete()`, or else until `perform` resolves. `perform` never rejects.
+   * Has `perform` perform the deliveries of a declared callback from now on, at most `concurrency` at a time in this
+   * instance. An attempt counts until it calls `complete()`, or else until `perform` resolves. `perform` never rejects.
    */
   work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void;
 
-  /** Takes no more attempts. Resolves when none can come any more; those under way go on, and settle as before. */
+  /** Begins no more attempts. Resolves when none can begin any more. Those under way go on, and settle as before. */
   stopWorking(): Promise<void>;
 
   /**
-   * Gives up all connections; called last, and also when `start()` failed. What is not settled by then comes back, on
-   * another instance, when the claim on it has run out.
+   * Gives up all connections. Called last, and also when `start()` failed. A delivery that is not settled by then comes
+   * back, on another instance, when the claim on it has run out.
    */
   stop(): Promise<void>;
 
-  /** How many deliveries there are at each address that has any, also of callbacks that this instance does not know. */
+  /** Counts the deliveries at each address that has any, also of callbacks that this instance does not know. */
   counts(): Promise<readonly DeliveryCounts[]>;
 
   /**
-   * Deliveries in any of these states as of one moment, in the order of their ids: by default, that of storing. One that
-   * goes from one of the states to another meanwhile is among them, once.
+   * Lists the deliveries that are in any of these states at one moment, in the order of their ids, which by default is the
+   * order of storing. A delivery that goes from one of the states to another meanwhile is among them, once.
    */
   list(query: DeliveryQuery): Promise<readonly KeptDelivery[]>;
 
-  /** Makes dead deliveries wait again, due now, with all their attempts before them. Resolves to how many there were. */
+  /** Makes dead deliveries wait again, due now, with all their attempts before them. Resolves to their number. */
   retry(filter: DeliveryFilter): Promise<number>;
 
-  /** Removes deliveries that are waiting or dead. Resolves to how many there were. */
+  /** Removes deliveries that are waiting or dead. Resolves to their number. */
   discard(filter: DeliveryFilter): Promise<number>;
 }
 
-/** Makes an application's engine; what `postgres()` and its like return. */
+/** Makes an application's engine. `postgres()` and its like return one of these. */
 export type EngineFactory = () => DurableEngine;
 
 export interface EngineCapabilities {
@@ -86,20 +86,20 @@ export interface EngineCapabilities {
   readonly order: boolean;
 }
 
-/** What an engine tells the application that started it. */
+/** The ears of the application that has started an engine. */
 export interface EngineHost {
-  /** Worth knowing, in a line of the log. */
+  /** Tells something worth knowing, in a line of the log. */
   log(message: string): void;
-  /** Something that somebody should look at, though it goes on. */
+  /** Tells something that somebody should look at, though work goes on. */
   warn(message: string): void;
-  /** Something failed that nobody waits for. */
+  /** Tells of a failure that nobody waits for. */
   report(what: string, error: unknown): void;
 }
 
-/** What JSON can hold. */
+/** A value that JSON can hold. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** Where a delivery goes. */
+/** The address of a delivery. */
 export interface DeliveryAddress {
   /** The event's name, or its class's name. */
   readonly event: string;
@@ -107,9 +107,9 @@ export interface DeliveryAddress {
   readonly callback: string;
 }
 
-/** What an engine knows of a durable callback. */
+/** A durable callback, as an engine knows it. */
 export interface DurableCallback extends DeliveryAddress {
-  /** Ids that the callback had before. */
+  /** The ids that the callback had before. */
   readonly formerly: readonly string[];
   readonly isOrdered: boolean;
   /** How many attempts an instance makes at the same time. */
@@ -119,47 +119,47 @@ export interface DurableCallback extends DeliveryAddress {
 export interface Delivery extends DeliveryAddress {
   /** A UUID, by default of version 7. One run has one for all its callbacks: it is unique within an address. */
   readonly id: string;
-  /** What the order is kept by, for ordered callbacks always there. */
+  /** The key by which order is kept. Deliveries to ordered callbacks always have one. */
   readonly key?: string;
   readonly arguments: readonly Json[];
 }
 
 /** A delivery to be stored. */
 export interface NewDelivery extends Delivery {
-  /** From when it is stored, or from when its transaction began, until it is due. */
+  /** How long it waits until it is due, in milliseconds from when it is stored, or from when its transaction began. */
   readonly delayMs: number;
 }
 
-/** One go at a delivery. The one who performs it settles it by one of these; whichever comes first counts. */
+/** One attempt at a delivery. Whoever performs it settles it by one of these methods. Whichever comes first counts. */
 export interface EngineAttempt {
   readonly delivery: Delivery;
-  /** 1 for the first. It grows with each attempt that was begun, also when the instance died during it. */
+  /** 1 for the first attempt. It grows with each attempt that has begun, also when the instance died during it. */
   readonly attempt: number;
-  /** Aborts when the claim is no longer sure to be held: then another instance may perform the delivery too. */
+  /** Aborts when this instance is no longer sure of its claim: then another instance may perform the delivery, too. */
   readonly signal: AbortSignal;
 
-  /** It succeeded. Resolves to whether this attempt still held the claim. So do the next three. */
+  /** Says that it succeeded. Resolves to whether this attempt still had the claim. So do the next three. */
   complete(): Promise<boolean>;
-  /** It failed, and is due again in so many milliseconds. */
+  /** Says that it failed, and is due again in so many milliseconds. */
   retryIn(ms: number, error: StoredError): Promise<boolean>;
-  /** It failed for good: a dead letter. */
+  /** Says that it failed for good: the delivery is a dead letter. */
   bury(error: StoredError): Promise<boolean>;
-  /** It was broken off through no fault of its own: due at once, and this attempt does not count. */
+  /** Says that it was broken off through no fault of its own: it is due at once, and this attempt does not count. */
   release(): Promise<boolean>;
   /**
-   * It succeeds if the transaction commits. Rejects if the claim is no longer held, so that the transaction must not
-   * commit, and if the engine takes no transactions.
+   * Makes it succeed if the transaction commits. Rejects if this attempt no longer has the claim, so that the transaction
+   * must not commit, and if the engine takes no transactions.
    */
   completeIn(transaction: SqlTransaction): Promise<void>;
 }
 
-/** `waiting` for its time or its turn; `running`; or `dead`, having failed for good. */
+/** A delivery is `waiting` for its time or its turn, `running`, or `dead`, having failed for good. */
 export type DeliveryState = 'waiting' | 'running' | 'dead';
 
 export interface DeliveryCounts extends DeliveryAddress {
-  /** Due, or held up by an earlier one of its key. */
+  /** Those that are due, or that an earlier one of their key holds up. */
   readonly waiting: number;
-  /** Waiting for its time: delayed, or to be tried again. */
+  /** Those that wait for their time: they are delayed, or are to be tried again. */
   readonly delayed: number;
   readonly running: number;
   readonly dead: number;
@@ -171,13 +171,13 @@ export interface KeptDelivery extends Delivery {
   /** How many attempts have begun. */
   readonly attempts: number;
   readonly storedAt: Date;
-  /** From when it may be performed; of a dead one, when it died. */
+  /** The time from which it may be performed; of a dead one, the time when it died. */
   readonly since: Date;
-  /** What the last attempt failed with. */
+  /** The error of the last attempt. */
   readonly error?: StoredError;
 }
 
-/** Which deliveries: all that fit every field given. */
+/** Names deliveries: all that fit every field given. */
 export interface DeliveryFilter {
   readonly event?: string;
   readonly callback?: string;
@@ -187,25 +187,27 @@ export interface DeliveryFilter {
 export interface DeliveryQuery extends DeliveryFilter {
   readonly states: readonly DeliveryState[];
   readonly limit: number;
-  /** Continue after this one, the last of the page before. */
+  /** Continues after this one, the last of the page before. */
   readonly after?: Pick<Delivery, 'id' | 'event' | 'callback'>;
 }
 
-/** The part of an open SQL transaction that an engine needs: node-postgres' clients and PGlite's transactions have it. */
+/**
+ * The part of an open SQL transaction that an engine needs. Clients of node-postgres and transactions of PGlite have it.
+ */
 export interface SqlTransaction {
   query(sql: string, params: unknown[]): Promise<{ rows: unknown[] }>;
 }
 
-/** What an engine rejects with when it cannot know whether the deliveries are stored. */
+/** Says that an engine cannot know whether the deliveries are stored: `store()` rejects with it. */
 export class UnknownOutcomeError extends Error {
   override readonly name = 'UnknownOutcomeError';
 }
 
-/** What `store()` rejects with when deliveries cannot be stored in a transaction; that is left as it was. */
+/** Says that deliveries cannot be stored in a transaction, which is left as it was: `store()` rejects with it. */
 export class TransactionRefusedError extends Error {
   override readonly name = 'TransactionRefusedError';
 
-  /** @param reason it has ended, or is none; or it is one of another database */
+  /** @param reason `'over'`: it has ended, or is none; `'foreign'`: it is one of another database */
   constructor(
     readonly reason: 'over' | 'foreign',
     options?: ErrorOptions,

@@ -2,7 +2,7 @@ import type { EngineHealth } from './engine-health.js';
 import { LazyAbort } from '../async/lazy-abort.js';
 import { clearInterval, clearTimeout, setInterval, setTimeout, sleep } from '../async/timers.js';
 
-/** What claims are held on, and how. */
+/** Says how claims are renewed, and how long they last. */
 export interface ClaimsOptions<Claimed> {
   /** How long a claim lasts that is not renewed, in milliseconds. */
   readonly leaseMs: number;
@@ -11,40 +11,40 @@ export interface ClaimsOptions<Claimed> {
   readonly health: EngineHealth;
   /** Renews claims, and says of each whether it is held still. */
   renew(claimed: readonly Claimed[]): Promise<readonly boolean[]>;
-  /** As messages name it: `delivery … to Emails.greet`. */
+  /** The name in messages: `delivery … to Emails.greet`. */
   describe(claimed: Claimed): string;
 }
 
 const PAUSE_MS = 250;
-/** How long it is tried to say how an attempt ended, while the store is away. */
+/** How long an instance tries to write down how an attempt ended, while the store is away. */
 const PATIENCE_MS = 120_000;
-/** Of a lease: an attempt is to know that its claim is gone before another instance can have it. */
+/** The share of a lease after which a claim counts as lost: an attempt must know that before another instance can claim. */
 const SURE_SHARE = 0.9;
 
-/** What an instance has claimed, until it is settled, or the claim has run out. */
+/** A claim of this instance, until it is settled, or has run out. */
 export class HeldClaim<Claimed> {
   readonly abort = new LazyAbort();
-  /** How many ask at this moment that it be settled. */
+  /** How many callers are settling it at this moment. */
   settling = 0;
 
   constructor(
     readonly claimed: Claimed,
-    /** When it was last sure to be held. */
+    /** When this instance was last sure to have it. */
     public renewedAt: number,
   ) {}
 
-  /** Aborts when it is no longer sure to be held. */
+  /** Aborts when this instance is no longer sure to have it. */
   get signal(): AbortSignal {
     return this.abort.signal;
   }
 }
 
 /**
- * The claims that an instance holds: renews them, tells in time of those that it has lost, and insists on what is to become
- * of them while the store is away.
+ * Keeps the claims of an instance: renews them, tells in time that one is lost, and goes on trying to settle them while the
+ * store is away.
  */
 export class HeldClaims<Claimed> {
-  private readonly held = new Set<HeldClaim<Claimed>>();
+  private readonly claims = new Set<HeldClaim<Claimed>>();
   private readonly renewal: NodeJS.Timeout;
   private readonly lastsMs: number;
   private expiry: NodeJS.Timeout | undefined;
@@ -57,41 +57,41 @@ export class HeldClaims<Claimed> {
     this.renewal = setInterval(() => void this.renew(), leaseMs / 4).unref();
   }
 
-  /** What is held, also what was not renewed in time. */
+  /** Everything that this instance has claimed, also what was not renewed in time. */
   get all(): Claimed[] {
-    return [...this.held].map(({ claimed }) => claimed);
+    return [...this.claims].map(({ claimed }) => claimed);
   }
 
   /** @param claimedAt when it was asked for, by `performance.now()`: no claim is older */
   hold(claimed: Claimed, claimedAt: number): HeldClaim<Claimed> {
     const claim = new HeldClaim(claimed, claimedAt);
-    this.held.add(claim);
+    this.claims.add(claim);
     this.expiry ??= this.expireIn(claim);
     return claim;
   }
 
   /**
-   * Says what becomes of a claim, again and again while that fails.
+   * Writes down what becomes of a claim, again and again while that fails.
    *
-   * @param write whether the claim was held, and it is written down
-   * @returns the same; `false` of a claim that is settled already
+   * @param write resolves to whether the claim was still ours, so that it could be written down
+   * @returns the same; `false` for a claim that is settled already
    */
   async settle(claim: HeldClaim<Claimed>, write: () => Promise<boolean>): Promise<boolean> {
-    if (!this.held.has(claim)) return false;
+    if (!this.claims.has(claim)) return false;
     claim.settling++;
     try {
-      const hasHeld = await this.insist(claim, write);
-      if (hasHeld) this.held.delete(claim);
-      return hasHeld;
+      const wasOurs = await this.insist(claim, write);
+      if (wasOurs) this.claims.delete(claim);
+      return wasOurs;
     } finally {
       claim.settling--;
       this.abandon(claim);
     }
   }
 
-  /** Renews it no more. What is being settled is held until that is known. */
+  /** Renews it no more. A claim that is being settled is kept until that is known. */
   abandon(claim: HeldClaim<Claimed>): void {
-    if (claim.settling === 0) this.held.delete(claim);
+    if (claim.settling === 0) this.claims.delete(claim);
   }
 
   stop(): void {
@@ -113,10 +113,10 @@ export class HeldClaims<Claimed> {
   }
 
   private async renew(): Promise<void> {
-    if (this.isRenewing || this.held.size === 0) return;
+    if (this.isRenewing || this.claims.size === 0) return;
     this.isRenewing = true;
     const sentAt = performance.now();
-    const claims = [...this.held];
+    const claims = [...this.claims];
     try {
       const areHeld = await this.options.renew(claims.map(({ claimed }) => claimed));
       claims.forEach((claim, index) => {
@@ -129,17 +129,17 @@ export class HeldClaims<Claimed> {
     this.isRenewing = false;
   }
 
-  /** When the oldest runs out: later ones follow from there. */
+  /** Sets the timer for the claim that runs out first; the next one follows from there. */
   private expireIn({ renewedAt }: HeldClaim<Claimed>): NodeJS.Timeout | undefined {
     if (this.options.expires === false || this.hasStopped) return undefined;
     return setTimeout(() => this.expire(), Math.max(0, renewedAt + this.lastsMs - performance.now())).unref();
   }
 
-  /** What could not be renewed in time counts as lost. */
+  /** Gives up claims that could not be renewed in time. */
   private expire(): void {
     const now = performance.now();
     let oldest: HeldClaim<Claimed> | undefined;
-    for (const claim of this.held) {
+    for (const claim of this.claims) {
       if (claim.abort.isAborted) continue;
       if (now - claim.renewedAt >= this.lastsMs) this.lose(claim, 'could not be renewed');
       else if (!oldest || claim.renewedAt < oldest.renewedAt) oldest = claim;
@@ -149,7 +149,7 @@ export class HeldClaims<Claimed> {
 
   /** It may have been settled in the meantime: then nobody listens any more. */
   private lose(claim: HeldClaim<Claimed>, what: string): void {
-    if (!this.held.has(claim)) return;
+    if (!this.claims.has(claim)) return;
     const delivery = this.options.describe(claim.claimed);
     claim.abort.abort(new Error(`The claim on ${delivery} ${what}, so it may be performed elsewhere`));
   }

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 
-/** A value as a message shows it: short, on one line. */
+/** Shows a value in a message: short, on one line. */
 export const show = (value: unknown): string => {
   if (value instanceof Error) return `${value.name}: ${value.message}`;
   if (value instanceof Promise) return 'a promise';
@@ -8,7 +8,7 @@ export const show = (value: unknown): string => {
   return inspect(value, { depth: 1, breakLength: Infinity, maxStringLength: 80, maxArrayLength: 5 });
 };
 
-/** What somebody else's error says, as a sentence. */
+/** The message of somebody else's error, as a sentence. */
 export const sentenceOf = (cause: unknown): string => {
   if (!(cause instanceof Error)) return sentence(String(cause));
   // Drizzle's own message is the statement.

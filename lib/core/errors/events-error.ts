@@ -46,16 +46,16 @@ export const EVENTS_ERROR_CODES = [
 export type EventsErrorCode = (typeof EVENTS_ERROR_CODES)[number];
 
 /**
- * What this package itself throws, reports or rejects with. What a callback throws is never wrapped in one:
- * it reaches the caller as it is.
+ * Every error of this package itself is one of these: thrown, reported, or the reason of a rejection. An error that a
+ * callback throws is never wrapped in one: it reaches the caller as it is.
  */
 export class EventsError extends Error {
   override readonly name = 'EventsError';
-  /** With `EVENTS_SEVERAL_FAILED`: what each callback threw, in callback order. */
+  /** With `EVENTS_SEVERAL_FAILED`: the error of each callback, in callback order. */
   declare readonly errors?: readonly unknown[];
   /**
    * With `EVENTS_STORE_UNKNOWN` and `EVENTS_STORE_FAILED`: the id of the run's deliveries. Run again with it, as in
-   * `events.with({ id: error.id }).run(…)`, what was stored already is not stored twice.
+   * `events.with({ id: error.id }).run(…)`, and nothing is stored twice.
    */
   declare readonly id?: string;
 

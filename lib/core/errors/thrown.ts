@@ -2,14 +2,14 @@ import { inspect } from 'node:util';
 import { show } from './describe.js';
 import { storedError } from './stored-error.js';
 
-/** What was thrown, as the log tells it. */
+/** Something that was thrown, as the log tells it. */
 export interface Told {
   readonly message: string;
-  /** Of errors only. */
+  /** Only errors have one. */
   readonly stack?: string | undefined;
 }
 
-/** What is thrown may itself throw when it is looked at, and nobody would catch that. */
+/** Describes something that was thrown. It may itself throw when it is looked at, and nobody would catch that. */
 export function describeThrown(thrown: unknown): Told {
   try {
     if (!(thrown instanceof Error)) return { message: `it threw ${show(thrown)}` };
@@ -20,7 +20,7 @@ export function describeThrown(thrown: unknown): Told {
   }
 }
 
-/** As `instanceof`, which a proxy may answer by throwing. */
+/** Answers as `instanceof`, but a proxy may answer that by throwing. */
 export function isInstance<T>(thrown: unknown, type: abstract new (...args: never[]) => T): thrown is T {
   try {
     return thrown instanceof type;
@@ -29,7 +29,9 @@ export function isInstance<T>(thrown: unknown, type: abstract new (...args: neve
   }
 }
 
-/** What an error says, or whatever else was thrown; of several at once, as Node reports attempts to connect, what each does. */
+/**
+ * The message of whatever was thrown. Of several errors at once, as Node reports attempts to connect, it has each message.
+ */
 export function messageOf(thrown: unknown): string {
   try {
     const { message, errors } = thrown as { message?: unknown; errors?: unknown };

@@ -4,7 +4,8 @@ import { isThenable } from '../async/promises.js';
 
 /**
  * An event as a value: its name, and one schema per argument. Made by {@link defineEvent}, taken by `@Callback()` and
- * by `run()`. `Passed` is what `run()` takes, `Received` what callbacks get after the schemas' defaults and coercions.
+ * by `run()`. `Passed` are the arguments of `run()`, `Received` those that callbacks get after the schemas' defaults and
+ * coercions.
  */
 export class EventDefinition<Name extends string, Passed extends unknown[], Received extends unknown[]> {
   declare private readonly types: (passed: Passed) => Received;
@@ -16,10 +17,13 @@ export class EventDefinition<Name extends string, Passed extends unknown[], Rece
   ) {}
 }
 
-/** What `run(definition, …)` takes. */
+/** The arguments that `run(definition, …)` takes. */
 export type PassedTo<Definition> = Definition extends EventDefinition<string, infer Passed, infer _> ? Passed : never;
 
-/** What the callbacks of a definition receive; use it to put a defined event into `EventMap`, or to type a test. */
+/**
+ * The arguments that the callbacks of a definition receive. Use it to put a defined event into `EventMap`, or to type a
+ * test.
+ */
 export type ReceivedFrom<Definition> =
   Definition extends EventDefinition<string, infer _, infer Received> ? Received : never;
 
@@ -73,7 +77,8 @@ export function defineEvent(name: string, ...schemas: StandardSchemaV1[]) {
 type Result = StandardSchemaV1.Result<unknown>;
 
 /**
- * The arguments as the schemas return them. A promise only when a schema is asynchronous.
+ * Has the schemas check the arguments, and returns the values that they answer with. Returns a promise only when a schema is
+ * asynchronous.
  *
  * @throws EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED
  */

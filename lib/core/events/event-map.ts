@@ -23,14 +23,14 @@ export type EventClass<Event extends object = object> = Function & { readonly pr
 /** A name must be a known one; the compiler's message then lists those that are. */
 type Known<Event> = Event extends EventName ? Event : EventName;
 
-/** What `@Callback()` takes: a name, a class, or a definition. */
+/** The event that `@Callback()` takes: a name, a class, or a definition. */
 export type CallbackEvent<Event> = Event extends string
   ? Known<Event>
   : Event extends EventClass | AnyDefinition
     ? Event
     : 'a name, a class, or what defineEvent() returned';
 
-/** What `run()` takes: a name, an instance of a class, or a definition. */
+/** The event that `run()` takes: a name, an instance of a class, or a definition. */
 export type RunEvent<Event> = Event extends string
   ? Known<Event>
   : Event extends Function
@@ -51,7 +51,7 @@ type ArgumentsOfName<Name> = keyof EventMap extends never
       : [declareTheArgumentsAsATuple: never]
     : never;
 
-/** What `run(event, …)` takes after the event. */
+/** The arguments that `run(event, …)` takes after the event. */
 export type RunArguments<Event> = Event extends string
   ? ArgumentsOfName<Event>
   : Event extends EventDefinition<string, infer Passed, infer _>
@@ -60,7 +60,7 @@ export type RunArguments<Event> = Event extends string
       ? any[]
       : [];
 
-/** What the callbacks of an event receive. */
+/** The arguments that the callbacks of an event receive. */
 export type CallbackArguments<Event> = Event extends string
   ? ArgumentsOfName<Event>
   : Event extends EventDefinition<string, infer _, infer Received>
@@ -69,7 +69,7 @@ export type CallbackArguments<Event> = Event extends string
       ? [event: Instance]
       : never;
 
-/** How the registry tells events apart: by name, or by class. */
+/** The name or the class by which events are told apart. */
 export type EventKey = string | Function;
 
 /** An event as messages and logs name it. */

@@ -29,7 +29,7 @@ type Call = (...args: unknown[]) => unknown;
 
 /** Calls a method through its enhancers, as Nest calls a handler through them. */
 export class EnhancedMethod {
-  /** Of an instance that exists once, by the number of arguments: Nest must know how many there are. */
+  /** The calls of an instance that exists once, by the number of arguments: Nest must know how many there are. */
   private readonly byCount = new Map<number, Call>();
 
   constructor(
@@ -64,7 +64,10 @@ export class EnhancedMethod {
     return filters ? this.withFilters(inner, target, contextId) : inner;
   }
 
-  /** Those that Nest itself would add see neither event nor callback, and log what the failure report logs. */
+  /**
+   * Adds the filters. Those that Nest itself would add see neither event nor callback, and log what the failure report
+   * logs.
+   */
   private withFilters(inner: Call, target: object, contextId: ContextId): Call {
     const { callback, handler } = this;
     const { module, wrapper, prototype } = callback;
@@ -74,7 +77,7 @@ export class EnhancedMethod {
         return await inner(...args);
       } catch (error) {
         const recovered = filters.invokeCustomFilters(error, hostOf(args, prototype.constructor, handler));
-        // As everywhere in Nest outside HTTP: a filter that returns nothing has not handled it (Nest 11 says null).
+        // A filter that returns nothing has not handled it, as everywhere in Nest outside HTTP (Nest 11 says null).
         if (recovered === undefined || recovered === null) throw error;
         return recovered;
       }

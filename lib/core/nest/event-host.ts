@@ -1,13 +1,13 @@
 import type { ArgumentsHost } from '@nestjs/common';
 import type { EventKey } from '../events/event-map.js';
 
-/** What guards, interceptors and filters of a callback can learn of the call. */
+/** Tells guards, interceptors and filters of a callback about the call. */
 export interface EventHost {
   /** The event's name, or its class. */
   readonly event: EventKey;
   /** The callback's id, as in `Emails.greetNewUser`. */
   readonly callback: string;
-  /** What the callback is called with. */
+  /** The arguments that the callback is called with. */
   readonly arguments: readonly unknown[];
 }
 
@@ -16,8 +16,8 @@ type Handler = (this: Record<string | symbol, (...args: unknown[]) => unknown>, 
 const calls = new WeakMap<Function, Omit<EventHost, 'arguments'>>();
 
 /**
- * The event behind an execution context whose `getType()` is `'event'`; `undefined` behind any other, so that one guard
- * can serve controllers and callbacks.
+ * Returns the event behind an execution context whose `getType()` is `'event'`, and `undefined` for any other context, so
+ * that one guard can serve controllers and callbacks.
  *
  * @example
  * canActivate(context: ExecutionContext) {
@@ -32,8 +32,8 @@ export function switchToEvent(host: ArgumentsHost & { getHandler?(): Function })
 }
 
 /**
- * The function that Nest knows as the handler of a callback. It looks the method up on each call, so that spies are
- * seen, and carries the method's metadata, so that `Reflector` finds it: an override's, else that of what it overrides.
+ * Makes the function that Nest knows as the handler of a callback. It looks the method up on each call, so that spies are
+ * seen. It carries the method's metadata, so that `Reflector` finds it: that of an override, else that of the method below.
  */
 export function handlerOf(event: EventKey, id: string, prototype: object, method: string | symbol): Handler {
   const handler: Handler = function (...args) {

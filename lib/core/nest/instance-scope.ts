@@ -48,7 +48,9 @@ export class InstanceScope {
     ));
   }
 
-  /** Nest has made a context for the request if the controller is request-scoped. Otherwise this makes it, as Nest would. */
+  /**
+   * Nest has made a context for the request if the controller is request-scoped. Otherwise this makes it, as Nest would.
+   */
   private introduceRequest(moduleRef: ModuleRef, id: ContextId): void {
     const request = this.current.request!;
     if (requestContextOf(request)) return;
@@ -57,5 +59,5 @@ export class InstanceScope {
   }
 }
 
-/** What a durable strategy attached to the context. */
+/** The payload that a durable strategy has attached to the context. */
 const payloadOf = (id: ContextId) => (id as { payload?: unknown }).payload;

@@ -23,7 +23,7 @@ export type NestModule = ModulesContainer extends Map<string, infer Module> ? Mo
 /** Nest's record of one provider, controller or enhancer. Nest does not export the type. */
 export type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 
-// What exists, and what it depends on
+// Instances, and the things that they depend on
 
 /** The context of all instances that exist once: without it, Nest cannot be asked whether such an instance is there. */
 export { STATIC_CONTEXT };
@@ -42,7 +42,9 @@ export const hasFailed = (wrapper: Wrapper): boolean => staticInstanceOf(wrapper
 export const constructorDependenciesOf = (wrapper: Wrapper): readonly (Wrapper | undefined)[] =>
   wrapper.getCtorMetadata() ?? [];
 
-/** The enhancers that Nest makes with each instance of a class: those that depend on the request make it depend on it, too. */
+/**
+ * The enhancers that Nest makes with each instance of a class: those that depend on the request make it depend on it, too.
+ */
 export const enhancerDependenciesOf = (wrapper: Wrapper): readonly Wrapper[] => wrapper.getEnhancersMetadata() ?? [];
 
 /** Everything that an instance is made of: whether a provider depends on the request must be known before it is made. */
@@ -55,19 +57,24 @@ export const dependenciesOf = (wrapper: Wrapper): readonly (Wrapper | undefined)
 /** The guards and their like of a module's classes, which callbacks may need: `DiscoveryService` leaves them out. */
 export const enhancersOf = (module: NestModule): NestModule['injectables'] => module.injectables;
 
-/** The `ModuleRef` of a module, which resolves its request-scoped providers: only Nest's own code can inject it for another. */
+/**
+ * The `ModuleRef` of a module, which resolves its request-scoped providers: only Nest's own code can inject it for another.
+ */
 export const moduleRefOf = (module: NestModule): ModuleRef => module.providers.get(ModuleRef)!.instance as ModuleRef;
 
 // Modules and their hooks
 
-/** The imports that a module lists itself, in its order: the order of callbacks follows it. Nest adds every global module to them. */
+/**
+ * The imports that a module lists itself, in its order: the order of callbacks follows it. Nest adds every global module to
+ * them.
+ */
 export function listedImportsOf(module: NestModule): readonly unknown[] {
   const { container } = module as unknown as {
     container?: { getDynamicMetadataByToken(token: string, key: string): unknown };
   };
   return [
     ...((Reflect.getMetadata('imports', module.metatype) as unknown[] | undefined) ?? []),
-    // Those of `forRoot()` and its like.
+    // `forRoot()` and its like list theirs here.
     ...((container?.getDynamicMetadataByToken(module.token, 'imports') as unknown[] | undefined) ?? []),
   ];
 }
@@ -87,14 +94,19 @@ export function noteInstance(wrapper: Wrapper, id: ContextId, instance: unknown)
   wrapper.setInstanceByContextId(id, { instance, isResolved: true });
 }
 
-/** What Nest calls on each instance that it makes, for its option `instrument`; `undefined` where this Nest has none. */
+/**
+ * The function that Nest applies to each instance that it makes, for its option `instrument`; `undefined` where this Nest
+ * has none.
+ */
 export function instanceDecoratorOf(moduleRef: ModuleRef): ((instance: unknown) => unknown) | undefined {
   const { injector } = moduleRef as unknown as { injector?: { instanceDecorator?: unknown } };
   const decorate = injector?.instanceDecorator;
   return typeof decorate === 'function' ? (decorate as (instance: unknown) => unknown) : undefined;
 }
 
-/** Whether this is Nest's own provider of `REQUEST`, which each context has anew; a test may have put another in its place. */
+/**
+ * Whether this is Nest's own provider of `REQUEST`, which each context has anew; a test may have put another in its place.
+ */
 export const isRequestProvider = ({ token, host }: Wrapper): boolean =>
   token === REQUEST && host?.name === 'InternalCoreModule';
 
@@ -109,7 +121,9 @@ export const hasInjectedProperties = (type: Type): boolean => listOf(type, PROPE
 
 const listOf = <T>(type: object, key: string) => (Reflect.getMetadata(key, type) as T[] | undefined) ?? [];
 
-/** The context that Nest has made for an HTTP request; `undefined` if it made none, as for a controller that exists once. */
+/**
+ * The context that Nest has made for an HTTP request; `undefined` if it made none, as for a controller that exists once.
+ */
 export function requestContextOf(request: object): ContextId | undefined {
   const noted = request as Noting & { readonly raw?: Noting };
   return noted[REQUEST_CONTEXT_ID] ?? noted.raw?.[REQUEST_CONTEXT_ID];
@@ -124,7 +138,9 @@ export function noteRequestContext(request: object, id: ContextId): void {
 
 // Guards, interceptors, pipes and filters
 
-/** The four kinds of enhancers: the key by which Nest's decorators note them on a class or a method, and what each must do. */
+/**
+ * The four kinds of enhancers: the key by which Nest's decorators note them on a class or a method, and what each must do.
+ */
 export const ENHANCERS = [
   { key: '__guards__', decorator: '@UseGuards()', does: 'canActivate' },
   { key: '__interceptors__', decorator: '@UseInterceptors()', does: 'intercept' },

@@ -18,7 +18,10 @@ export function modulesInOrder(modules: ModulesContainer): NestModule[] {
   return [...ordered];
 }
 
-/** Nest adds every global module to the imports of every module, behind those that the module lists. Only the listed count here. */
+/**
+ * Nest adds every global module to the imports of every module, behind those that the module lists. Only the listed count
+ * here.
+ */
 function importsOf(module: NestModule): NestModule[] {
   const listed = new Set(listedImportsOf(module));
   return [...module.imports].filter((imported, index) => !imported.isGlobal || index < listed.size);

@@ -16,7 +16,7 @@ export interface CallbackFailure {
    * optional ones in `run()`, only this report tells.
    */
   readonly reachesCaller: boolean;
-  /** Of a durable one: which attempt failed, at which delivery. */
+  /** Tells of a durable callback which attempt failed, at which delivery. */
   readonly attempt?: FailedAttempt;
 }
 

@@ -3,13 +3,15 @@ import { callbackInvalid } from '../errors/callback-errors.js';
 import { show } from '../errors/describe.js';
 import { type Check, type Checks, IS_BOOLEAN, wrongOption } from './option-checks.js';
 
-/** When a callback runs, and who waits for it. See {@link CallbackOptions.delivery}. */
+/** Says when a callback runs, and who waits for it. See {@link CallbackOptions.delivery}. */
 export type DeliveryMode = 'inline' | 'background' | 'after-commit' | 'after-rollback' | 'durable';
 
 /** Another callback of the same event: by its class (all of that class's), or by its id. */
 export type CallbackTarget = string | Function;
 
-/** What may be said of a callback. Those of {@link DurableOptions}, `ordered` and `formerly` are for durable ones. */
+/**
+ * The options of `@Callback()`. `ordered`, `formerly` and those of {@link DurableOptions} are for durable callbacks only.
+ */
 export interface CallbackOptions extends DurableOptions {
   /**
    * The name by which order, logs, outcomes and deliveries know this callback.

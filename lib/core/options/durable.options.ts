@@ -1,12 +1,12 @@
 import { type Checks, IS_DURATION, isCount, isObject } from './option-checks.js';
 
-/** How a durable callback's deliveries are worked on: for one callback, or as the default of an application. */
+/** Says how deliveries are worked on: those of one durable callback, or by default those of an application. */
 export interface DurableOptions {
-  /** What happens after a failure. */
+  /** Says when a failed attempt is followed by another. */
   retry?: RetryOptions;
   /**
-   * How long one attempt may take, in milliseconds; then its `currentEvent().signal` aborts and it counts as failed. A
-   * callback that does not heed the signal goes on, and may run twice. `Infinity` for no limit.
+   * How long one attempt may take, in milliseconds. Then its `currentEvent().signal` aborts, and it counts as failed. A
+   * callback that does not heed the signal goes on, and may run twice. `Infinity` sets no limit.
    * @default 900_000
    */
   timeoutMs?: number;
@@ -17,10 +17,10 @@ export interface DurableOptions {
   concurrency?: number;
 }
 
-/** When a failed attempt is followed by another. The defaults try for about eight hours. */
+/** Says when a failed attempt is followed by another. By default a delivery is tried for about eight hours. */
 export interface RetryOptions {
   /**
-   * How many attempts there are in all; after the last the delivery is dead. `1` for none but the first.
+   * How many attempts there are in all. After the last one the delivery is dead. `1` allows only the first.
    * @default 20
    */
   attempts?: number;
@@ -36,7 +36,7 @@ export interface RetryOptions {
    */
   backoff?: 'exponential' | 'fixed';
   /**
-   * What an exponential delay grows to at most, in milliseconds.
+   * The longest that an exponential delay can grow to, in milliseconds.
    * @default 3_600_000
    */
   maxDelayMs?: number;
@@ -54,7 +54,9 @@ const DEFAULTS: CompleteDurableOptions = {
   concurrency: 10,
 };
 
-/** Fills in what the callback, then what the application leaves open. */
+/**
+ * Fills in each option that the callback leaves out from the application, and each that both leave out from the defaults.
+ */
 export function completeDurableOptions(
   { retry, timeoutMs, concurrency }: DurableOptions = {},
   defaults = DEFAULTS,
@@ -69,7 +71,7 @@ export function completeDurableOptions(
 const withoutUndefined = (options: RetryOptions = {}): RetryOptions =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
-/** How long a delivery waits after its attempt number `attempt` failed, in milliseconds. */
+/** The milliseconds that a delivery waits after its attempt number `attempt` has failed. */
 export function retryDelay(
   attempt: number,
   { delayMs, backoff, maxDelayMs }: Required<RetryOptions>,
@@ -79,7 +81,7 @@ export function retryDelay(
   return Math.round(delay * (1 + random() / 4));
 }
 
-/** What may be said, for the callback as for the application. */
+/** The checks of these options, for a callback as for an application. */
 export const DURABLE_CHECKS: Checks = {
   retry: isObject('Pass { attempts, delayMs, backoff, maxDelayMs }.'),
   'retry.attempts': isCount(1),

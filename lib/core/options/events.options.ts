@@ -12,7 +12,7 @@ import type { EventsTestHooks } from './test-hooks.js';
 import { type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
 import { LONGEST_TIMER_MS } from '../async/timers.js';
 
-/** What `EventsModule.forRoot()` takes. All of it is optional. */
+/** The options that `EventsModule.forRoot()` takes. You can leave out each of them. */
 export interface EventsOptions {
   /**
    * `true`: running an event that no callback answers is an error, `EVENTS_NOBODY_ANSWERS`. Otherwise the first such
@@ -21,14 +21,14 @@ export interface EventsOptions {
    */
   strict?: boolean;
   /**
-   * How long closing the application waits, in milliseconds and in all, for runs and background work to finish. What
-   * is still pending then is rejected with `EVENTS_SHUTDOWN_TIMEOUT`.
+   * How long closing the application waits in all for runs and background work to finish, in milliseconds. Whatever is
+   * still pending then is rejected with `EVENTS_SHUTDOWN_TIMEOUT`.
    * @default 10_000
    */
   shutdownTimeout?: number;
   /**
-   * Is told of every failure of a callback, after the log and the diagnostics channel: for an error tracker. What it
-   * throws itself is logged.
+   * Is told of every failure of a callback, after the log and the diagnostics channel: for an error tracker. If it throws
+   * itself, that is logged.
    * @default nothing
    */
   onError?: (failure: CallbackFailure) => unknown;
@@ -46,18 +46,18 @@ export interface EventsOptions {
     maxQueued?: number;
   };
   /**
-   * What stores the deliveries of durable callbacks, as in `postgres({ connectionString })` of
-   * `nestjs-callbacks/postgres`. Each start of the application makes its own.
+   * Stores the deliveries of durable callbacks: `postgres({ connectionString })` of `nestjs-callbacks/postgres`, say. Each
+   * start of the application makes an engine of its own.
    * @default none
    */
   engine?: EngineFactory;
   /**
-   * `false`: this instance stores durable deliveries, and leaves the work on them to others; for web servers beside
-   * workers.
+   * `false`: this instance stores durable deliveries, and leaves the work on them to other instances. Use it for web servers
+   * beside workers.
    * @default true
    */
   work?: boolean;
-  /** What holds for durable callbacks that do not say otherwise themselves. */
+  /** Sets the defaults of durable callbacks. */
   durable?: DurableOptions;
   /**
    * `true`: `currentEvent()` answers in every callback. Otherwise only in runs made through `with()`, since an async
@@ -66,8 +66,8 @@ export interface EventsOptions {
    */
   tracksCurrentEvent?: boolean;
   /**
-   * `true`: a line of the log names inline callbacks that call somebody by HTTP, or ask the engine, while the transaction
-   * of their run is open, which waits for that. For development: every `await` costs more.
+   * `true`: a line of the log names each inline callback that calls somebody by HTTP, or asks the engine, while the
+   * transaction of its run is open and waits for the answer. For development: every `await` costs more.
    * @default false
    */
   reportsOutsideCalls?: boolean;

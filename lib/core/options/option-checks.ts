@@ -1,28 +1,28 @@
 import { show } from '../errors/describe.js';
 import { nearest } from '../errors/did-you-mean.js';
 
-/** What may be said for one option. */
+/** Checks one option. */
 export interface Check {
   readonly isValid: (value: any) => boolean;
-  /** What to do instead, as the second sentence of a message: `Pass true or false.` */
+  /** The second sentence of a message, which says what to do: `Pass true or false.` */
   readonly expected: string;
-  /** An option that is there, but `undefined`, says that an import circle has hidden what was meant. */
+  /** `true`: an option that is there, but `undefined`, is wrong. An import circle may have hidden what was meant. */
   readonly refusesUndefined?: boolean;
 }
 
-/** By option; those of an object within as in `retry.attempts`. */
+/** The checks of some options, by name. An option within an object is named as in `retry.attempts`. */
 export type Checks = Readonly<Record<string, Check>>;
 
-/** The first option that will not do. */
+/** The first option that is wrong. */
 export interface WrongOption {
   readonly option: string;
   readonly value: unknown;
-  /** What is expected of it; of an unknown option, what it may have been meant to be. */
+  /** Says what is expected; of an unknown option, which one may have been meant. */
   readonly remedy: string;
   readonly isKnown: boolean;
 }
 
-/** Compares options with what may be said, field by field. */
+/** Checks options field by field. Returns the first wrong one. */
 export function wrongOption(options: object, checks: Checks, prefix = ''): WrongOption | undefined {
   for (const [field, value] of Object.entries(options)) {
     const option = prefix + field;
@@ -71,7 +71,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 export const isUuid = (value: unknown) => typeof value === 'string' && UUID.test(value);
 
 /**
- * Refuses the options of an engine, or of the like, that will not do.
+ * Refuses wrong options of an engine, or of something like it.
  *
  * @param of whose options they are, as in `postgres()`
  * @param errorFor what it throws

@@ -3,21 +3,24 @@ import type { EngineFactory } from '../engine/engine.js';
 import type { EventKey } from '../events/event-map.js';
 
 /**
- * What a test kit changes about an application: a global module that provides it under {@link EVENTS_TEST_HOOKS} makes it
- * apply. `TestEventsModule` of `nestjs-callbacks/testing` does; use that, unless you write a kit of your own.
+ * The changes that a test kit makes to an application. A global module that provides them under {@link EVENTS_TEST_HOOKS}
+ * makes them apply, as `TestEventsModule` of `nestjs-callbacks/testing` does.
  */
 export interface EventsTestHooks {
-  /** What stores deliveries, instead of what the options name. */
+  /** Replaces the engine that the options name. */
   readonly engine?: (configured: EngineFactory | undefined) => EngineFactory | undefined;
   /** `true`: this application performs durable deliveries, whatever its options say. */
   readonly works?: boolean;
-  /** From 0 to 1: instead of chance, in the delays of retries. */
+  /** Returns a number from 0 to 1, which replaces chance in the delays of retries. */
   readonly random?: () => number;
-  /** Is told when all instances exist, before the first run begins; never of an application that could not be made. */
+  /**
+   * Is called when all instances exist, before the first run begins. It is never called for an application that could not
+   * be made.
+   */
   readonly onComplete?: () => void;
-  /** The callbacks of an event in another order than the modules'; `before` and `after` hold whatever it is. */
+  /** Puts the callbacks of an event in another order than that of the modules. `before` and `after` still hold. */
   readonly arrange?: <T extends { readonly id: string }>(event: string, callbacks: readonly T[]) => readonly T[];
-  /** Calls a callback, by `proceed`, or does something else instead, which counts as what the callback did. */
+  /** Calls a callback, by `proceed`, or does something else, whose outcome then counts as the callback's. */
   readonly call?: (callback: CalledCallback, args: readonly unknown[], proceed: () => unknown) => unknown;
 }
 

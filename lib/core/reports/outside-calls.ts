@@ -10,15 +10,15 @@ interface Caller {
   readonly callback: { readonly id: string };
 }
 
-/** Of `fetch()`, and of whatever else is built on undici. */
+/** A request of `fetch()`, or of anything else that is built on undici. */
 interface UndiciRequest {
   readonly method: string;
   readonly origin?: string | URL;
 }
 
 /**
- * Tells, for development, which inline callbacks talk to somebody else while the transaction of their run is open: it waits
- * for the answer, and whoever wants what it has locked waits with it.
+ * Tells, for development, which inline callbacks call somebody else while the transaction of their run is open. The
+ * transaction waits for the answer, and so does everybody who wants a row that it has locked.
  */
 export class OutsideCalls {
   private readonly callers: AsyncLocalStorage<Caller> | undefined;
@@ -44,14 +44,14 @@ export class OutsideCalls {
     unsubscribe('http.client.request.start', this.onRequest);
   }
 
-  /** Calls a callback, and knows it for the caller of what that calls. */
+  /** Calls a callback, and remembers it as the caller of everything that it calls. */
   from<T>(event: Caller['event'], callback: Caller['callback'], work: () => T): T {
     if (!this.callers) return work();
     this.listen();
     return this.callers.run({ event, callback }, work);
   }
 
-  /** Somebody else is called: told of once for each callback. */
+  /** Notes that somebody else is called. It is told once for each callback. */
   note(called: string): void {
     const caller = this.callers?.getStore();
     if (!caller || (currentTransaction()?.isOver ?? true)) return;

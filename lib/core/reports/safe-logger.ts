@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { show } from '../errors/describe.js';
 
-/** Nest's logger, for places where nobody would catch what a broken one throws. */
+/** Writes to Nest's logger where nobody would catch an error of a broken one. */
 export class SafeLogger {
   private readonly logger: Logger;
 

@@ -10,14 +10,14 @@ interface Trace {
   readonly event: string;
   /** The name, or the class itself: two classes of one name are two events. */
   readonly eventKey: EventKey;
-  /** The same object for all traces of one application: several applications in one process have several. */
+  /** An object that all traces of one application share. Several applications in one process have several. */
   readonly application: object;
   error?: unknown;
 }
 
 /** One run of an event, as `nestjs-callbacks:run` tells its subscribers; also of an event that nobody answers. */
 export interface RunTrace extends Trace {
-  /** As they were passed; and once the schemas have checked them, as callbacks get them. */
+  /** The arguments as they were passed; once the schemas have checked them, as callbacks get them. */
   arguments: readonly unknown[];
   /** The id of the deliveries that it stores, if a durable callback answers. */
   id?: string;
@@ -29,10 +29,12 @@ export interface CallbackTrace extends Trace {
   /** The callback's id, as in `Emails.greetNewUser`. */
   readonly callback: string;
   readonly delivery: string;
-  /** Of a durable one: the id of the delivery, and which attempt at it this is, 1 for the first. */
+  /** The id of the delivery, and which attempt at it this is, 1 for the first. Only durable callbacks have them. */
   readonly id?: string;
   readonly attempt?: number;
-  /** The run that it is part of, as told to the subscribers of that channel, if there are any. Not of durable ones. */
+  /**
+   * The run that it is part of, as the subscribers of that channel know it, if there are any. Durable attempts have none.
+   */
   readonly run?: RunTrace;
   result?: unknown;
 }

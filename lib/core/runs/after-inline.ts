@@ -135,8 +135,8 @@ export class AfterInline {
 const NONE: RunContext = {};
 
 /**
- * What follows the inline callbacks of a run; `undefined` when nothing does. It refuses here, before any callback runs,
- * what cannot follow.
+ * Finds out what follows the inline callbacks of a run; `undefined` when nothing does. Refuses, before any callback runs, a
+ * step that could not follow.
  *
  * @param passed the arguments as they were passed to `run()`, before any schema
  * @throws EVENTS_COMMIT_UNSEEN, EVENTS_TRANSACTION_FOREIGN, EVENTS_WITH_INVALID for a delay that nothing heeds; what

@@ -80,7 +80,10 @@ export class BackgroundWork {
     else this.failures.tell({ event, callback, args, error });
   }
 
-  /** Says at closing how many deliveries were dropped: the log has the first of each callback, and nothing will make room again. */
+  /**
+   * Says at closing how many deliveries were dropped: the log has the first of each callback, and nothing will make room
+   * again.
+   */
   tellOfDropped(): void {
     for (const [id, count] of this.dropped) {
       this.failures.logger.warn(`${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`);

@@ -14,7 +14,10 @@ interface EarlyRun {
   readonly warning: NodeJS.Timeout;
 }
 
-/** Runs made before Nest has created all instances, by a constructor say: they start, in order, when it has. */
+/**
+ * Keeps runs that are made before Nest has created all instances, by a constructor say, and starts them in order when it
+ * has.
+ */
 export class EarlyRuns {
   private waiting: EarlyRun[] = [];
   private poll: NodeJS.Timeout | undefined;
@@ -34,7 +37,9 @@ export class EarlyRuns {
     );
   }
 
-  /** Starts what waits, when it can. Nest's hooks call it; the poll is for what runs before them. */
+  /**
+   * Starts the runs that wait, as soon as it can. Nest's hooks call it; the poll serves runs that come before the hooks.
+   */
   flush(): void {
     if (this.waiting.length === 0) return;
     try {
@@ -49,7 +54,7 @@ export class EarlyRuns {
     for (const { start } of this.take()) start();
   }
 
-  /** The application closes without ever having been complete. */
+  /** Rejects the runs that wait: the application closes without ever having been complete. */
   close(): void {
     this.rejectAll(closed);
   }

@@ -18,10 +18,10 @@ export class EventRunner {
   ) {}
 
   /**
-   * Runs the callbacks of an event one after another, each awaited, in order, as if they were called here. What one
-   * throws stops the rest and rejects, as it is. Once all inline ones have succeeded, deliveries to durable callbacks
-   * are stored, all or none, by the transaction if one is open; then those that wait for its end are called, or wait; then
-   * background callbacks start.
+   * Runs the callbacks of an event one after another, each awaited, in order, as if they were called here. An error that one
+   * throws stops the rest, and this rejects with that error itself. Once all inline callbacks have succeeded, deliveries to
+   * durable callbacks are stored, all or none, by the transaction if one is open. Then the callbacks that wait for its end
+   * are called, or wait. Last, background callbacks start.
    *
    * An event that nobody answers is fine (see the option `strict`). A forgotten `await` never ends the process: the
    * failure is in the log.
@@ -47,8 +47,8 @@ export class EventRunner {
   }
 
   /**
-   * Runs all callbacks of an event in order, whatever fails, and resolves to one outcome for each. Rejects only for
-   * what is not a callback's doing.
+   * Runs all callbacks of an event in order, whatever fails, and resolves to one outcome for each. Rejects only with errors
+   * that are not a callback's doing.
    *
    * @example
    * const outcomes = await this.events.runSettled('user_joined', name, email);
@@ -63,8 +63,8 @@ export class EventRunner {
 
   /**
    * Starts all inline callbacks of an event at once and waits for all of them; `before`/`after` do not apply. In a
-   * transaction, which is one connection, they come one after another. With one
-   * failure it rejects with that error itself, with several with an `EventsError` whose `errors` holds them in order.
+   * transaction, which is one connection, they come one after another. If one fails, this rejects with its error itself; if
+   * several fail, with an `EventsError` whose `errors` holds theirs in order.
    *
    * @throws what a callback throws, or EVENTS_SEVERAL_FAILED; and what `run` throws
    */
@@ -73,7 +73,7 @@ export class EventRunner {
   }
 
   /**
-   * The same runner, for runs about which something is to be said. In their callbacks `currentEvent()` answers.
+   * Returns a runner whose runs have a transaction, a key, a delay and the like. In their callbacks `currentEvent()` answers.
    *
    * @example
    * await this.events.with({ request }).run('user_joined', name, email);

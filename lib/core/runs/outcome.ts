@@ -8,7 +8,10 @@ export type Settled = { status: 'fulfilled'; value: unknown } | { status: 'rejec
 export type Outcome = {
   /** The callback's id, as in `Emails.greetNewUser`. */
   readonly callback: string;
-  /** How long it took, in milliseconds; for `'stored'` and `'started'`, how long storing or starting it took; for `'held'` 0. */
+  /**
+   * How long it took, in milliseconds; for `'stored'` and `'started'`, how long storing or starting it took; for `'held'`
+   * 0.
+   */
   readonly durationMs: number;
 } & (
   | Settled

@@ -4,12 +4,12 @@ import { withInvalid } from '../errors/run-errors.js';
 import { type Check, IS_DURATION, isUuid, wrongOption } from '../options/option-checks.js';
 import type { TransactionHandle } from '../transactions/transaction-handle.js';
 
-/** What is about a run rather than carried by its event. */
+/** Says what is about a run, rather than carried by its event. */
 export interface RunContext {
   /**
-   * The open transaction that the run takes place in, as the data layer hands it out: deliveries to durable callbacks are
-   * stored by it, and inline callbacks find it as `currentEvent().tx`. What they run themselves is in it, too. One that
-   * `inTransaction()` has opened needs no mention.
+   * The open transaction that the run takes place in, as the data layer hands it out. It stores the deliveries to durable
+   * callbacks, and inline callbacks find it as `currentEvent().tx`. Events that they run themselves are in it, too. A
+   * transaction that `inTransaction()` has opened need not be passed.
    */
   readonly tx?: TransactionHandle;
   /**
@@ -18,8 +18,8 @@ export interface RunContext {
    */
   readonly request?: object;
   /**
-   * What ordered callbacks keep their order by: deliveries of one key come one at a time, in the order in which they
-   * were stored. At most 500 characters.
+   * The key by which ordered callbacks keep their order: deliveries of one key come one at a time, in the order in which
+   * they were stored. At most 500 characters.
    */
   readonly key?: string;
   /** How long the deliveries to durable callbacks wait before they are due, in milliseconds. */

@@ -19,7 +19,7 @@ export interface Around {
   readonly afterInline: AfterInline | undefined;
 }
 
-/** Of a run of its own. */
+/** The surroundings of a run that has none. */
 export const NOTHING_AROUND: Around = { request: undefined, transaction: undefined, afterInline: undefined };
 
 /**

@@ -5,7 +5,7 @@ import { nearest } from '../errors/did-you-mean.js';
 
 const MOST_REMEMBERED = 1_000;
 
-/** Events that were run and that no callback answers: fine, but told once, since a mistyped name looks the same. */
+/** Meets runs of events that no callback answers: they are fine, but told of once, since a mistyped name looks the same. */
 export class Unanswered {
   private readonly met = new Set<EventKey>();
 

@@ -11,27 +11,27 @@ import type {
   TypeOrmManager,
 } from './transaction-handle.js';
 
-/** What is known of a handle. */
+/** A handle, as its data layer is read. */
 export interface HandleReading {
-  /** As messages name it: `a transaction of Knex`. */
+  /** Its name in messages: `a transaction of Knex`. */
   readonly kind: string;
-  /** What it is told from others by: of two handles of one transaction the same. */
+  /** The object by which its transaction is told from others. Two handles of one transaction have the same. */
   readonly identity: object;
-  /** The handle is one of a connection, and may stand for another transaction later. */
+  /** Whether the handle belongs to a connection, and may stand for another transaction later. */
   readonly isReused?: boolean;
-  /** Why it will not do, as a sentence on what to pass instead; absent when it will. */
+  /** A sentence on what to pass instead, if the handle is no open transaction. */
   readonly refusal?: string;
-  /** Present when its SQL is Postgres'. */
+  /** Sends SQL in the transaction. Present when that is SQL of Postgres. */
   readonly sql?: SqlTransaction;
   /** Whether the data layer says that it has ended. */
   readonly isOver?: () => boolean;
   /** Writes what the data layer has not written yet. */
   readonly flush?: () => Promise<void>;
-  /** How the data layer itself nests a transaction in it; where that is no more than a savepoint, there is none. */
+  /** Nests a transaction in it in the data layer's own way. Absent where that is no more than a savepoint. */
   readonly nest?: Nest;
 }
 
-/** Does some work in a transaction within one. */
+/** Does some work in a nested transaction. */
 export type Nest = <T>(work: (handle: object) => Promise<T>) => Promise<T>;
 
 type Subject = Record<PropertyKey, any>;
@@ -52,7 +52,7 @@ const isFunction = (value: unknown) => typeof value === 'function';
 
 const rowsOf = (result: { rows?: unknown[] } | unknown[]) => (Array.isArray(result) ? result : (result.rows ?? []));
 
-/** What a transaction of Kysely that is begun and committed by hand says of itself, and what any knows of its database. */
+/** The members of a Kysely transaction that is begun and committed by hand, and the way to the database of any. */
 interface ControlledTransaction {
   readonly isCommitted?: boolean;
   readonly isRolledBack?: boolean;
@@ -67,7 +67,7 @@ const compiled = (sql: string, params: unknown[]) => ({
   queryId: { queryId: 'nestjs-callbacks' },
 });
 
-// What looks like another is told from it first: of most, a `query` is the last thing to go by.
+// Each comes before those that it also looks like. Most have a `query`, so that this is the last thing to go by.
 const DATA_LAYERS: readonly DataLayer[] = [
   {
     isOf: (handle) => isFunction(handle.getTransactionContext) && isFunction(handle.transactional),
@@ -76,7 +76,7 @@ const DATA_LAYERS: readonly DataLayer[] = [
       if (!handle.getTransactionContext()) {
         return { kind: `${kind}, outside a transaction`, refusal: 'Pass the one that em.transactional() hands you.' };
       }
-      // Of several managers that share it, and of one that stands for the current one of each request.
+      // Several managers may share it, and one manager may stand for the current one of each request.
       const identity = handle.getTransactionContext() as object;
       if (isAnother(handle.getDriver?.().constructor.name)) return { kind, identity };
       return {
@@ -86,7 +86,7 @@ const DATA_LAYERS: readonly DataLayer[] = [
         sql: { query: (sql, params) => readHandle(identity).sql!.query(sql, params) },
         isOver: () => readHandle(identity).isOver?.() === true,
         flush: () => handle.flush(),
-        // What it has not written yet belongs outside, and what is written inside it must know of.
+        // Changes that it has not written yet belong outside; and it must know of those that are written inside.
         async nest(work) {
           await handle.flush();
           return handle.transactional(work);
@@ -194,7 +194,7 @@ const DATA_LAYERS: readonly DataLayer[] = [
   },
 ];
 
-/** Knex numbers its parameters itself, by question marks. */
+/** Rewrites the statement for Knex, which numbers its parameters itself, by question marks. */
 async function onKnex(handle: KnexTransaction, sql: string, params: unknown[]): Promise<{ rows: unknown[] }> {
   const used: unknown[] = [];
   const text = sql.replaceAll('?', '\\?').replace(/\$(\d+)/g, (_, number: string) => {
@@ -205,8 +205,8 @@ async function onKnex(handle: KnexTransaction, sql: string, params: unknown[]): 
 }
 
 /**
- * Prisma tells by an error of its own that the transaction has ended; and of statements that it sends together, one of which
- * fails, it has the others resolve to nothing.
+ * Reads Prisma's answers: it tells by an error of its own that the transaction has ended. If one of several statements fails
+ * that it sends together, it has the others resolve to nothing.
  */
 async function onPrisma(handle: PrismaTransaction, sql: string, params: unknown[]): Promise<{ rows: unknown[] }> {
   const rows: unknown[] | undefined = await handle.$queryRawUnsafe(sql, ...params).then(undefined, (error: unknown) => {
@@ -218,7 +218,7 @@ async function onPrisma(handle: PrismaTransaction, sql: string, params: unknown[
   throw Object.assign(new Error('a statement that Prisma has sent at the same time failed'), { code: ABORTED });
 }
 
-/** What a handle is. What no data layer knows is a transaction too, for an engine that does without SQL. */
+/** Reads a handle. An object that no data layer knows is a transaction too, for an engine that does without SQL. */
 export function readHandle(handle: object): HandleReading {
   const layer = DATA_LAYERS.find(({ isOf }) => isOf(handle as Subject));
   const reading = layer?.read(handle) ?? { kind: `a ${(handle as Subject).constructor?.name ?? 'transaction'}` };
@@ -226,7 +226,7 @@ export function readHandle(handle: object): HandleReading {
 }
 
 /**
- * What is passed as a transaction, if it is one.
+ * Reads a handle that was passed as a transaction, and refuses anything else.
  *
  * @param where it was passed
  * @throws EVENTS_WITH_INVALID

@@ -7,29 +7,30 @@ import { wasCommitRefused } from './sql-state.js';
 import type { TransactionEnd } from './savepoints.js';
 import { Transaction } from './transaction.js';
 
-/** What the one who opens a transaction knows of it, where that cannot be found out. */
+/** Tells about a transaction what only the code that opens it knows. */
 export interface TransactionScope {
   /**
-   * What it is a part of, as a savepoint of that: its handle; `null` if it is one of its own.
-   * @default the current one, if both go to the same session of Postgres
+   * The handle of the transaction that this one is a savepoint of; `null` if it is a transaction of its own.
+   * @default the current transaction, if both go to the same session of Postgres
    */
   readonly partOf?: object | null;
-  /** Whether a transaction still is the one that the calling code works in: it may have been suspended. */
+  /** Whether the calling code still works in a transaction: it may have been suspended. */
   readonly isCurrent?: (tx: object) => boolean;
-  /** Does some work outside of it, for whoever else keeps it. */
+  /** Does some work outside of the transaction, for a library that keeps the transaction in a context of its own. */
   readonly leave?: <T>(work: () => Promise<T>) => Promise<T>;
-  /** Is called when it has ended, before what waits for that. */
+  /** Is called when the transaction has ended, before the callbacks that wait for its end. */
   readonly onEnd?: () => void;
 }
 
 /**
- * Opens a transaction to run events in. Durable deliveries are stored by it; `'after-commit'` and `'after-rollback'`
- * callbacks are called when it has ended, and waited for. Inside another transaction, as a savepoint of it, it is a part
- * of that: what waits for the end waits for the end of the whole, and is dropped if only the part is rolled back.
+ * Opens a transaction to run events in. Durable deliveries are stored by it. `'after-commit'` and `'after-rollback'`
+ * callbacks are called when it has ended, and it waits for them. Inside another transaction it is a savepoint of that one:
+ * callbacks that wait for the end then wait for the end of the outer transaction, and `'after-commit'` callbacks are dropped
+ * if the savepoint is rolled back.
  *
  * @param open the data layer's own way to run something in a transaction
  * @param work is given what `open` hands out; in inline callbacks `currentEvent().tx` is the same
- * @param scope for the wrappers of libraries that open transactions
+ * @param scope is for wrappers of libraries that open transactions
  * @returns what `open` resolves to
  *
  * @example
@@ -83,14 +84,14 @@ interface Attempt {
   end(how: TransactionEnd, error: unknown): Promise<void>;
 }
 
-/** What became of one `open()`: a data layer may try again what could not be serialized. */
+/** The attempts of one `open()`: a data layer may repeat a transaction that could not be serialized. */
 class Attempts {
   readonly outer: Transaction | undefined;
   private readonly context = new AsyncResource('NestCallbacksTransaction');
   private readonly all: Attempt[] = [];
 
   constructor(private readonly scope: TransactionScope) {
-    // What an ended one has left behind is in none.
+    // Code that an ended transaction has left behind works in none.
     const current = currentTransaction();
     this.outer = current?.isOver ? undefined : current;
   }
@@ -141,6 +142,6 @@ function savepointOf({ savepoints }: Transaction, transaction: Transaction): Att
 
 function endOf({ hasSucceeded }: Attempt, how: 'committed' | 'rolled back', error: unknown): TransactionEnd {
   if (!hasSucceeded) return 'rolled back';
-  // The work was done, and then something failed: the commit, or what came after it.
+  // The work was done, and then something failed: the commit, or something after it.
   return how === 'committed' || wasCommitRefused(error) ? how : 'unknown';
 }

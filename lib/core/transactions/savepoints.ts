@@ -24,7 +24,9 @@ interface Divisible<Inner extends Divisible<Inner>> {
   requireSound(): Promise<void>;
 }
 
-/** Work that must outlast savepoints that are not its own, though it is sent while they are open, by the same connection. */
+/**
+ * Work that must outlast savepoints that are not its own, though it is sent while they are open, by the same connection.
+ */
 interface Lasting {
   readonly owner: object;
   /** May be repeated. */

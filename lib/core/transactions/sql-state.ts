@@ -2,7 +2,7 @@ import { transactionAborted } from '../errors/transaction-errors.js';
 
 /**
  * The SQLSTATE that a database has answered with, however deep a data layer has wrapped it; `undefined` if something else
- * failed. What looks like one is not: the codes of the system (`EPIPE`) have no digit, those of Prisma begin with P1 to P9.
+ * failed. Codes of the system (`EPIPE`) look like one, but have no digit; those of Prisma begin with P1 to P9.
  */
 export function sqlStateOf(error: unknown, depth = 0): string | undefined {
   if (typeof error !== 'object' || error === null || depth > 4) return undefined;
@@ -20,12 +20,12 @@ export function sqlStateOf(error: unknown, depth = 0): string | undefined {
 /** "In failed SQL transaction". */
 export const ABORTED = '25P02';
 
-/** Whether a transaction did not take a statement since another has failed before. */
+/** Whether a transaction refused a statement because an earlier one has failed. */
 export const isAborted = (error: unknown) => sqlStateOf(error) === ABORTED;
 
 /**
- * Whether a commit has failed by what the database says of one: a constraint or a trigger that was put off to it, or that it
- * could not be put in order with others. Any other error may be of something that came after the commit.
+ * Whether the database itself refused a commit: a constraint or a trigger was deferred to it, or it could not be put in order
+ * with others. Any other error may come from something after the commit.
  */
 export const wasCommitRefused = (error: unknown) => /^(?:23|25|40|44|P0)/.test(sqlStateOf(error) ?? '');
 

@@ -16,7 +16,9 @@ export interface Held {
   doubt(cause: unknown): void;
 }
 
-/** What becomes of something held: `'passed on'` and `'put off'` hand it to the transaction around, as it is or to its end. */
+/**
+ * What becomes of something held: `'passed on'` and `'put off'` hand it to the transaction around, as it is or to its end.
+ */
 type Fate = 'carried out' | 'dropped' | 'doubted' | 'passed on' | 'put off';
 type Fates = Readonly<Record<TransactionEnd, Readonly<Record<Held['on'], Fate>>>>;
 
@@ -73,7 +75,7 @@ export class Transaction {
     return new Transaction(handle, around, handle === this.handle ? this.reading : readHandle(handle));
   }
 
-  /** As messages name it. */
+  /** Its name in messages. */
   get kind(): string {
     return this.reading.kind;
   }
@@ -127,7 +129,10 @@ export class Transaction {
     this.held.push(held);
   }
 
-  /** Says how it has ended, and carries out what it holds for that, in order; of a savepoint, once the whole has ended. Never rejects. */
+  /**
+   * Says how it has ended, and carries out what it holds for that, in order; of a savepoint, once the whole has ended.
+   * Never rejects.
+   */
   async end(how: TransactionEnd, cause?: unknown): Promise<void> {
     this.close();
     const { parent } = this.around;
