@@ -146,7 +146,8 @@ const remove = (guard: string) => rmSync(guard, { recursive: true, force: true }
 function startOf(pid: number): string {
   try {
     // The start time, in ticks since boot, comes after a name in parentheses that may hold anything.
-    const ticks = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ')[19];
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const ticks = stat.slice(stat.lastIndexOf(') ') + 2).split(' ')[19];
     return `${ticks} after boot ${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`;
   } catch {
     return '';

@@ -4,7 +4,7 @@ import type { Tables } from './tables.js';
  * The statement that moves waiting and dead deliveries between queues, and answers with the queues that got some. `$1` are
  * the moves, and `$2` the queues to move from.
  *
- * Deliveries of a key stay where they are while one of them runs. Where the new queue keeps order, those that hold up
+ * Deliveries of a key stay where they are while one of them runs there. Where the new queue keeps order, those that hold up
  * their key move one at a time, and those that they hold up follow after the last of them.
  */
 export const adoptStatement = ({ job, queue }: Tables) => `
