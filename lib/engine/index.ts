@@ -25,7 +25,19 @@ export type { StoredError } from '../core/errors/stored-error.js';
 export { addressName, addressOf } from '../core/engine/address-name.js';
 export { messageOf } from '../core/errors/thrown.js';
 
+// Deliveries that are kept: found, counted, in order
+export {
+  compare,
+  countsByAddress,
+  type DeliveryIdentity,
+  fits,
+  type FoundDeliveries,
+  neverDeclared,
+  outcomeOf,
+} from '../core/engine/kept-deliveries.js';
+
 // Claims, and a server that may be away
+export { ClaimLoop, type ClaimLoopOptions } from '../core/engine/claim-loop.js';
 export { type ClaimsOptions, type HeldClaim, HeldClaims } from '../core/engine/held-claims.js';
 export { EngineHealth } from '../core/engine/engine-health.js';
 export { NoAnswerError, within } from '../core/async/time-limits.js';
@@ -35,6 +47,7 @@ export * as timers from '../core/async/timers.js';
 export {
   type Check as OptionCheck,
   type Checks as OptionChecks,
+  isWhole,
   requireOptions,
 } from '../core/options/option-checks.js';
 export { loadPeer } from '../core/engine/load-peer.js';

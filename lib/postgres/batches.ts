@@ -7,23 +7,30 @@ interface Entry<Item, Answer> {
   readonly item: Item;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
-  /** When its time is over, whatever the others still have. */
+  /** When its own time is over, however long the others may still wait. */
   readonly deadline: number;
   timer?: NodeJS.Timeout;
 }
 
-/** Who has no longer than this left to the end of a statement hears from the statement itself, which knows more. */
+/**
+ * An item whose time ends so shortly before a statement's is answered by the statement itself, which knows more than a
+ * timer.
+ */
 const CLOSE_MS = 100;
 
 /**
- * Puts what is asked for while a statement is under way into the next one, together: alone nobody waits, and under load
- * a statement serves many.
+ * Collects the items that are added while a statement is under way, and gives them all to the next one. So an item that
+ * comes alone does not wait, and under load one statement serves many.
  */
 export class Batches<Item, Answer> {
   private readonly waiting = new Set<Entry<Item, Answer>>();
   private isRunning = false;
 
-  /** @param patienceMs after which an item is given up, from when it was added; without, `run` has its own limit */
+  /**
+   * @param run runs one statement for several items, and answers each of them
+   * @param patienceMs after which an item is given up, from when it was added; without it, `run` has its own limit
+   * @param most how many items one statement takes
+   */
   constructor(
     private readonly run: (items: readonly Item[], leftMs: number) => Promise<readonly Answer[]>,
     private readonly patienceMs = Infinity,
@@ -47,7 +54,7 @@ export class Batches<Item, Answer> {
 
   private async work(): Promise<void> {
     this.isRunning = true;
-    // What is asked for in the same breath goes along.
+    // Items that are added in the same tick go along.
     await Promise.resolve();
     while (this.waiting.size > 0) await this.runNext();
     this.isRunning = false;

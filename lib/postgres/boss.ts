@@ -5,7 +5,7 @@ import type { CompleteOptions } from './options.js';
 
 const importBoss = () => loadPeer('pg-boss', () => import('pg-boss'));
 
-/** pg-boss on a connection: it makes and keeps up its schema, creates queues, claims jobs and removes completed ones. */
+/** Starts pg-boss on a connection. It makes and keeps up its schema, creates queues, claims jobs and removes completed ones. */
 export async function startBoss(
   connection: Connection,
   { schema, migrate }: CompleteOptions,
@@ -19,12 +19,12 @@ export async function startBoss(
     migrate,
     createSchema: migrate,
     reindex: migrate,
-    // What is about the application rather than its deliveries.
+    // These are the application's business, not the deliveries'.
     schedule: false,
     registerInstance: false,
     openTelemetry: { enabled: false },
-    // It takes back claims, too, though later than we do, and knows nothing of those that are held still: as rarely as it
-    // may.
+    // pg-boss takes back claims, too. It does so later than we do, and knows nothing of those that are still ours, so it
+    // is to do so as rarely as it can.
     monitorIntervalSeconds: 86_400,
     // Completed deliveries are removed within the hour.
     maintenanceIntervalSeconds: 3_600,
@@ -35,7 +35,7 @@ export async function startBoss(
     await boss.start();
   } catch (error) {
     await boss.stop({ graceful: false, close: false });
-    // What pg-boss says reads as if a package were missing.
+    // The message of pg-boss reads as if a package were missing.
     if (!(error as Error).message.startsWith('pg-boss is not installed')) throw error;
     const message = `the schema "${schema}" has no tables. Run what schemaSql() returns, or remove migrate: false.`;
     throw new Error(message, { cause: error });
@@ -44,7 +44,7 @@ export async function startBoss(
 }
 
 /**
- * The SQL that makes the schema for `postgres({ migrate: false })`, to be run by somebody who may.
+ * Writes the SQL that makes the schema for `postgres({ migrate: false })`. Somebody who may is to run it.
  *
  * @param schema as in `postgres({ schema })`
  * @example

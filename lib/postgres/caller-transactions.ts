@@ -8,24 +8,24 @@ import {
 } from '../engine/index.js';
 import type { Connection } from './connection/connection.js';
 
-/** A setting that is forgotten when the transaction ends. What is no transaction has forgotten it at the next statement. */
+/** A setting that lasts as long as the transaction. Without a transaction, it is gone at the next statement. */
 const MARK = 'nestjs_callbacks.transaction';
 
-/** Of the statements that store: whether they are sent by the transaction that was marked with `$3`, or by none with ''. */
+/** The condition, in a statement that stores, that the transaction marked with `$3` runs it. With '', that none does. */
 export const isMarked = `coalesce(current_setting('${MARK}', true), '') = $3::text`;
 
-/** Which database this is: no two servers have one, nor two databases of a server. */
+/** Tell which database this is. No two servers have the same identifier, and no two databases of one server. */
 const SERVER = `(select system_identifier from pg_control_system())`;
 const DATABASE = `(select oid from pg_database where datname = current_database())::text`;
-/** An embedded one may be a copy of another: it is told by when it was opened. */
+/** An embedded database may be a copy of another, so the moment at which it was opened tells it apart. */
 const IDENTITIES = {
   embedded: [`pg_postmaster_start_time()::text`],
   server: [`${SERVER} || '/' || ${DATABASE}`, DATABASE],
 };
 
-/** Makes sure of somebody's transaction before something is stored by it: it must be open, and of the engine's database. */
-export class JoinedTransactions {
-  /** One for all: runs in a transaction may mark it at the same time. */
+/** Stores by a caller's transaction, after making sure that it is open, and is one of the engine's database. */
+export class CallerTransactions {
+  /** All runs use the same mark, because several runs may mark one transaction at the same time. */
   private readonly mark = randomUUID();
 
   private constructor(
@@ -34,11 +34,11 @@ export class JoinedTransactions {
     private readonly timeoutMs: number,
   ) {}
 
-  static async on(connection: Connection, timeoutMs: number): Promise<JoinedTransactions> {
+  static async on(connection: Connection, timeoutMs: number): Promise<CallerTransactions> {
     const [identity, ifRefused] = connection.isEmbedded ? IDENTITIES.embedded : IDENTITIES.server;
     const tell = async (expression: string) => {
       const { rows } = await connection.query(`select ${expression} as database`);
-      return new JoinedTransactions(expression, (rows[0] as { database: string }).database, timeoutMs);
+      return new CallerTransactions(expression, (rows[0] as { database: string }).database, timeoutMs);
     };
     return tell(identity).catch((error: unknown) => {
       if (!ifRefused) throw error;
@@ -47,6 +47,8 @@ export class JoinedTransactions {
   }
 
   /**
+   * Marks a transaction.
+   *
    * @returns the mark that the next statement must find
    * @throws TransactionRefusedError
    */
@@ -58,7 +60,7 @@ export class JoinedTransactions {
     return this.mark;
   }
 
-  /** One statement by somebody's transaction, which may have no timeout of its own. */
+  /** Runs a statement by a caller's transaction. It has a limit of our own, as the transaction may have none. */
   async query(transaction: SqlTransaction, sql: string, params: unknown[]): Promise<{ rows: unknown[] }> {
     try {
       return await within(this.timeoutMs, transaction.query(sql, params));

@@ -8,7 +8,7 @@ import {
 } from '../engine/index.js';
 import { Batches } from './batches.js';
 import type { Connection } from './connection/connection.js';
-import { addressOf } from './queue-name.js';
+import { requireAddress } from './queue-name.js';
 import type { Statements } from './statements/statements.js';
 
 /** A claimed job, as pg-boss fetches it. */
@@ -22,17 +22,18 @@ export interface ClaimedJob {
     readonly uncounted?: number;
   };
   readonly retryCount: number;
-  /** When it was asked for: no claim is older. */
+  /** When it was asked for, by `performance.now()`. The claim is not older than that. */
   readonly claimedAt: number;
 }
 
-/** Which attempt at which job: `retry_count` is another after each claim. */
+/** Which attempt at which job. Each claim changes the job's `retry_count`, which is the number of the attempt. */
 interface Named {
   readonly name: string;
   readonly id: string;
   readonly attempt: number;
 }
 
+/** How an attempt has ended, unless the delivery is completed. */
 interface Verdict extends Named {
   readonly state: 'retry' | 'failed';
   readonly afterMs?: number;
@@ -42,51 +43,63 @@ interface Verdict extends Named {
 
 type Query = SqlTransaction['query'];
 
-/** Whether an attempt holds its claim; `'locked'` while its own transaction decides that. */
+/** Whether an attempt still had its claim. `'locked'` while the callback's own transaction decides that. */
 type Answer = boolean | 'locked';
 
 const QUERY_TIMEOUT_MS = 5_000;
 
-/** The deliveries that this instance performs: renews its claims on them, and writes down how they ended. */
+/** What {@link Claims} need. */
+export interface ClaimsOptions {
+  readonly connection: Connection;
+  readonly statements: Statements;
+  /** The channel to notify on when a delivery is due again. */
+  readonly channel: string;
+  readonly leaseMs: number;
+  readonly health: EngineHealth;
+  /** Is told when a delivery of a queue will be due again. */
+  readonly onRetry: (queue: string, afterMs: number) => void;
+}
+
+/** Renews the claims on the deliveries that this instance performs, and writes down how those end. */
 export class Claims {
-  private readonly held: HeldClaims<ClaimedJob>;
+  private readonly claims: HeldClaims<ClaimedJob>;
   private readonly completions: Batches<Named, Answer>;
   private readonly verdicts: Batches<Verdict, Answer>;
 
-  constructor(
-    connection: Connection,
-    private readonly statements: Statements,
-    channel: string,
-    leaseMs: number,
-    private readonly health: EngineHealth,
-    /** Is told when a delivery of a queue will be due again. */
-    private readonly onRetry: (queue: string, afterMs: number) => void,
-  ) {
+  constructor(private readonly options: ClaimsOptions) {
+    const { connection, statements, channel, leaseMs, health } = options;
     const query: Query = (sql, params) => connection.query(sql, params, QUERY_TIMEOUT_MS);
     this.completions = new Batches((attempts) => ofEach(attempts, query, statements.complete));
     this.verdicts = new Batches((verdicts) =>
       ofEach(verdicts, query, statements.settle, (some) => [JSON.stringify(some), channel]),
     );
-    this.held = new HeldClaims<ClaimedJob>({
+    this.claims = new HeldClaims<ClaimedJob>({
       leaseMs,
-      // Else there is nobody who could take it.
+      // In an embedded database there is nobody else who could take a claim.
       expires: !connection.isEmbedded,
       health,
       renew: async (jobs) => (await ofEach(jobs.map(namedAs), query, statements.renew)).map(Boolean),
-      describe: ({ id, name }) => `delivery ${id} to ${addressOf(name)!.callback}`,
+      describe: ({ id, name }) => `delivery ${id} to ${requireAddress(name).callback}`,
     });
   }
 
-  /** What this instance is performing, as queue and id: that its claims were not renewed in time takes nothing from it. */
+  /**
+   * Names, as queue and id, the deliveries that this instance performs. It goes on with them even if their claims were
+   * not renewed in time.
+   */
   get names(): string[] {
-    return this.held.all.map(({ name, id }) => `${name} ${id}`);
+    return this.claims.all.map(({ name, id }) => `${name} ${id}`);
   }
 
-  /** What is performed of a claimed job. */
+  /**
+   * Makes the attempt at a claimed job, for the application to perform.
+   *
+   * @param onThrough is told when the callback is through, before that is written down
+   */
   attemptAt(job: ClaimedJob, onThrough = () => {}): EngineAttempt & { abandon(): void } {
-    const claim = this.held.hold(job, job.claimedAt);
+    const claim = this.claims.hold(job, job.claimedAt);
     const { id, name, retryCount, data } = job;
-    const { callback } = addressOf(name)!;
+    const { callback } = requireAddress(name);
     const { event, key, arguments: args } = data;
     const settle = (rest: Omit<Verdict, keyof Named>) =>
       this.settle(claim, () => this.verdicts.add({ ...namedAs(job), ...rest }));
@@ -99,33 +112,35 @@ export class Claims {
         return this.settle(claim, () => this.completions.add(namedAs(job)));
       },
       retryIn: async (afterMs, output) => {
-        const hasHeld = await settle({ state: 'retry', afterMs, output });
-        if (hasHeld) this.onRetry(name, afterMs);
-        return hasHeld;
+        const wasOurs = await settle({ state: 'retry', afterMs, output });
+        if (wasOurs) this.options.onRetry(name, afterMs);
+        return wasOurs;
       },
       bury: (output) => settle({ state: 'failed', output }),
       release: () => settle({ state: 'retry', afterMs: 0, isUncounted: true }),
-      completeIn: async (transaction) => {
-        const { rows } = await transaction.query(this.statements.completeInTransaction, [name, id, retryCount]);
-        if (rows.length === 0) {
-          throw new Error(
-            `The claim on delivery ${id} to ${callback} has run out, and another instance may have taken it. ` +
-              'Let this error roll the transaction back.',
-          );
-        }
-      },
-      abandon: () => this.held.abandon(claim),
+      completeIn: (transaction) => this.completeIn(transaction, job),
+      abandon: () => this.claims.abandon(claim),
     };
   }
 
   stop(): void {
-    this.held.stop();
+    this.claims.stop();
+  }
+
+  private async completeIn(transaction: SqlTransaction, { id, name, retryCount }: ClaimedJob): Promise<void> {
+    const { completeInTransaction } = this.options.statements;
+    const { rows } = await transaction.query(completeInTransaction, [name, id, retryCount]);
+    if (rows.length > 0) return;
+    throw new Error(
+      `The claim on delivery ${id} to ${requireAddress(name).callback} has run out, and another instance may have taken it. ` +
+        'Let this error roll the transaction back.',
+    );
   }
 
   private settle(claim: HeldClaim<ClaimedJob>, write: () => Promise<Answer>): Promise<boolean> {
-    return this.held.settle(claim, async () => {
+    return this.claims.settle(claim, async () => {
       const answer = await write().catch((error: unknown) => {
-        this.health.failed(error);
+        this.options.health.failed(error);
         throw error;
       });
       if (answer !== 'locked') return answer;
@@ -136,7 +151,7 @@ export class Claims {
 
 const namedAs = ({ name, id, retryCount }: ClaimedJob): Named => ({ name, id, attempt: retryCount });
 
-/** Of each attempt, what a statement has found: one statement a queue. */
+/** Runs a statement, once for each queue. Answers for each attempt whether it still had its claim. */
 async function ofEach<T extends Named>(
   attempts: readonly T[],
   query: Query,

@@ -1,15 +1,18 @@
-import type {
-  DeliveryCounts,
-  DeliveryFilter,
-  DeliveryQuery,
-  DeliveryState,
-  KeptDelivery,
-  StoredError,
+import {
+  countsByAddress,
+  type DeliveryCounts,
+  type DeliveryFilter,
+  type DeliveryQuery,
+  type DeliveryState,
+  fits,
+  type KeptDelivery,
+  type StoredError,
 } from '../engine/index.js';
-import type { Connection, QueryResult } from './connection/connection.js';
-import { addressOf, queueName } from './queue-name.js';
+import type { Connection } from './connection/connection.js';
+import { addressOf, queueName, requireAddress } from './queue-name.js';
 import type { Statements } from './statements/statements.js';
 
+/** pg-boss' states, and what they mean. */
 const STATE_OF: Readonly<Record<string, DeliveryState>> = {
   created: 'waiting',
   retry: 'waiting',
@@ -17,9 +20,13 @@ const STATE_OF: Readonly<Record<string, DeliveryState>> = {
   failed: 'dead',
 };
 
-/** For looking through all that there is, and never for ever. */
+/** Enough for looking through all deliveries that there are. */
 const QUERY_TIMEOUT_MS = 30_000;
 
+/** How many deliveries a queue has. */
+type CountsRow = Omit<DeliveryCounts, 'event' | 'callback'> & { readonly name: string };
+
+/** A delivery, as it lies in the database. */
 interface Row {
   readonly id: string;
   readonly name: string;
@@ -32,61 +39,38 @@ interface Row {
   readonly since: number;
 }
 
-/** pg-boss writes something else when it takes back a claim itself. */
+/** Reads what the last attempt failed with. pg-boss writes something else than we do when it takes back a claim itself. */
 const errorOf = (output: NonNullable<Row['output']>): StoredError =>
   'message' in output ? output : { name: 'Error', message: String(output.value?.message) };
 
-/** Looks into the deliveries that are kept, and changes what is to become of them. */
+/** Looks into the deliveries that are kept, and retries or discards them. */
 export class KeptDeliveries {
-  private readonly query: (sql: string, params?: unknown[]) => Promise<QueryResult>;
-
   constructor(
-    connection: Connection,
+    private readonly connection: Connection,
     private readonly statements: Statements,
     private readonly channel: string,
-  ) {
-    this.query = (sql, params) => connection.query(sql, params, QUERY_TIMEOUT_MS);
-  }
+  ) {}
 
   async counts(): Promise<DeliveryCounts[]> {
-    const { rows } = await this.query(this.statements.counts);
-    const counts = new Map<string, { -readonly [Field in keyof DeliveryCounts]: DeliveryCounts[Field] }>();
-    for (const { name, ...found } of rows as ({ name: string } & Omit<DeliveryCounts, 'event' | 'callback'>)[]) {
-      const address = addressOf(name);
-      if (!address) continue;
-      // A callback that was not ordered before, or was, has two queues for a while.
-      const key = queueName(address, false);
-      const { event, callback } = address;
-      const count = counts.get(key) ?? { event, callback, waiting: 0, delayed: 0, running: 0, dead: 0 };
-      counts.set(key, count);
-      for (const field of ['waiting', 'delayed', 'running', 'dead'] as const) count[field] += found[field];
-    }
-    return [...counts.values()];
+    const rows = await this.query<CountsRow>(this.statements.counts);
+    // A callback that has become ordered, or has ceased to be, has two queues for a while.
+    return countsByAddress(
+      rows.flatMap(({ name, ...counts }) => {
+        const address = addressOf(name);
+        return address ? [{ ...address, ...counts }] : [];
+      }),
+    );
   }
 
   async list({ states, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
-    const { rows } = await this.query(this.statements.list, [
+    const rows = await this.query<Row>(this.statements.list, [
       ...(await this.paramsFor(filter)),
       JSON.stringify(Object.keys(STATE_OF).filter((state) => states.includes(STATE_OF[state]))),
       after?.id ?? null,
       after ? queueName(after, false) : null,
       limit,
     ]);
-    return (rows as Row[]).map(({ id, name, key, data, output, storedAt, state, attempts, since }) => {
-      const { event, callback } = addressOf(name)!;
-      return {
-        event,
-        callback,
-        id,
-        ...(key !== null && { key }),
-        arguments: data.arguments,
-        state: STATE_OF[state],
-        attempts,
-        storedAt: new Date(storedAt),
-        since: new Date(since),
-        ...(output && { error: errorOf(output) }),
-      };
-    });
+    return rows.map(keptOf);
   }
 
   retry(filter: DeliveryFilter): Promise<number> {
@@ -98,21 +82,39 @@ export class KeptDeliveries {
   }
 
   private async change(statement: string, filter: DeliveryFilter): Promise<number> {
-    const { rows } = await this.query(statement, [...(await this.paramsFor(filter)), this.channel]);
-    return (rows[0] as { count: number }).count;
+    const params = [...(await this.paramsFor(filter)), this.channel];
+    const [{ count }] = await this.query<{ count: number }>(statement, params);
+    return count;
   }
 
-  private async paramsFor({ event, callback, ids }: DeliveryFilter): Promise<(string | null)[]> {
-    const { rows } = await this.query(this.statements.queues);
-    const names = (rows as { name: string }[]).map(({ name }) => name);
-    const matching = names.filter((name) => {
+  /** Says which queues and which ids a filter means: the first two parameters of the statements. */
+  private async paramsFor({ ids, ...filter }: DeliveryFilter): Promise<(string | null)[]> {
+    const rows = await this.query<{ name: string }>(this.statements.queues);
+    const names = rows.flatMap(({ name }) => {
       const address = addressOf(name);
-      return (
-        address &&
-        (event === undefined || address.event === event) &&
-        (callback === undefined || address.callback === callback)
-      );
+      return address && fits(address, filter) ? [name] : [];
     });
-    return [JSON.stringify(matching), ids ? JSON.stringify(ids) : null];
+    return [JSON.stringify(names), ids ? JSON.stringify(ids) : null];
   }
+
+  private async query<Found>(statement: string, params: unknown[] = []): Promise<Found[]> {
+    const { rows } = await this.connection.query(statement, params, QUERY_TIMEOUT_MS);
+    return rows;
+  }
+}
+
+function keptOf({ id, name, key, data, output, storedAt, state, attempts, since }: Row): KeptDelivery {
+  const { event, callback } = requireAddress(name);
+  return {
+    event,
+    callback,
+    id,
+    ...(key !== null && { key }),
+    arguments: data.arguments,
+    state: STATE_OF[state],
+    attempts,
+    storedAt: new Date(storedAt),
+    since: new Date(since),
+    ...(output && { error: errorOf(output) }),
+  };
 }

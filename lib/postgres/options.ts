@@ -1,37 +1,44 @@
-import { type OptionCheck, requireOptions, timers } from '../engine/index.js';
-import type { PgPool } from './connection/server-connection.js';
-import type { PGliteDatabase } from './connection/pglite-connection.js';
+import { isWhole, type OptionCheck, requireOptions, timers } from '../engine/index.js';
+import type { PgPool } from './connection/pg-pool.js';
+import type { PGliteDatabase } from './connection/pglite-database.js';
 
-/** What `postgres()` takes: where the database is, one of the first four, and how it is used. */
+/** The options of `postgres()`. One of the first four says where the database is. */
 export interface PostgresOptions {
-  /** A Postgres server, to which the engine opens connections of its own. If it is `undefined`, `folder` counts. */
+  /** The URL of a Postgres server. The engine opens connections of its own to it. If it is `undefined`, `folder` counts. */
   readonly connectionString?: string;
   /**
-   * The application's own pool of node-postgres, of three connections or more. One is held all the time, to listen; claims
-   * are renewed through the others, so leave it some room.
+   * The application's own pool of node-postgres, of three connections or more. The engine keeps one of them all the time,
+   * to listen. It renews claims through the others, so leave it some room.
    */
   readonly pool?: PgPool;
   /**
-   * A folder for PGlite, an embedded Postgres: for development and tests, and for an application that is one process and
-   * can bear to lose the last moments when the power fails.
+   * A folder for PGlite, an embedded Postgres. Use it for development and tests, or where the application is one process
+   * and can bear to lose the last moments when the power fails.
    */
   readonly folder?: string;
-  /** The application's own PGlite. */
+  /**
+   * The application's own PGlite.
+   *
+   * It has one session: a run within its transaction would wait for itself, unless it is stored in that transaction. To
+   * notice such a run, the engine replaces the object's `transaction()` with a method that calls it and remembers that a
+   * transaction is open. When the application closes, the engine puts `transaction()` back; where several engines share
+   * the object, the last to close does so.
+   */
   readonly pglite?: PGliteDatabase;
   /**
-   * The schema that holds the deliveries: one for each application that shares a database.
+   * The schema that holds the deliveries. Each application that shares a database needs one of its own.
    * @default 'nestjs_callbacks'
    */
   readonly schema?: string;
   /**
-   * `false`: the schema is there already, made from `schemaSql()` by somebody who may, and the application's role needs
-   * no right to change it.
+   * Whether the engine makes and changes the schema. With `false`, somebody who may has made it already, from
+   * `schemaSql()`, and the application's role needs no right to change it.
    * @default true
    */
   readonly migrate?: boolean;
   /**
-   * How long a claim on a delivery lasts that is not renewed, in milliseconds, in whole seconds: after that, what a
-   * crashed instance was performing is performed by another.
+   * How long a claim on a delivery lasts that is not renewed, in milliseconds, in whole seconds. After that, another
+   * instance performs what a crashed one was performing.
    * @default 10_000
    */
   readonly leaseMs?: number;
@@ -41,8 +48,8 @@ export interface PostgresOptions {
    */
   readonly storeTimeoutMs?: number;
   /**
-   * How long completed deliveries are kept, in milliseconds, in whole seconds: so long an id that is stored again is
-   * passed over. Waiting and dead ones are kept until somebody removes them.
+   * How long completed deliveries are kept, in milliseconds, in whole seconds. During that time, an id that is stored
+   * again is passed over. Waiting and dead deliveries are kept until somebody removes them.
    * @default 604_800_000
    */
   readonly keepCompletedMs?: number;
@@ -53,7 +60,7 @@ export interface PostgresOptions {
   readonly connections?: number;
 }
 
-/** The options with their defaults filled in. */
+/** The options, with their defaults filled in. */
 export type CompleteOptions = PostgresOptions &
   Required<
     Pick<PostgresOptions, 'schema' | 'migrate' | 'leaseMs' | 'storeTimeoutMs' | 'keepCompletedMs' | 'connections'>
@@ -70,16 +77,12 @@ const DEFAULTS = {
 
 const { LONGEST_TIMER_MS } = timers;
 
-/** One listens, one works, one stores. */
+/** One connection listens, one works, one stores. */
 const FEWEST = 3;
 
 const PLACES = ['connectionString', 'pool', 'folder', 'pglite'] as const;
 const hasMethods = (value: unknown, ...names: string[]) =>
   names.every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function');
-const isWhole =
-  (unit: number, least: number, most = Infinity) =>
-  (value: unknown) =>
-    typeof value === 'number' && Number.isSafeInteger(value / unit) && value / unit >= least && value <= most;
 const check = (isValid: (value: unknown) => boolean, expected: string): OptionCheck => ({
   isValid,
   expected: `Pass ${expected}.`,
@@ -101,9 +104,9 @@ const CHECKS: Record<keyof PostgresOptions, OptionCheck> = {
     'a name of small letters, digits and _, at most 50',
   ),
   migrate: check((value) => typeof value === 'boolean', 'true or false'),
-  leaseMs: check(isWhole(1_000, 1, LONGEST_TIMER_MS), 'milliseconds, a multiple of 1000, 24 days at most'),
+  leaseMs: check(isWhole(1_000, 1_000, LONGEST_TIMER_MS), 'milliseconds, a multiple of 1000, 24 days at most'),
   storeTimeoutMs: check(isWhole(1, 1, LONGEST_TIMER_MS), 'milliseconds, 1 or more and 24 days at most'),
-  keepCompletedMs: check(isWhole(1_000, 1), 'milliseconds, a multiple of 1000'),
+  keepCompletedMs: check(isWhole(1_000, 1_000), 'milliseconds, a multiple of 1000'),
   connections: check(isWhole(1, FEWEST), `a whole number, ${FEWEST} or more`),
 };
 

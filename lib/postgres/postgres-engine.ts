@@ -8,27 +8,29 @@ import {
   type EngineAttempt,
   EngineHealth,
   type EngineHost,
+  neverDeclared,
   type NewDelivery,
   type SqlTransaction,
 } from '../engine/index.js';
 import { startBoss } from './boss.js';
+import { CallerTransactions } from './caller-transactions.js';
 import { type ClaimedJob, Claims } from './claims.js';
 import type { Connection } from './connection/connection.js';
-import { JoinedTransactions } from './caller-transactions.js';
-import { KeptDeliveries } from './kept-deliveries.js';
 import { openConnection } from './connection/open-connection.js';
+import { KeptDeliveries } from './kept-deliveries.js';
 import type { CompleteOptions } from './options.js';
 import { isOrderedQueue, queueName } from './queue-name.js';
-import { Statements } from './statements/statements.js';
+import { type Statements, statementsFor } from './statements/statements.js';
 import { type Move, Sweeper } from './sweeper.js';
 import { Worker } from './worker.js';
+import { Workers } from './workers.js';
 import { isQueueMissing, Writer } from './writer.js';
 
 const QUERY_TIMEOUT_MS = 5_000;
 const BOOT_TIMEOUT_MS = 30_000;
 
-/** All that there is once the database is open. */
-interface Parts {
+/** What an engine works with from when its database is open. */
+interface Opened {
   readonly host: EngineHost;
   readonly connection: Connection;
   readonly boss: PgBoss;
@@ -39,51 +41,58 @@ interface Parts {
   readonly kept: KeptDeliveries;
 }
 
-/** Durable deliveries as jobs of pg-boss, on a Postgres server or on PGlite. */
+/** The queue of a declared callback. */
+interface Declared {
+  readonly queue: string;
+  readonly isOrdered: boolean;
+}
+
+/** Keeps durable deliveries as jobs of pg-boss, on a Postgres server or in PGlite. */
 export class PostgresEngine implements DurableEngine {
   readonly name = 'Postgres';
   readonly capabilities = { transactions: true, order: true };
   private readonly statements: Statements;
   private readonly channel: string;
-  private readonly queues = new Map<string, { queue: string; isOrdered: boolean }>();
-  private readonly workers = new Map<string, Worker>();
+  private readonly declared = new Map<string, Declared>();
+  private readonly workers = new Workers();
   private connection: Connection | undefined;
-  private opened: Parts | undefined;
+  private opened: Opened | undefined;
   private unlisten: (() => Promise<void>) | undefined;
 
   constructor(private readonly options: CompleteOptions) {
     const { schema, leaseMs, keepCompletedMs } = options;
-    this.statements = new Statements(schema, leaseMs / 1_000, keepCompletedMs / 1_000);
+    this.statements = statementsFor(schema, {
+      leaseSeconds: leaseMs / 1_000,
+      keepCompletedSeconds: keepCompletedMs / 1_000,
+    });
     this.channel = `${schema}_deliveries`;
   }
 
   async start(host: EngineHost): Promise<void> {
-    const { statements, channel, options } = this;
+    const { statements, channel, options, workers } = this;
+    const { leaseMs, storeTimeoutMs } = options;
     const connection = (this.connection = await openConnection(options, host));
     const boss = await startBoss(connection, options, host);
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
     if (connection.isExclusive) await connection.query(statements.takeBack, [], BOOT_TIMEOUT_MS);
-    const joined = await JoinedTransactions.on(connection, options.storeTimeoutMs);
+    const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
     const health = new EngineHealth(host, 'Postgres');
-    const wake = (queue: string) => this.workers.get(queue)?.wake();
-    const sweeper: Sweeper = new Sweeper(connection, statements, health, () => claims.names, wake);
-    const claims = new Claims(connection, statements, channel, options.leaseMs, health, (queue, afterMs) =>
-      sweeper.remind(queue, afterMs),
-    );
+    const onRetry = (queue: string, afterMs: number) => workers.wakeIn(queue, afterMs);
+    const claims = new Claims({ connection, statements, channel, leaseMs, health, onRetry });
     this.opened = {
       host,
       connection,
       boss,
       health,
-      sweeper,
       claims,
-      writer: new Writer(connection, statements, channel, options.storeTimeoutMs, joined),
+      sweeper: new Sweeper(connection, statements, health, claims, workers),
+      writer: new Writer(connection, statements, channel, storeTimeoutMs, transactions),
       kept: new KeptDeliveries(connection, statements, channel),
     };
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { connection, boss, sweeper } = this.parts;
+    const { connection, boss, sweeper } = this.requireOpened();
     const { rows } = await connection.query(this.statements.queues, [], BOOT_TIMEOUT_MS);
     const existing = new Set((rows as { name: string }[]).map(({ name }) => name));
     const moves: Move[] = [];
@@ -91,9 +100,9 @@ export class PostgresEngine implements DurableEngine {
       const { event, isOrdered, formerly } = callback;
       const queue = queueName(callback, isOrdered);
       if (!existing.has(queue)) await boss.createQueue(queue, { policy: policyOf(isOrdered) });
-      // pg-boss keeps what it knows of queues; what it claims must not have to ask first.
+      // pg-boss remembers what it knows of queues. So a later claim does not have to ask for that first.
       await boss.getQueue(queue);
-      this.queues.set(keyOf(callback), { queue, isOrdered });
+      this.declared.set(keyOf(callback), { queue, isOrdered });
       const former = formerly.flatMap((id) => [true, false].map((was) => queueName({ event, callback: id }, was)));
       for (const from of [queueName(callback, !isOrdered), ...former]) moves.push({ from, to: queue });
     }
@@ -101,19 +110,16 @@ export class PostgresEngine implements DurableEngine {
   }
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
-    let isAnyOrdered = false;
-    const addressed = deliveries.map((delivery) => {
-      const known = this.queues.get(keyOf(delivery));
-      if (!known) throw new Error(`${delivery.callback} was never declared for "${delivery.event}".`);
-      isAnyOrdered ||= known.isOrdered;
-      return { queue: known.queue, delivery };
-    });
-    const { boss, writer, sweeper } = this.parts;
-    for (const { queue, delivery } of addressed) if (delivery.delayMs > 0) sweeper.remind(queue, delivery.delayMs);
+    const addressed = deliveries.map((delivery) => ({ ...this.requireDeclared(delivery), delivery }));
+    const isAnyOrdered = addressed.some(({ isOrdered }) => isOrdered);
+    const { boss, writer } = this.requireOpened();
+    for (const { queue, delivery } of addressed) {
+      if (delivery.delayMs > 0) this.workers.wakeIn(queue, delivery.delayMs);
+    }
     try {
       await writer.store(addressed, isAnyOrdered, transaction);
     } catch (error) {
-      // A transaction is over with that; what comes later finds the queues again.
+      // A transaction cannot be used any more. Runs after it find the queues again.
       if (transaction || !isQueueMissing(error)) throw error;
       for (const { queue } of addressed) await boss.createQueue(queue, { policy: policyOf(isOrderedQueue(queue)) });
       await writer.store(addressed, isAnyOrdered);
@@ -121,38 +127,30 @@ export class PostgresEngine implements DurableEngine {
   }
 
   work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
-    const { host, connection, boss, claims, health, sweeper } = this.parts;
-    const { queue, isOrdered } = this.queues.get(keyOf(callback))!;
-    const db = { executeSql: (sql: string, params?: unknown[]) => connection.query(sql, params, QUERY_TIMEOUT_MS) };
-    const claim = async (most: number) => {
-      const claimedAt = performance.now();
-      const jobs = await boss.fetch<ClaimedJob['data']>(queue, { batchSize: most, db });
-      return jobs.map((job) => ({ ...job, claimedAt }));
-    };
-    const worker = new Worker(
-      callback.concurrency,
+    const { host, claims, health, sweeper } = this.requireOpened();
+    const { queue, isOrdered } = this.requireDeclared(callback);
+    const worker = new Worker({
+      concurrency: callback.concurrency,
       isOrdered,
-      claim,
-      async (job, onThrough) => {
+      claim: (most) => this.claim(queue, most),
+      attempt: async (job, onThrough) => {
         const attempt = claims.attemptAt(job, onThrough);
         await perform(attempt).catch((error: unknown) =>
           host.report('An attempt ended in a way that it must not', error),
         );
         attempt.abandon();
       },
-      (job) => claims.attemptAt(job).release(),
-      (error) => health.failed(error),
-    );
-    this.workers.set(queue, worker);
-    sweeper.add(queue);
-    worker.wake();
+      giveBack: (job) => claims.attemptAt(job).release(),
+      onFailure: (error) => health.failed(error),
+    });
+    this.workers.add(queue, worker);
+    sweeper.start();
     this.listen();
   }
 
   async stopWorking(): Promise<void> {
-    const stopping = [...this.workers.values()].map((worker) => worker.stop());
-    // It may be waiting for a database that is away.
-    await Promise.all([...stopping, this.opened?.sweeper.stop()]);
+    // Both at once: each may be waiting for a database that is away.
+    await Promise.all([this.workers.stop(), this.opened?.sweeper.stop()]);
   }
 
   async stop(): Promise<void> {
@@ -163,37 +161,53 @@ export class PostgresEngine implements DurableEngine {
     await this.connection?.close();
   }
 
-  /** The first callback to work has the engine listen; without, it looks each second. */
-  private listen(): void {
-    this.unlisten ??= (() => {
-      const wakeAll = () => {
-        for (const worker of this.workers.values()) worker.wake();
-      };
-      const listening = this.parts.connection.listen(this.channel, (queue) => this.workers.get(queue)?.wake(), wakeAll);
-      listening.catch((error: unknown) => this.parts.health.failed(error));
-      return () => listening.then((end) => end());
-    })();
+  async counts() {
+    return this.requireOpened().kept.counts();
   }
 
-  private get parts(): Parts {
+  async list(query: DeliveryQuery) {
+    return this.requireOpened().kept.list(query);
+  }
+
+  async retry(filter: DeliveryFilter) {
+    return this.requireOpened().kept.retry(filter);
+  }
+
+  async discard(filter: DeliveryFilter) {
+    return this.requireOpened().kept.discard(filter);
+  }
+
+  private async claim(queue: string, most: number): Promise<ClaimedJob[]> {
+    const { boss, connection } = this.requireOpened();
+    const db = { executeSql: (sql: string, params?: unknown[]) => connection.query(sql, params, QUERY_TIMEOUT_MS) };
+    const claimedAt = performance.now();
+    const jobs = await boss.fetch<ClaimedJob['data']>(queue, { batchSize: most, db });
+    return jobs.map((job) => ({ ...job, claimedAt }));
+  }
+
+  /** Listens from when the first callback works. An instance that works on none needs no notifications. */
+  private listen(): void {
+    if (this.unlisten) return;
+    const { connection, health } = this.requireOpened();
+    const listening = connection.listen(
+      this.channel,
+      (queue) => this.workers.wake(queue),
+      () => this.workers.wakeAll(),
+    );
+    // Without notifications, the sweeper still looks each second.
+    listening.catch((error: unknown) => health.failed(error));
+    this.unlisten = () => listening.then((end) => end());
+  }
+
+  private requireOpened(): Opened {
     if (!this.opened) throw new Error('The engine has not started, or has stopped.');
     return this.opened;
   }
 
-  counts() {
-    return this.parts.kept.counts();
-  }
-
-  list(query: DeliveryQuery) {
-    return this.parts.kept.list(query);
-  }
-
-  retry(filter: DeliveryFilter) {
-    return this.parts.kept.retry(filter);
-  }
-
-  discard(filter: DeliveryFilter) {
-    return this.parts.kept.discard(filter);
+  private requireDeclared(address: DeliveryAddress): Declared {
+    const declared = this.declared.get(keyOf(address));
+    if (!declared) throw neverDeclared(address);
+    return declared;
   }
 }
 

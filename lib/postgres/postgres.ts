@@ -3,8 +3,8 @@ import { completeOptions, type PostgresOptions } from './options.js';
 import { PostgresEngine } from './postgres-engine.js';
 
 /**
- * An engine on a Postgres server, or on PGlite, which is Postgres in a folder and needs none. It is pg-boss: install
- * `pg-boss`, and `pg` or `@electric-sql/pglite`.
+ * Keeps durable deliveries on a Postgres server, or in PGlite, which is Postgres in a folder and needs no server. The
+ * engine is pg-boss: install `pg-boss`, and `pg` or `@electric-sql/pglite`.
  *
  * @example
  * EventsModule.forRoot({ engine: postgres({ connectionString: process.env.DATABASE_URL, folder: '.data/events' }) })

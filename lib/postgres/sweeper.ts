@@ -1,6 +1,8 @@
 import { type EngineHealth, timers } from '../engine/index.js';
+import type { Claims } from './claims.js';
 import type { Connection } from './connection/connection.js';
 import type { Statements } from './statements/statements.js';
+import type { Workers } from './workers.js';
 
 const { clearTimeout, setTimeout } = timers;
 
@@ -10,29 +12,26 @@ export interface Move {
   readonly to: string;
 }
 
+/** What the database has found in a queue. */
 interface Due {
   readonly name: string;
-  /** Something is, which may have to wait for its key. */
+  /** Something is due, though it may have to wait for its key. */
   readonly isDue: boolean;
-  /** Until the next is. */
+  /** How long it is until the next delivery is due. */
   readonly dueInMs: number | null;
 }
 
 const INTERVAL_MS = 1_000;
 const SWEEPS_PER_LOOK = 15;
 const QUERY_TIMEOUT_MS = 5_000;
-/** The database's clock, which decides, and ours may tick a little apart. */
-const MARGIN_MS = 2;
 
 /**
- * Looks each second for what nobody is notified of: deliveries that become due, claims of instances that died, and what
- * is stored under former names. One statement for all callbacks of an instance.
+ * Looks each second for what nobody is notified of: deliveries that become due, claims of instances that died, and
+ * deliveries that are stored under former names. Needs one statement for all callbacks of an instance.
  */
 export class Sweeper {
-  private readonly queues = new Set<string>();
-  private readonly alarms = new Map<string, { at: number; timer: NodeJS.Timeout }>();
   private readonly moves: Move[] = [];
-  /** Those whose origin exists: most never had another name. */
+  /** The moves from queues that exist. Most callbacks never had another name. */
   private pending: Move[] = [];
   private sweeps = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -43,45 +42,27 @@ export class Sweeper {
     private readonly connection: Connection,
     private readonly statements: Statements,
     private readonly health: EngineHealth,
-    /** What this instance performs itself, as queue and id. */
-    private readonly held: () => readonly string[],
-    /** Is told when something of a queue may be due. */
-    private readonly onDue: (queue: string) => void,
+    private readonly claims: Claims,
+    private readonly workers: Workers,
   ) {}
 
-  add(queue: string): void {
-    this.queues.add(queue);
+  /** Has it sweep from now on. Calling it again changes nothing. */
+  start(): void {
     this.timer ??= setTimeout(() => this.tick());
   }
 
-  /** From now on moves these, too. */
+  /** Moves deliveries between queues, now and whenever some are stored under a former name. */
   async adopt(moves: readonly Move[]): Promise<void> {
     this.moves.push(...moves);
     await this.lookForMoves();
-    // It is tried again, and what is there already must not wait for it.
+    // The next sweep tries again. What is there already must not wait for it.
     await this.move().catch((error: unknown) => this.health.failed(error));
-  }
-
-  /** Something of a queue will be due. */
-  remind(queue: string, inMs: number): void {
-    const at = performance.now() + inMs;
-    const next = this.alarms.get(queue);
-    if (this.hasStopped || !this.queues.has(queue) || (next && next.at <= at)) return;
-    clearTimeout(next?.timer);
-    // What is due later is found later.
-    if (inMs > 2 * INTERVAL_MS) return;
-    const timer = setTimeout(() => {
-      this.alarms.delete(queue);
-      this.onDue(queue);
-    }, inMs + MARGIN_MS);
-    this.alarms.set(queue, { at, timer });
   }
 
   /** Resolves when it has stopped. */
   async stop(): Promise<void> {
     this.hasStopped = true;
     clearTimeout(this.timer);
-    for (const { timer } of this.alarms.values()) clearTimeout(timer);
     await this.sweeping;
   }
 
@@ -92,16 +73,16 @@ export class Sweeper {
   }
 
   private async sweep(): Promise<void> {
+    const { workers } = this;
     try {
-      const params = [[...this.queues], this.held()];
-      const { rows } = await this.connection.query(this.statements.sweep, params, QUERY_TIMEOUT_MS);
+      const rows = await this.query(this.statements.sweep, [workers.queues, this.claims.names]);
       for (const { name, isDue, dueInMs } of rows as Due[]) {
-        if (isDue) this.onDue(name);
-        if (dueInMs !== null) this.remind(name, dueInMs);
+        if (isDue) workers.wake(name);
+        if (dueInMs !== null) workers.wakeIn(name, dueInMs);
       }
       // An instance of an older version may start later, and make a queue by an older name.
       if (++this.sweeps % SWEEPS_PER_LOOK === 0) await this.lookForMoves();
-      // Last: what cannot be moved must not keep the rest from being found.
+      // This comes last: what cannot be moved must not keep the rest from being found.
       await this.move();
       this.health.works();
     } catch (error) {
@@ -110,7 +91,7 @@ export class Sweeper {
   }
 
   private async lookForMoves(): Promise<void> {
-    const { rows } = await this.connection.query(this.statements.queues, [], QUERY_TIMEOUT_MS);
+    const rows = await this.query(this.statements.queues, []);
     const existing = new Set((rows as { name: string }[]).map(({ name }) => name));
     this.pending = this.moves.filter(({ from }) => existing.has(from));
   }
@@ -118,7 +99,12 @@ export class Sweeper {
   private async move(): Promise<void> {
     if (this.pending.length === 0) return;
     const params = [JSON.stringify(this.pending), this.pending.map(({ from }) => from)];
-    const { rows } = await this.connection.query(this.statements.adopt, params, QUERY_TIMEOUT_MS);
-    for (const { name } of rows as { name: string }[]) this.onDue(name);
+    const rows = await this.query(this.statements.adopt, params);
+    for (const { name } of rows as { name: string }[]) this.workers.wake(name);
+  }
+
+  private async query(statement: string, params: unknown[]): Promise<unknown[]> {
+    const { rows } = await this.connection.query(statement, params, QUERY_TIMEOUT_MS);
+    return rows;
   }
 }

@@ -1,61 +1,58 @@
-import { timers } from '../engine/index.js';
+import { ClaimLoop, timers } from '../engine/index.js';
 import type { ClaimedJob } from './claims.js';
 
 const { setImmediate } = timers;
 
-/** Performs the deliveries of one callback: claims as many as there is room for, whenever there may be some. */
+/** What a worker does with the deliveries of one callback, and how many at a time. */
+export interface WorkerOptions {
+  readonly concurrency: number;
+  /** Each delivery that ends may let another of its key begin. */
+  readonly isOrdered: boolean;
+  /** Claims at most so many deliveries that are due. */
+  readonly claim: (most: number) => Promise<readonly ClaimedJob[]>;
+  /**
+   * Makes an attempt at a delivery. Calls `onThrough` when the callback is through, which may be before that is written
+   * down.
+   */
+  readonly attempt: (job: ClaimedJob, onThrough: () => void) => Promise<void>;
+  readonly giveBack: (job: ClaimedJob) => Promise<unknown>;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** Performs the deliveries of one callback: claims as many as it has room for, whenever some may be due. */
 export class Worker {
   private running = 0;
-  private isClaiming = false;
-  /** Something may have come while this was busy. */
-  private isWanted = false;
   private isWaking = false;
-  private hasStopped = false;
-  private claiming: Promise<void> = Promise.resolve();
+  private readonly loop: ClaimLoop;
 
-  /**
-   * @param isOrdered each delivery that ends may let another of its key begin
-   * @param claim takes up to so many deliveries that are due
-   */
-  constructor(
-    private readonly concurrency: number,
-    private readonly isOrdered: boolean,
-    private readonly claim: (most: number) => Promise<readonly ClaimedJob[]>,
-    /** Says when the callback is through, which may be before that is written down. */
-    private readonly perform: (job: ClaimedJob, onThrough: () => void) => Promise<void>,
-    private readonly giveBack: (job: ClaimedJob) => Promise<unknown>,
-    private readonly onFailure: (error: unknown) => void,
-  ) {}
+  constructor(private readonly options: WorkerOptions) {
+    this.loop = new ClaimLoop({
+      hasRoom: () => this.room > 0,
+      claim: () => this.claim(),
+      onFailure: options.onFailure,
+    });
+  }
 
-  /** Something may be due. */
+  /** Has it look for deliveries that are due. */
   wake(): void {
-    this.isWanted = true;
-    if (!this.isClaiming && !this.hasStopped && this.running < this.concurrency) this.claiming = this.fill();
+    this.loop.wake();
   }
 
-  /** Claims nothing any more; resolves when what was just claimed is given back. */
-  async stop(): Promise<void> {
-    this.hasStopped = true;
-    await this.claiming;
+  /** Has it claim no more. Resolves when it has given back what it had just claimed. */
+  stop(): Promise<void> {
+    return this.loop.stop();
   }
 
-  private async fill(): Promise<void> {
-    this.isClaiming = true;
-    try {
-      while (this.isWanted && !this.hasStopped && this.running < this.concurrency) {
-        this.isWanted = false;
-        const room = this.concurrency - this.running;
-        const jobs = await this.claim(room);
-        // Where there were as many as asked for, there may be more.
-        if (jobs.length === room) this.isWanted = true;
-        if (this.hasStopped) await Promise.all(jobs.map(this.giveBack));
-        else for (const job of jobs) void this.begin(job);
-      }
-    } catch (error) {
-      this.onFailure(error);
-    } finally {
-      this.isClaiming = false;
-    }
+  private get room(): number {
+    return this.options.concurrency - this.running;
+  }
+
+  private async claim(): Promise<boolean> {
+    const { room } = this;
+    const jobs = await this.options.claim(room);
+    if (this.loop.hasStopped) await Promise.all(jobs.map(this.options.giveBack));
+    else for (const job of jobs) void this.begin(job);
+    return jobs.length === room;
   }
 
   private async begin(job: ClaimedJob): Promise<void> {
@@ -64,15 +61,15 @@ export class Worker {
       if (isThrough) return;
       isThrough = true;
       this.running--;
-      if (this.isWanted) this.wakeSoon();
+      if (this.loop.isWanted) this.wakeSoon();
     };
     this.running++;
-    await this.perform(job, onThrough);
+    await this.options.attempt(job, onThrough);
     onThrough();
-    if (this.isOrdered) this.wake();
+    if (this.options.isOrdered) this.wake();
   }
 
-  /** Where many end at once, one claim is to serve all. */
+  /** Wakes it once for all deliveries that end at this moment, so that one claim serves them all. */
   private wakeSoon(): void {
     if (this.isWaking) return;
     this.isWaking = true;

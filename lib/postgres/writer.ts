@@ -1,20 +1,26 @@
-import { type NewDelivery, type SqlTransaction, TransactionRefusedError } from '../engine/index.js';
+import {
+  type NewDelivery,
+  type SqlTransaction,
+  TransactionRefusedError,
+  UnknownOutcomeError,
+} from '../engine/index.js';
 import { Batches } from './batches.js';
 import { type Connection, outcomeOf } from './connection/connection.js';
-import type { JoinedTransactions } from './caller-transactions.js';
+import type { CallerTransactions } from './caller-transactions.js';
 import type { Statements } from './statements/statements.js';
 
 /** A delivery, and the queue that it goes to. */
-interface Addressed {
+export interface Addressed {
   readonly queue: string;
   readonly delivery: NewDelivery;
 }
 
 const FOREIGN_KEY_VIOLATION = '23503';
 
+/** Whether a run's deliveries are stored, or why not. */
 type Stored = { readonly isStored: true } | { readonly error: unknown };
 
-/** Stores deliveries, and has whoever works on them told. */
+/** Stores deliveries, all or none, and notifies the instances that work on them. */
 export class Writer {
   private readonly runs: Batches<readonly Addressed[], Stored>;
 
@@ -23,18 +29,26 @@ export class Writer {
     private readonly statements: Statements,
     private readonly channel: string,
     private readonly timeoutMs: number,
-    private readonly joined: JoinedTransactions,
+    private readonly transactions: CallerTransactions,
   ) {
     this.runs = new Batches((runs, leftMs) => this.storeTogether(runs, leftMs), timeoutMs);
   }
 
-  /** @param isOrdered some of them wait for their key, which others must not have to wait for */
+  /**
+   * @param isOrdered whether some of them may wait for a lock on their key, so that runs without a key must not be stored
+   *   with them
+   */
   async store(deliveries: readonly Addressed[], isOrdered: boolean, transaction?: SqlTransaction): Promise<void> {
     const { storeInTransaction, storeInOrder } = this.statements;
     if (transaction) {
       const statement = isOrdered ? storeInOrder : storeInTransaction;
-      const mark = await this.joined.join(transaction);
-      return this.write(deliveries, statement, (sql, params) => this.joined.query(transaction, sql, params), mark);
+      const mark = await this.transactions.join(transaction);
+      return this.write(
+        deliveries,
+        statement,
+        (sql, params) => this.transactions.query(transaction, sql, params),
+        mark,
+      );
     }
     this.connection.requireSession();
     const stored = await (isOrdered ? this.storeAlone(deliveries, storeInOrder) : this.storeAmong(deliveries));
@@ -45,12 +59,12 @@ export class Writer {
     return this.runs.add(deliveries).catch((error: unknown) => ({ error: outcomeOf(error) }));
   }
 
-  /** What refuses one run must not refuse the others that happen to be stored with it. */
+  /** Stores several runs by one statement. If the database refuses that, stores each alone: only some may be at fault. */
   private async storeTogether(runs: readonly (readonly Addressed[])[], leftMs: number): Promise<Stored[]> {
     const { store } = this.statements;
     const startedAt = performance.now();
     const together = await this.storeAlone(runs.flat(), store, leftMs);
-    const wasRefused = 'error' in together && outcomeOf(together.error) === together.error;
+    const wasRefused = 'error' in together && !(together.error instanceof UnknownOutcomeError);
     if (!wasRefused || runs.length === 1) return runs.map(() => together);
     const stillLeftMs = Math.max(1, leftMs - (performance.now() - startedAt));
     return Promise.all(runs.map((run) => this.storeAlone(run, store, stillLeftMs)));
@@ -90,9 +104,9 @@ export class Writer {
   }
 }
 
-/** A queue was deleted: nothing is stored. */
+/** Somebody has deleted a queue, so nothing is stored. */
 export class MissingQueueError extends Error {
-  /** The database has said so itself: see `outcomeOf()`. */
+  /** It counts as said by the database itself: see `outcomeOf()`. */
   readonly code = FOREIGN_KEY_VIOLATION;
 
   constructor(queue: string) {
@@ -100,5 +114,5 @@ export class MissingQueueError extends Error {
   }
 }
 
-/** Whether a queue is missing, which makes storing fail. */
+/** Whether storing failed because a queue is missing. */
 export const isQueueMissing = (error: unknown) => (error as { code?: unknown } | null)?.code === FOREIGN_KEY_VIOLATION;

@@ -2,9 +2,9 @@ import { type EngineHealth, HeldClaims } from '../engine/index.js';
 import type { Client } from './connections.js';
 import { JobAttempt, type TakenJob, type Taker } from './job-attempt.js';
 
-/** The jobs that this instance performs: renews its locks on them. */
+/** Renews the locks on the jobs that this instance performs. */
 export class Claims {
-  private readonly held: HeldClaims<TakenJob>;
+  private readonly claims: HeldClaims<TakenJob>;
 
   constructor(
     client: Client,
@@ -12,7 +12,7 @@ export class Claims {
     private readonly keepCompletedMs: number,
     private readonly health: EngineHealth,
   ) {
-    this.held = new HeldClaims<TakenJob>({
+    this.claims = new HeldClaims<TakenJob>({
       leaseMs,
       health,
       renew: (jobs) => renew(client, jobs, leaseMs),
@@ -20,39 +20,39 @@ export class Claims {
     });
   }
 
-  /** What is performed of a job that was taken. */
+  /** Makes the attempt at a job that was taken, for the application to perform. */
   attemptAt(taken: TakenJob, taker: Taker): JobAttempt {
-    return new JobAttempt(taken, taker, this.held, this.keepCompletedMs, this.health);
+    return new JobAttempt(taken, taker, this.claims, this.keepCompletedMs, this.health);
   }
 
   stop(): void {
-    this.held.stop();
+    this.claims.stop();
   }
 }
 
 /**
- * As BullMQ renews a lock, but without setting it: where the memory is full, Redis refuses that, and what lives would be
- * performed again.
+ * Renews locks as BullMQ does, but without setting them. Where the memory is full, Redis refuses to set a key, and then
+ * somebody else would perform what still runs here.
  */
 const RENEW = `
-  local held = {}
+  local ours = {}
   for i = 2, #KEYS do
     local token, id = ARGV[2 * i - 2], ARGV[2 * i - 1]
-    held[i - 1] = redis.call('get', KEYS[i]) == token and redis.call('pexpire', KEYS[i], ARGV[1]) or 0
-    if held[i - 1] == 1 then redis.call('srem', KEYS[1], id) end
+    ours[i - 1] = redis.call('get', KEYS[i]) == token and redis.call('pexpire', KEYS[i], ARGV[1]) or 0
+    if ours[i - 1] == 1 then redis.call('srem', KEYS[1], id) end
   end
-  return held`;
+  return ours`;
 
-/** Of each, whether its lock is ours still. */
+/** Answers for each job whether its lock is still ours. */
 async function renew(client: Client, jobs: readonly TakenJob[], leaseMs: number): Promise<boolean[]> {
-  const held = new Set<TakenJob>();
+  const ours = new Set<TakenJob>();
   const renewing = [...new Set(jobs.map(({ queue }) => queue))].map(async (queue) => {
     const some = jobs.filter((job) => job.queue === queue);
     const keys = [queue.keys.stalled, ...some.map(({ id }) => `${queue.toKey(id)}:lock`)];
     const values = some.flatMap(({ token, id }) => [token, id]);
-    const areHeld = (await client.eval(RENEW, keys.length, ...keys, leaseMs, ...values)) as number[];
-    some.forEach((job, index) => areHeld[index] === 1 && held.add(job));
+    const areOurs = (await client.eval(RENEW, keys.length, ...keys, leaseMs, ...values)) as number[];
+    some.forEach((job, index) => areOurs[index] === 1 && ours.add(job));
   });
   await Promise.all(renewing);
-  return jobs.map((job) => held.has(job));
+  return jobs.map((job) => ours.has(job));
 }

@@ -7,11 +7,11 @@ export type Client = Redis | Cluster;
 const CONNECT_TIMEOUT_MS = 5_000;
 const LONGEST_PAUSE_MS = 500;
 
-/** Where commands of an instance go, and where it waits: two connections, however many callbacks there are. */
+/** Opens the two connections of an instance, however many callbacks it has: one for commands, and one to wait on. */
 export class Connections {
   private constructor(
     readonly commands: Client,
-    /** For commands that block. */
+    /** Takes the commands that block. */
     readonly waiting: Client,
   ) {}
 
@@ -39,12 +39,19 @@ export class Connections {
     return this.commands.status === 'ready';
   }
 
-  /** A server that still runs may forget its scripts: `SCRIPT FLUSH`, or by itself when it has many. */
-  async loadScripts(): Promise<void> {
+  /** The server, or the masters of a cluster. */
+  get servers(): readonly Redis[] {
     const { commands } = this;
-    const servers = isCluster(commands) ? commands.nodes('master') : [commands];
-    const scripts = Object.values(commands.scriptsSet) as { lua: string }[];
-    await Promise.all(servers.flatMap((server) => scripts.map(({ lua }) => server.script('LOAD', lua))));
+    return isCluster(commands) ? commands.nodes('master') : [commands];
+  }
+
+  /**
+   * Loads BullMQ's scripts again. A server may forget them while it runs: by `SCRIPT FLUSH`, or by itself when it has
+   * many.
+   */
+  async loadScripts(): Promise<void> {
+    const scripts = Object.values(this.commands.scriptsSet) as { lua: string }[];
+    await Promise.all(this.servers.flatMap((server) => scripts.map(({ lua }) => server.script('LOAD', lua))));
   }
 
   close(): void {
@@ -53,7 +60,7 @@ export class Connections {
   }
 }
 
-/** A way to make connections like the one that the options name. */
+/** Resolves to what makes connections like the one that the options name. */
 async function maker({ url, connection, leaseMs }: CompleteOptions): Promise<(name: string) => Client> {
   const { Redis } = await loadPeer('ioredis', () => import('ioredis'));
   return (connectionName) => {
@@ -61,47 +68,47 @@ async function maker({ url, connection, leaseMs }: CompleteOptions): Promise<(na
       lazyConnect: true,
       connectionName,
       connectTimeout: CONNECT_TIMEOUT_MS,
-      // As long as a claim may last, an answer is waited for: it may be a job, and then nobody else performs that.
+      // An answer is waited for as long as a claim lasts. It may be a job, and meanwhile nobody else performs that.
       socketTimeout: Math.max(leaseMs, CONNECT_TIMEOUT_MS),
       commandTimeout: undefined,
-      // What cannot be sent now fails now; what was sent is never sent again behind our back.
+      // A command that cannot be sent now fails now. A command that was sent is never sent again behind our back.
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
       retryStrategy: pauseBefore,
-      // It was a master, and is none any more.
+      // The server was a master, and is none any more.
       reconnectOnError: ({ message }) => message.startsWith('READONLY'),
     };
     if (url !== undefined) return new Redis(url, own);
-    const given = connection as Partial<Client>;
-    if (typeof given.duplicate !== 'function') return new Redis({ ...(connection as ClientOptions), ...own });
-    return isCluster(given) ? duplicateCluster(given, own) : (given as Redis).duplicate(own);
+    const given = connection as Client | ClientOptions;
+    if (!('duplicate' in given)) return new Redis({ ...given, ...own });
+    return isCluster(given) ? duplicateCluster(given, own) : given.duplicate(own);
   };
 }
 
 const pauseBefore = (attempt: number) => Math.min(attempt * 50, LONGEST_PAUSE_MS);
 
-const isCluster = (client: Partial<Client>): client is Cluster => client.isCluster === true;
+const isCluster = (client: Client): client is Cluster => client.isCluster === true;
 
 function duplicateCluster(cluster: Cluster, own: ClientOptions): Cluster {
   const options: ClusterOptions = {
     lazyConnect: true,
     enableOfflineQueue: false,
     clusterRetryStrategy: pauseBefore,
-    // Else it sends again what was cut off.
+    // Otherwise it would send again what was cut off.
     retryDelayOnFailover: 0,
     redisOptions: { ...cluster.options.redisOptions, ...own, lazyConnect: false },
   };
   return cluster.duplicate([], options);
 }
 
-/** Says why, if it cannot; otherwise it connects again whenever that breaks. */
+/** Connects a client. From then on, the client connects again by itself whenever the connection breaks. */
 async function connect(client: Client): Promise<void> {
   let reason: unknown;
   const note = (error: unknown) => (reason = error);
   client.on('error', note);
   try {
-    // A cluster that has to try again forgets its promise.
+    // A cluster that has to try again never settles the promise of connect().
     const ready = new Promise<void>((resolve) => client.once('ready', resolve));
     await within(CONNECT_TIMEOUT_MS, Promise.race([client.connect(), ready]));
   } catch (error) {
@@ -113,6 +120,6 @@ async function connect(client: Client): Promise<void> {
 
 function placeOf(client: Client): string {
   if (isCluster(client)) return 'the cluster';
-  const { path, host, port } = (client as Redis).options;
+  const { path, host, port } = client.options;
   return path ?? `${host}:${port}`;
 }

@@ -4,13 +4,16 @@ import type { Worker } from './worker.js';
 
 const { clearInterval, setImmediate, setInterval, sleep } = timers;
 
-/** How long it waits at once, in seconds, and how often it looks after what nobody has told it. */
+/**
+ * How many seconds one command waits. As often, it also wakes all workers, in case something is due that nobody has told
+ * it of.
+ */
 const WAIT_SECONDS = 1;
 const PAUSE_MS = 100;
 
 /**
- * Waits for jobs, on one connection for all queues. BullMQ puts a marker beside a queue when something is due there, or
- * will be; who takes it looks into the queue, and puts it back if there is more.
+ * Waits for jobs of all queues, on one connection. BullMQ puts a marker beside a queue when something is due there, or will
+ * be. Whoever takes the marker looks into the queue, and puts the marker back if there is more.
  */
 export class Doorbell {
   private readonly workers = new Map<string, Worker>();
@@ -40,7 +43,7 @@ export class Doorbell {
     this.refresh();
   }
 
-  /** A worker has room again: it wants to hear of jobs, too. */
+  /** Waits for the jobs of a worker, too, that has room again. */
   refresh(): void {
     if (this.isRefreshing || this.hasStopped) return;
     this.isRefreshing = true;
@@ -55,7 +58,8 @@ export class Doorbell {
     this.hasStopped = true;
     clearInterval(this.patrol);
     this.onChange();
-    // Asked rather than cut off: a server may hand a marker to who has just left, and then it would ring for nobody.
+    // It asks the server to let it go, rather than cut the connection. Otherwise the server may hand a marker to a
+    // connection that has just left, and then nobody has the marker.
     this.interrupt();
     await Promise.race([this.ringing, sleep(PAUSE_MS)]);
     this.connections.waiting.disconnect();
@@ -86,14 +90,14 @@ export class Doorbell {
     const taken = await waiting.bzpopmin(...this.waitsAt, WAIT_SECONDS);
     this.waitsAt = [];
     if (!taken) return;
-    const [marker, member, score] = taken as unknown as [string, string, string];
-    const worker = this.workers.get(marker)!;
-    if (!worker.hasRoom) await this.connections.commands.zadd(marker, score, member);
+    const [marker, member, score] = taken;
+    const worker = this.workers.get(marker);
+    if (!worker?.hasRoom) await this.connections.commands.zadd(marker, score, member);
     else if (Number(score) > Date.now()) worker.remind(Number(score));
     else worker.wake();
   }
 
-  /** Has it wait at other queues, too. It gives up by itself after a second; in a cluster only so. */
+  /** Ends the command that waits, so that the next one waits for other queues, too. In a cluster, it ends by itself. */
   private interrupt(): void {
     if (this.waiterId === undefined || this.waitsAt.length === 0) return;
     this.connections.commands.client('UNBLOCK', this.waiterId).catch((error: unknown) => this.health.failed(error));

@@ -7,7 +7,7 @@ import type {
   HeldClaims,
   StoredError,
 } from '../engine/index.js';
-import { isScriptsVerdict, type Queue } from './queues.js';
+import { asScriptJob, isScriptsVerdict, type Queue, type ScriptJob } from './queues.js';
 import { attemptNumber, fieldsOf, type JobData, type OwnFields, readData } from './stored-job.js';
 
 /** A job that this instance has taken. */
@@ -16,23 +16,24 @@ export interface TakenJob {
   readonly address: DeliveryAddress;
   readonly id: string;
   readonly job: JobJson;
-  /** By which its lock is known as ours. */
+  /** The lock is ours while it holds this token. */
   readonly token: string;
-  /** When it was asked for: no lock is older. */
+  /** When it was asked for, by `performance.now()`. The lock is not older than that. */
   readonly takenAt: number;
 }
 
-/** One who takes jobs. */
+/** What an attempt asks and tells the worker that took its job. */
 export interface Taker {
-  /** An attempt is being completed: whether the next job is wanted in the same step. */
+  /** Whether BullMQ is to hand out the next job in the step that completes this one. */
   wantsNext(): boolean;
+  /** Is told when the job will be due again, in milliseconds since 1970. */
   onRetry(dueAt: number): void;
 }
 
-/** What BullMQ answers: the next job, if it was asked for one, and when the next is due. */
+/** What BullMQ answers: the next job, if it was asked for one, and when the one after that is due. */
 export type Answer = unknown[] | void;
 
-/** An attempt at a job: has BullMQ move it when it has ended. */
+/** Makes one attempt at a job, and has BullMQ move the job when the attempt ends. */
 export class JobAttempt implements EngineAttempt {
   readonly delivery: EngineAttempt['delivery'];
   readonly attempt: number;
@@ -72,7 +73,7 @@ export class JobAttempt implements EngineAttempt {
 
   bury(error: StoredError): Promise<boolean> {
     const { queue, token, job } = this.taken;
-    // Whoever retries it, a dashboard too, has all its attempts before it.
+    // Whoever retries the job, a dashboard too, is to have all attempts before it again.
     const data = { ...this.data, uncounted: job.attemptsStarted };
     const fields = fieldsOf({ error, attempts: this.attempt, data });
     return this.settle(['failed'], async () => {
@@ -93,33 +94,39 @@ export class JobAttempt implements EngineAttempt {
     return Promise.reject(new Error('The Redis engine takes no transactions. Complete the delivery without one.'));
   }
 
-  /** The callback is through. Resolves when the attempt is, to what BullMQ has answered if it was completed. */
+  /**
+   * Ends the attempt after the callback is through. Resolves when its completion is written down, to what BullMQ has
+   * answered.
+   */
   async through(): Promise<Answer> {
     this.claims.abandon(this.claim);
     await this.completing?.catch(() => {});
     return this.answer;
   }
 
-  /** What is stored of a job does not say its id again; and whoever watches the queue hears that a dead one is. */
-  private get job() {
+  /**
+   * The job, as BullMQ's scripts take it. A stored job lacks its id. With one attempt allowed, BullMQ tells whoever watches
+   * the queue that a failed job is dead.
+   */
+  private get job(): ScriptJob {
     const { job, id } = this.taken;
-    return { ...job, id, opts: { ...job.opts, attempts: 1 } } as never;
+    return asScriptJob({ ...job, id, opts: { ...job.opts, attempts: 1 } });
   }
 
-  /** @param isFirst whether nothing overtakes it that waits already */
+  /** @param isFirst whether it comes before all that wait already */
   private async retry(ms: number, own: OwnFields, isFirst = false): Promise<boolean> {
     const { queue, id, token } = this.taken;
     const due = Date.now() + ms;
     const fieldsToUpdate = fieldsOf({ ...own, due });
-    const hasHeld = await this.settle(['delayed', 'waiting'], async () => {
+    const wasOurs = await this.settle(['delayed', 'waiting'], async () => {
       if (ms === 0) await queue.retryJob(id, isFirst, token, { fieldsToUpdate });
       else await queue.moveToDelayed(id, Date.now(), ms, token, { fieldsToUpdate, fetchNext: false });
     });
-    if (hasHeld) this.taker.onRetry(due);
-    return hasHeld;
+    if (wasOurs) this.taker.onRetry(due);
+    return wasOurs;
   }
 
-  /** @param states where the job is when the move was made, though its answer was lost */
+  /** @param states where the job is if the move was made and only the answer was lost */
   private settle(states: readonly JobState[], move: () => Promise<void>): Promise<boolean> {
     let isAgain = false;
     return this.claims.settle(this.claim, async () => {

@@ -1,35 +1,37 @@
 import type { JobType } from 'bullmq';
 import {
-  addressName,
   addressOf,
+  compare,
+  countsByAddress,
   type DeliveryAddress,
   type DeliveryCounts,
   type DeliveryFilter,
   type DeliveryQuery,
   type DeliveryState,
+  fits,
   type KeptDelivery,
   type StoredError,
 } from '../engine/index.js';
-import { isScriptsVerdict, type Queue } from './queues.js';
+import { asScriptJob, isScriptsVerdict, type Queue } from './queues.js';
 import type { Client } from './connections.js';
-import { attemptNumber, fieldsOf, parsed, readData } from './stored-job.js';
+import { attemptNumber, fieldsOf, type JobData, parsed, readData } from './stored-job.js';
 
-/** BullMQ's states, by ours. */
+/** Which of BullMQ's states make up each of ours. */
 const TYPES: Record<DeliveryState, readonly JobType[]> = {
   waiting: ['wait', 'prioritized', 'delayed'],
   running: ['active'],
   dead: ['failed'],
 };
 
-/** A job of a queue, as far as its whereabouts go. */
-interface Place {
+/** Where a delivery lies. */
+interface Place extends DeliveryAddress {
   readonly queue: Queue;
-  readonly address: DeliveryAddress;
   readonly id: string;
   readonly type: JobType;
   readonly state: DeliveryState;
 }
 
+/** The fields of a job that are read. */
 const FIELDS = [
   'data',
   'timestamp',
@@ -44,24 +46,26 @@ const FIELDS = [
 ] as const;
 type Fields = Record<(typeof FIELDS)[number], string | null>;
 
-/** BullMQ orders the delayed by time and, within a millisecond, by a number of twelve bits. */
+/** Reads the time out of a score: BullMQ orders delayed jobs by time and, within a millisecond, by a number of 12 bits. */
 const timeOf = (score: string) => Math.floor(Number(score) / 0x1000);
 
+/** Writes fields to a job only while it is dead. Written to one that was just discarded, they would bring half of it back. */
 const WRITE_TO_DEAD = `
   if not redis.call('zscore', KEYS[1], ARGV[1]) then return 0 end
   redis.call('hset', KEYS[2], unpack(ARGV, 2))
   return 1`;
 
-/** At once, of each queue. */
+/** How many completed jobs of each queue are removed at once. */
 const MOST_FORGOTTEN = 1_000;
 
+/** The states in which a job may be discarded. BullMQ calls `wait` by another name when it is asked for a job's state. */
 const DISCARDED: readonly string[] = [...TYPES.waiting, 'waiting', ...TYPES.dead];
 
-/** Looks into the deliveries that are kept, and changes what is to become of them. */
+/** Looks into the deliveries that are kept, and retries or discards them. */
 export class KeptDeliveries {
   /**
    * @param names the key of the set of all queues' names
-   * @param ownerOf the callback that a queue's deliveries are for now
+   * @param ownerOf finds the address of the callback that now performs a queue's deliveries
    */
   constructor(
     private readonly client: Client,
@@ -71,24 +75,16 @@ export class KeptDeliveries {
   ) {}
 
   async counts(): Promise<DeliveryCounts[]> {
-    const counts = new Map<string, { -readonly [Field in keyof DeliveryCounts]: DeliveryCounts[Field] }>();
-    const found = await Promise.all(
-      (await this.queues({})).map(async ({ queue, address }) => ({ address, ...(await countsOf(queue)) })),
-    );
-    for (const { address, ...of } of found) {
-      const name = addressName(address);
-      const count = counts.get(name) ?? { ...address, waiting: 0, delayed: 0, running: 0, dead: 0 };
-      counts.set(name, count);
-      for (const state of ['waiting', 'delayed', 'running', 'dead'] as const) count[state] += of[state];
-    }
-    return [...counts.values()].filter(({ waiting, delayed, running, dead }) => waiting + delayed + running + dead > 0);
+    const queues = await this.queues({});
+    const found = queues.map(async ({ queue, address }) => ({ ...address, ...(await countsOf(queue)) }));
+    return countsByAddress(await Promise.all(found));
   }
 
   async list({ states, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
     const places = (await this.places(filter, states)).sort(compare);
-    const from = after ? places.findIndex((place) => compare(place, { id: after.id, address: after }) > 0) : 0;
+    const from = after ? places.findIndex((place) => compare(place, after) > 0) : 0;
     const kept: KeptDelivery[] = [];
-    // One that has ended since is passed over.
+    // A delivery that has ended since is passed over, so that a page may take several reads.
     for (let at = from; at !== -1 && at < places.length && kept.length < limit;) {
       const page = places.slice(at, at + limit - kept.length);
       kept.push(...(await this.read(page)));
@@ -103,7 +99,7 @@ export class KeptDeliveries {
       const { uncounted, ...data } = readData((await this.client.hget(queue.toKey(id), 'data')) ?? '');
       const fresh = fieldsOf({ due: Date.now(), ...(uncounted !== undefined && { data }) });
       if (!(await this.writeToDead(queue, id, fresh))) return false;
-      await queue.retryFinishedJob({ id, opts: {} } as never, 'failed', {
+      await queue.retryFinishedJob(asScriptJob({ id, opts: {} }), 'failed', {
         resetAttemptsMade: true,
         resetAttemptsStarted: true,
       });
@@ -114,36 +110,38 @@ export class KeptDeliveries {
   async discard(filter: DeliveryFilter): Promise<number> {
     const idle = await this.places(filter, ['waiting', 'dead']);
     return count(idle, async ({ queue, id }) => {
-      // BullMQ also removes what is completed, by which an id is known, and what is not there.
+      // BullMQ would also remove a completed job, which is what an id is known by, and would count one that is not there.
       if (!DISCARDED.includes(await queue.getState(id))) return false;
       return (await queue.remove(id, false)) === 1;
     });
   }
 
-  /** Of all queues, also of those that nobody works at any more. BullMQ does so only when another one is completed. */
+  /**
+   * Removes completed deliveries of all queues, also of those that nobody works on any more. BullMQ does so only when
+   * another job of the queue is completed.
+   */
   async forgetCompleted(before: number): Promise<void> {
     const queues = await this.queues({});
     await Promise.all(queues.map(({ queue }) => queue.cleanJobsByState('completed', before, MOST_FORGOTTEN)));
   }
 
-  /** Only while it is dead: written to what somebody discards, it would bring that back by half. */
+  /** Resolves to whether the job was dead, and has these fields now. */
   private async writeToDead(queue: Queue, id: string, fields: Record<string, string | number>): Promise<boolean> {
     const values = Object.entries(fields).flat();
     return (await this.client.eval(WRITE_TO_DEAD, 2, queue.keys.failed, queue.toKey(id), id, ...values)) === 1;
   }
 
-  /** The queues of all addresses that fit, with what these are called now. */
-  private async queues({ event, callback }: DeliveryFilter): Promise<{ queue: Queue; address: DeliveryAddress }[]> {
+  /** Finds the queues of all addresses that a filter means, with the address that each belongs to now. */
+  private async queues(filter: DeliveryFilter): Promise<{ queue: Queue; address: DeliveryAddress }[]> {
     const names = await this.client.smembers(this.names);
     return names.flatMap((name) => {
-      const address = this.ownerOf(addressOf(name)!);
-      const fits =
-        (event === undefined || address.event === event) && (callback === undefined || address.callback === callback);
-      return fits ? [{ queue: this.queueOf(name), address }] : [];
+      const known = addressOf(name);
+      const address = known && this.ownerOf(known);
+      return address && fits(address, filter) ? [{ queue: this.queueOf(name), address }] : [];
     });
   }
 
-  /** Of each queue as of one moment; a delivery never leaves its queue. */
+  /** Finds where deliveries lie. It looks at each queue at one moment, and a delivery never leaves its queue. */
   private async places(filter: DeliveryFilter, states: readonly DeliveryState[]): Promise<Place[]> {
     const wanted = filter.ids && new Set(filter.ids);
     const types = states.flatMap((state) => TYPES[state].map((type) => ({ type, state })));
@@ -154,7 +152,7 @@ export class KeptDeliveries {
         -1,
       )) as string[][];
       return ranges.flatMap((ids, index) =>
-        ids.filter((id) => !wanted || wanted.has(id)).map((id) => ({ queue, address, id, ...types[index] })),
+        ids.filter((id) => !wanted || wanted.has(id)).map((id) => ({ ...address, queue, id, ...types[index] })),
       );
     });
     return (await Promise.all(places)).flat();
@@ -164,12 +162,13 @@ export class KeptDeliveries {
     const pipeline = this.client.pipeline();
     for (const { queue, id } of places) pipeline.hmget(queue.toKey(id), ...FIELDS).zscore(queue.keys.delayed, id);
     const replies = (await pipeline.exec()) ?? [];
-    const failed = replies.find(([error]) => error);
-    if (failed) throw failed[0]!;
+    for (const [error] of replies) if (error) throw error;
     return places.flatMap((place, index) => {
       const values = replies[2 * index][1] as (string | null)[];
       const fields = Object.fromEntries(FIELDS.map((name, at) => [name, values[at]])) as Fields;
-      return fields.data === null ? [] : [keptOf(place, fields, replies[2 * index + 1][1] as string | null)];
+      return fields.data === null
+        ? []
+        : [keptOf(place, readData(fields.data), fields, replies[2 * index + 1][1] as string | null)];
     });
   }
 }
@@ -180,22 +179,28 @@ async function countsOf(queue: Queue): Promise<Record<'waiting' | 'delayed' | 'r
     ...TYPES.running,
     ...TYPES.dead,
   ]);
-  // Whose time has come, though nobody has moved them yet.
+  // The time of some delayed jobs may have come, though nobody has moved them yet.
   const [dueNow] = delayed > 0 ? await queue.getCounts(['delayed'], Date.now() + 1) : [0];
-  // More may have come between the two looks.
+  // Between the two looks, more jobs may have been added.
   const due = Math.min(dueNow, delayed);
   return { waiting: wait + prioritized + due, delayed: delayed - due, running, dead };
 }
 
-function keptOf({ address, id, state }: Place, fields: Fields, delayed: string | null): KeptDelivery {
-  const data = readData(fields.data!);
+/** @param delayed the score of a delayed job */
+function keptOf(
+  { event, callback, id, state }: Place,
+  data: JobData,
+  fields: Fields,
+  delayed: string | null,
+): KeptDelivery {
   const storedAt = Number(fields.timestamp);
   const { delay = 0 } = (parsed(fields.opts ?? '') ?? {}) as { delay?: number };
   const waitingSince = delayed ? timeOf(delayed) : Number(fields.due ?? storedAt + delay);
   const since = { waiting: waitingSince, running: Number(fields.processedOn), dead: Number(fields.finishedOn) }[state];
   const error = errorOf(fields);
   return {
-    ...address,
+    event,
+    callback,
     id,
     ...(data.key !== undefined && { key: data.key }),
     arguments: data.arguments,
@@ -208,12 +213,12 @@ function keptOf({ address, id, state }: Place, fields: Fields, delayed: string |
   };
 }
 
-/** What BullMQ itself, or somebody else, has failed it with says less. */
+/** Reads what the last attempt failed with. Where BullMQ or somebody else has failed the job, it says less. */
 const errorOf = ({ error, failedReason }: Fields): StoredError | undefined =>
   ((error && parsed(error)) as StoredError | undefined) ||
   (failedReason ? { name: 'Error', message: failedReason } : undefined);
 
-/** How many it worked for: what has been moved in the meantime does not count. */
+/** Counts for how many deliveries some work was done. What somebody else has moved in the meantime does not count. */
 async function count(places: readonly Place[], work: (place: Place) => Promise<boolean>): Promise<number> {
   const done = await Promise.all(
     places.map((place) =>
@@ -225,12 +230,3 @@ async function count(places: readonly Place[], work: (place: Place) => Promise<b
   );
   return done.filter(Boolean).length;
 }
-
-type Placed = Pick<Place, 'id' | 'address'>;
-
-const compare = (one: Placed, other: Placed) =>
-  order(one.id, other.id) ||
-  order(one.address.event, other.address.event) ||
-  order(one.address.callback, other.address.callback);
-
-const order = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);

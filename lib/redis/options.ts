@@ -1,38 +1,40 @@
-import { type OptionCheck, requireOptions, timers } from '../engine/index.js';
+import { isWhole, type OptionCheck, requireOptions, timers } from '../engine/index.js';
 
-/** What `redis()` takes: a server, and how it is used. */
+/** The options of `redis()`. One of the first two says where the server is. */
 export interface RedisOptions {
-  /** A Redis server, as in `redis://user:password@host:6379/0`; its database may be shared. */
+  /** The URL of a Redis server, as in `redis://user:password@host:6379/0`. Others may use its database, too. */
   readonly url?: string;
   /**
-   * What BullMQ takes as a connection: options of ioredis, or a `Redis` or `Cluster` of the application's own, of which
-   * the engine opens connections like it.
+   * What BullMQ takes as a connection: options of ioredis, or the application's own `Redis` or `Cluster`. The engine opens
+   * connections of its own, like that one.
    */
   readonly connection?: object;
   /**
-   * What all keys begin with: one for each application that shares a server. With a hash tag, as here, a Redis Cluster keeps them
-   * together; there it must have one.
+   * The beginning of all keys. Each application that shares a server needs one of its own. A hash tag, as in the default,
+   * makes a Redis Cluster keep all keys together, and on a cluster the prefix must have one.
    * @default '{nestjs-callbacks}'
    */
   readonly prefix?: string;
   /**
-   * How long the claim of an instance lasts that does not renew it, in milliseconds: after that, what it was performing
-   * when it died is performed by another.
+   * How long a claim on a delivery lasts that is not renewed, in milliseconds. After that, another instance performs what
+   * a crashed one was performing.
    * @default 10_000
    */
   readonly leaseMs?: number;
   /**
-   * How long storing waits for the server, in milliseconds.
+   * How long storing waits for the server, in milliseconds, before `run()` rejects.
    * @default 5_000
    */
   readonly storeTimeoutMs?: number;
   /**
-   * How long completed deliveries are kept, in milliseconds, so that an id that is stored again is known. They take memory.
+   * How long completed deliveries are kept, in milliseconds, in whole seconds. During that time, an id that is stored
+   * again is passed over. Completed deliveries take memory.
    * @default 86_400_000
    */
   readonly keepCompletedMs?: number;
 }
 
+/** The options, with their defaults filled in. */
 export type CompleteOptions = Required<Omit<RedisOptions, 'url' | 'connection'>> &
   Pick<RedisOptions, 'url' | 'connection'>;
 
@@ -44,11 +46,6 @@ const DEFAULTS = {
 };
 
 const { LONGEST_TIMER_MS } = timers;
-
-const isWhole =
-  (unit: number, least: number, most = Infinity) =>
-  (value: unknown) =>
-    typeof value === 'number' && Number.isSafeInteger(value / unit) && value / unit >= least && value <= most;
 
 const CHECKS: Record<keyof RedisOptions, OptionCheck> = {
   url: {
@@ -71,7 +68,7 @@ const CHECKS: Record<keyof RedisOptions, OptionCheck> = {
     isValid: isWhole(1, 1, LONGEST_TIMER_MS),
     expected: 'Pass milliseconds, 1 or more and 24 days at most.',
   },
-  keepCompletedMs: { isValid: isWhole(1_000, 1), expected: 'Pass milliseconds, a multiple of 1000.' },
+  keepCompletedMs: { isValid: isWhole(1_000, 1_000), expected: 'Pass milliseconds, a multiple of 1000.' },
 };
 
 /** Refuses what is wrong and fills in the rest. */

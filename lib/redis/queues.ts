@@ -1,21 +1,27 @@
-import type { IQueueBackend } from 'bullmq';
+import type { IQueueBackend, MinimalJob } from 'bullmq';
 import { loadPeer } from '../engine/index.js';
 import type { Connections } from './connections.js';
 import type { CompleteOptions } from './options.js';
 
-/** One of BullMQ's queues: all that it can do with its jobs, each step one script in Redis. */
+/** One of BullMQ's queues. Each of its methods runs one script in Redis. */
 export type Queue = IQueueBackend;
 
-/** What BullMQ writes into its scripts' answers: another has the job, or it is not where it should be. */
+/** A job, as BullMQ's scripts take it. */
+export type ScriptJob = MinimalJob;
+
+/** Passes a job to BullMQ's scripts, which read less of it than their types ask for. */
+export const asScriptJob = (job: { readonly id: string; readonly opts: object }): ScriptJob => job as ScriptJob;
+
+/** Whether a script has answered no: somebody else has the job, or it is not where it should be. */
 export const isScriptsVerdict = (error: unknown): boolean => {
   const { code } = error as { code?: unknown };
   return typeof code === 'number' && code < 0;
 };
 
-/** More often than an attempt can begin again: how many there are is for the core to say. */
+/** No job reaches it. The core decides how many attempts there are, not BullMQ. */
 const NO_LIMIT = 2 ** 31;
 
-/** Queues by name, on the engine's connection for commands. */
+/** Opens queues by their names, on the engine's connection for commands. */
 export async function openQueues(
   { commands }: Connections,
   { prefix, leaseMs }: CompleteOptions,
@@ -30,11 +36,11 @@ export async function openQueues(
     stalledInterval: stalledIntervalOf(leaseMs),
     maxStalledCount: NO_LIMIT,
   } as never);
-  // Whoever has the connection hears of it.
+  // The connection itself reports its errors. These would only do so again.
   for (const emitter of [connection, any]) emitter.on('error', () => {});
   await connection.client;
   return (name) => any.forQueue(name);
 }
 
-/** How often BullMQ looks for claims that have run out, of which it takes note the time before. */
+/** How often to look for claims that have run out. BullMQ notes a job at one look, and takes it back at the next. */
 export const stalledIntervalOf = (leaseMs: number) => Math.ceil(leaseMs / 10);

@@ -8,6 +8,7 @@ import {
   type EngineAttempt,
   EngineHealth,
   type EngineHost,
+  neverDeclared,
   type NewDelivery,
   type SqlTransaction,
   timers,
@@ -19,19 +20,20 @@ import { KeptDeliveries } from './kept-deliveries.js';
 import { Claims } from './claims.js';
 import type { CompleteOptions } from './options.js';
 import { checkServer } from './server-checks.js';
-import { Slots, Worker } from './worker.js';
+import { Slots } from './slots.js';
+import { Worker } from './worker.js';
 import { Writer } from './writer.js';
 
 const { clearInterval, setInterval } = timers;
 
-/** How many of a queue's events BullMQ keeps, for those who watch it. */
+/** How many of a queue's events BullMQ keeps, for whoever watches the queue. */
 const MOST_EVENTS = 1_000;
 
-/** How often completed deliveries are forgotten, at least. */
+/** The longest time between two removals of completed deliveries. */
 const FORGETTING_MS = 60_000;
 
-/** All that there is once the server is reached. */
-interface Parts {
+/** What an engine works with from when its server is reached. */
+interface Opened {
   readonly host: EngineHost;
   readonly health: EngineHealth;
   readonly connections: Connections;
@@ -41,22 +43,22 @@ interface Parts {
   readonly kept: KeptDeliveries;
 }
 
-/** A declared callback's queues: its own, and those under its former ids. */
+/** The queues of a declared callback: its own, and those under its former ids. */
 interface Declared {
   readonly name: string;
   readonly queue: Queue;
   readonly former: readonly Queue[];
 }
 
-/** Durable deliveries as jobs of BullMQ, on a Redis server. */
+/** Keeps durable deliveries as jobs of BullMQ, on a Redis server. */
 export class RedisEngine implements DurableEngine {
   readonly name = 'Redis';
   readonly capabilities = { transactions: false, order: false };
   private readonly declared = new Map<string, Declared>();
-  /** By the name under a former id, the address that has it now. */
+  /** Which address has the deliveries under a former name now. */
   private readonly owners = new Map<string, DeliveryAddress>();
   private readonly workers: Worker[] = [];
-  private opened: Parts | undefined;
+  private opened: Opened | undefined;
   private doorbell: Doorbell | undefined;
   private stalledChecks: NodeJS.Timeout | undefined;
   private forgetting: NodeJS.Timeout | undefined;
@@ -88,7 +90,7 @@ export class RedisEngine implements DurableEngine {
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { connections, queueOf } = this.parts;
+    const { connections, queueOf } = this.requireOpened();
     for (const { event, callback, formerly } of callbacks) {
       const name = addressName({ event, callback });
       const former = formerly.map((id) => addressName({ event, callback: id }));
@@ -102,16 +104,16 @@ export class RedisEngine implements DurableEngine {
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
     if (transaction) throw new Error('The Redis engine takes no transactions. Store the deliveries without one.');
-    const addressed = deliveries.map((delivery) => ({ ...this.placeOf(delivery), delivery }));
-    await this.parts.writer.store(addressed);
+    const addressed = deliveries.map((delivery) => ({ ...this.requireDeclared(delivery), delivery }));
+    await this.requireOpened().writer.store(addressed);
     for (const { queue, delivery } of addressed) {
       if (delivery.delayMs > 0) this.workerOf(queue)?.remind(Date.now() + delivery.delayMs);
     }
   }
 
   work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
-    const { host, health, connections, claims } = this.parts;
-    const { queue, former } = this.placeOf(callback);
+    const { host, health, connections, claims } = this.requireOpened();
+    const { queue, former } = this.requireDeclared(callback);
     const slots = new Slots(callback.concurrency);
     const doorbell = (this.doorbell ??= new Doorbell(connections, health));
     const { leaseMs, keepCompletedMs } = this.options;
@@ -119,10 +121,10 @@ export class RedisEngine implements DurableEngine {
     this.forgetting ??= setInterval(() => this.forget(), Math.min(keepCompletedMs, FORGETTING_MS)).unref();
     const safely = (attempt: EngineAttempt) =>
       perform(attempt).catch((error: unknown) => host.report('An attempt ended in a way that it must not', error));
-    const { event, callback: id } = callback;
+    const address = { event: callback.event, callback: callback.callback };
+    const onRoom = () => doorbell.refresh();
     for (const one of [queue, ...former]) {
-      const address = { event, callback: id };
-      const worker = new Worker(one, address, slots, claims, safely, health, () => doorbell.refresh());
+      const worker = new Worker({ queue: one, address, slots, claims, perform: safely, health, onRoom });
       this.workers.push(worker);
       doorbell.add(worker);
     }
@@ -141,35 +143,35 @@ export class RedisEngine implements DurableEngine {
     this.opened = undefined;
   }
 
-  counts() {
-    return this.parts.kept.counts();
+  async counts() {
+    return this.requireOpened().kept.counts();
   }
 
-  list(query: DeliveryQuery) {
-    return this.parts.kept.list(query);
+  async list(query: DeliveryQuery) {
+    return this.requireOpened().kept.list(query);
   }
 
-  retry(filter: DeliveryFilter) {
-    return this.parts.kept.retry(filter);
+  async retry(filter: DeliveryFilter) {
+    return this.requireOpened().kept.retry(filter);
   }
 
-  discard(filter: DeliveryFilter) {
-    return this.parts.kept.discard(filter);
+  async discard(filter: DeliveryFilter) {
+    return this.requireOpened().kept.discard(filter);
   }
 
-  /** The key of the set of all queues' names, also of those that this instance does not know. */
+  /** The key of the set of all queues' names. It also has the names of queues that this instance does not know. */
   private get names(): string {
     return `${this.options.prefix}:addresses`;
   }
 
-  private get parts(): Parts {
+  private requireOpened(): Opened {
     if (!this.opened) throw new Error('The engine has not started, or has stopped.');
     return this.opened;
   }
 
-  private placeOf(address: DeliveryAddress): Declared {
+  private requireDeclared(address: DeliveryAddress): Declared {
     const declared = this.declared.get(addressName(address));
-    if (!declared) throw new Error(`${address.callback} was never declared for "${address.event}".`);
+    if (!declared) throw neverDeclared(address);
     return declared;
   }
 
@@ -177,20 +179,22 @@ export class RedisEngine implements DurableEngine {
     return this.workers.find((worker) => worker.queue === queue);
   }
 
-  /** What instances that have died were performing, for whoever rings first. */
+  /** Makes the jobs of instances that have died wait again. Any instance may get them. */
   private takeBack(): void {
-    const { health } = this.parts;
+    const { health } = this.requireOpened();
     for (const { queue } of this.workers) {
       queue.moveStalledJobsToWait().catch((error: unknown) => health.failed(error));
     }
   }
+
+  /** Removes completed deliveries that are old enough. */
   private forget(): void {
-    const { health, kept } = this.parts;
+    const { health, kept } = this.requireOpened();
     kept.forgetCompleted(Date.now() - this.options.keepCompletedMs).catch((error: unknown) => health.failed(error));
   }
 }
 
-/** One queue for each name. */
+/** Makes one queue for each name, and remembers it. */
 function remembered(make: (name: string) => Queue): (name: string) => Queue {
   const made = new Map<string, Queue>();
   return (name) => {

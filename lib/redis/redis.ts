@@ -3,7 +3,8 @@ import { completeOptions, type RedisOptions } from './options.js';
 import { RedisEngine } from './redis-engine.js';
 
 /**
- * An engine on a Redis server, for those who have no Postgres. It is BullMQ: install `bullmq` and `ioredis`.
+ * Keeps durable deliveries on a Redis server, for those who have no Postgres. The engine is BullMQ: install `bullmq` and
+ * `ioredis`.
  *
  * @example
  * EventsModule.forRoot({ engine: redis({ url: process.env.REDIS_URL }) })

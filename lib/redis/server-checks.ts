@@ -1,10 +1,9 @@
-import type { Cluster, Redis } from 'ioredis';
 import type { EngineHost } from '../engine/index.js';
 import type { Connections } from './connections.js';
 
-/** Says what the server does that durable deliveries do not survive; refuses what cannot work. */
+/** Refuses a server that cannot work, and warns of settings that durable deliveries do not survive. */
 export async function checkServer(
-  { commands, isCluster }: Connections,
+  { servers, isCluster }: Connections,
   prefix: string,
   host: EngineHost,
 ): Promise<void> {
@@ -14,7 +13,6 @@ export async function checkServer(
         `Write it as "{${prefix}}".`,
     );
   }
-  const servers = isCluster ? (commands as Cluster).nodes('master') : [commands as Redis];
   const found = new Set<string>();
   for (const server of servers) for (const warning of warningsOf(await server.info())) found.add(warning);
   for (const warning of found) host.warn(warning);

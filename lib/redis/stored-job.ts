@@ -1,18 +1,21 @@
 import type { JobJson } from 'bullmq';
 import type { Delivery, EngineAttempt, NewDelivery, StoredError } from '../engine/index.js';
 
-/** What lies in the `data` of a job, as a dashboard shows it. */
+/** The `data` of a job, as a dashboard shows it. */
 export interface JobData {
   readonly key?: string;
   readonly arguments: Delivery['arguments'];
-  /** How many of the attempts that BullMQ has counted do not count. */
+  /** How many of the attempts that BullMQ has counted do not count for us. */
   readonly uncounted?: number;
 }
 
-/** A job that is none of ours, as somebody may add one, has no arguments, and is found unreadable for that. */
+/**
+ * Reads the `data` of a job. Somebody else may have added a job that is none of ours. It has no arguments here, and the
+ * core refuses it as unreadable for that.
+ */
 export const readData = (data: string) => (parsed(data) ?? {}) as JobData;
 
-/** What JSON says; `undefined` of what is none. */
+/** Parses JSON. Answers `undefined` if the text is none. */
 export function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -21,7 +24,7 @@ export function parsed(text: string): unknown {
   }
 }
 
-/** A delivery as BullMQ takes a job: of one callback's queue, by its own id. */
+/** Makes a job of a delivery, for its callback's queue. It keeps the delivery's id. */
 export const jobOf = ({ id, callback, key, arguments: args, delayMs }: NewDelivery): JobJson => ({
   id,
   name: callback,
@@ -36,18 +39,18 @@ export const jobOf = ({ id, callback, key, arguments: args, delayMs }: NewDelive
   returnvalue: '',
 });
 
-/** Fields of our own beside BullMQ's, written by its scripts in the same step. */
+/** Fields of our own beside BullMQ's. BullMQ's scripts write them in the same step in which they move the job. */
 export interface OwnFields {
-  /** What the last attempt failed with. BullMQ's own say less of it. */
+  /** What the last attempt failed with. BullMQ's own fields say less of it. */
   readonly error?: StoredError;
-  /** From when it is due, in milliseconds since 1970. */
+  /** When the job is due, in milliseconds since 1970. */
   readonly due?: number;
-  /** Of a dead one: how many attempts there were. */
+  /** How many attempts a dead job has had. */
   readonly attempts?: number;
   readonly data?: JobData;
 }
 
-/** With what BullMQ's dashboards read of a failure. */
+/** Turns our own fields into those of the job's hash, and adds those that BullMQ's dashboards show of a failure. */
 export const fieldsOf = ({ error, due, attempts, data }: OwnFields): Record<string, string | number> => ({
   ...(error && {
     error: JSON.stringify(error),
@@ -59,5 +62,6 @@ export const fieldsOf = ({ error, due, attempts, data }: OwnFields): Record<stri
   ...(data && { data: JSON.stringify(data) }),
 });
 
+/** Says which attempt this is, of those that count. */
 export const attemptNumber = (started: number, { uncounted = 0 }: JobData): EngineAttempt['attempt'] =>
   started - uncounted;

@@ -1,4 +1,4 @@
-import { messageOf, type NewDelivery, UnknownOutcomeError, within } from '../engine/index.js';
+import { messageOf, type NewDelivery, outcomeOf, UnknownOutcomeError, within } from '../engine/index.js';
 import type { Queue } from './queues.js';
 import type { Connections } from './connections.js';
 import { jobOf } from './stored-job.js';
@@ -8,7 +8,7 @@ export interface Addressed {
   readonly name: string;
   readonly queue: Queue;
   readonly delivery: NewDelivery;
-  /** Where its callback's deliveries went before. */
+  /** The queues under the callback's former ids. */
   readonly former: readonly Queue[];
 }
 
@@ -25,7 +25,7 @@ export class Writer {
     try {
       await within(this.timeoutMs, this.write(addressed));
     } catch (error) {
-      throw outcomeOf(error);
+      throw outcomeOf(error, wasRefused);
     }
   }
 
@@ -36,7 +36,7 @@ export class Writer {
     else if (fresh.length > 1) await this.storeTogether(fresh);
   }
 
-  /** Several queues in one transaction of Redis. */
+  /** Stores into several queues by one transaction of Redis. */
   private async storeTogether(addressed: readonly Addressed[]): Promise<void> {
     const flow = addressed.map(({ name, delivery }) => ({
       jobData: jobOf(delivery),
@@ -47,17 +47,19 @@ export class Writer {
     }));
     let results = await addressed[0].queue.addFlow(flow);
     if (results.some(([error]) => error?.message.startsWith('NOSCRIPT'))) {
-      // In a transaction ioredis learns too late that the server has forgotten scripts. What was stored is known by its id.
+      // The server has forgotten scripts, and within a transaction ioredis learns that too late. What was stored already is
+      // known by its id, so it is not stored twice.
       await this.connections.loadScripts();
       results = await addressed[0].queue.addFlow(flow);
     }
-    const failed = results.find(([error]) => error);
-    if (!failed) return;
-    const isNone = results.every(([error]) => error);
-    throw isNone ? failed[0]! : new UnknownOutcomeError(messageOf(failed[0]), { cause: failed[0] });
+    const errors = results.flatMap(([error]) => error ?? []);
+    if (errors.length === 0) return;
+    const [cause] = errors;
+    const isNoneStored = errors.length === results.length;
+    throw isNoneStored ? cause : new UnknownOutcomeError(messageOf(cause), { cause });
   }
 
-  /** Without those that are known by a former name of their callback. */
+  /** Leaves out the deliveries that are stored already, under a former id of their callback. */
   private async unknown(addressed: readonly Addressed[]): Promise<readonly Addressed[]> {
     const { commands } = this.connections;
     const known = await Promise.all(
@@ -70,10 +72,5 @@ export class Writer {
   }
 }
 
-/** Redis itself has said no; anything else may have come after it was done. */
+/** Whether Redis itself has said no. Any other error may have come after the deliveries were stored. */
 const wasRefused = (error: unknown) => (error as Error | undefined)?.name === 'ReplyError';
-
-const outcomeOf = (error: unknown) =>
-  wasRefused(error) || error instanceof UnknownOutcomeError
-    ? error
-    : new UnknownOutcomeError(messageOf(error), { cause: error });

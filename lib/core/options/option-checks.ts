@@ -53,6 +53,12 @@ export const isCount = (least: number): Check => ({
   expected: `Pass a whole number, ${least} or more.`,
 });
 
+/** Makes a check of whether a value is a multiple of `unit`, from `least` to `most`. */
+export const isWhole =
+  (unit: number, least: number, most = Infinity) =>
+  (value: unknown): boolean =>
+    typeof value === 'number' && Number.isSafeInteger(value / unit) && value >= least && value <= most;
+
 /** Ten years: an engine must be able to add it to a date. */
 const MOST_MS = 10 * 366 * 24 * 60 * 60 * 1_000;
 

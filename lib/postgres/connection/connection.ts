@@ -1,10 +1,10 @@
-import { messageOf, UnknownOutcomeError } from '../../engine/index.js';
+import { outcomeOf as outcomeUnless } from '../../engine/index.js';
 
 /** A database, as the engine talks to it: a server behind a pool, or PGlite. */
 export interface Connection {
-  /** There is one session, in this process: a claim cannot be lost to another. */
+  /** The database has one session, in this process. So no other instance can take a claim. */
   readonly isEmbedded: boolean;
-  /** Nobody else can use the database: what was claimed when it was opened, nobody performs any more. */
+  /** Nobody else can use the database. So nobody performs what was claimed before it was opened. */
   readonly isExclusive: boolean;
   /**
    * Refuses a statement that would wait for the very code that asks for it.
@@ -15,17 +15,17 @@ export interface Connection {
   /**
    * Runs one statement, or several without parameters.
    *
-   * @param timeoutMs after which it rejects; by default it takes as long as it takes
+   * @param timeoutMs after which it rejects; by default, it takes as long as it takes
    */
   query(sql: string, params?: unknown[], timeoutMs?: number): Promise<QueryResult>;
   /**
-   * Listens for notifications for as long as the engine runs, connecting again whenever that breaks.
+   * Listens for notifications for as long as the engine runs. Connects again whenever that breaks.
    *
-   * @param onGap when some may have been missed
+   * @param onGap is told each time that notifications may have been missed
    * @returns what ends it
    */
   listen(channel: string, onNotification: (payload: string) => void, onGap: () => void): Promise<() => Promise<void>>;
-  /** Ends what the engine has opened, and nothing that was handed to it. */
+  /** Ends what the engine has opened, and leaves open what was handed to it. */
   close(): Promise<void>;
 }
 
@@ -39,15 +39,13 @@ export class NotSentError extends Error {
   override readonly name = 'NotSentError';
 }
 
-/** What a statement that writes failed with: an {@link UnknownOutcomeError} unless it surely did nothing. */
-export function outcomeOf(error: unknown): unknown {
-  if (error instanceof NotSentError || wasRefused(error)) return error;
-  return new UnknownOutcomeError(messageOf(error), { cause: error });
-}
+/** Says how a statement that writes has failed: with an `UnknownOutcomeError`, unless it surely did nothing. */
+export const outcomeOf = (error: unknown): unknown =>
+  outcomeUnless(error, () => error instanceof NotSentError || wasRefused(error));
 
 /**
- * Whether the database itself said no, and went on. In class 08 the connection is at fault, with 57P it was ended from
- * elsewhere, in 58 and XX something broke. `EPIPE`, of the system, has no digit.
+ * Whether the database itself said no, and went on. Class 08 means that the connection is at fault, 57P that somebody
+ * else has ended it, 58 and XX that something broke. `EPIPE` and the like, of the system, have no digit.
  */
 const wasRefused = (error: unknown) =>
   /^(?!08|57P|58|XX)(?=.*\d)[0-9A-Z]{5}$/.test(String((error as { code?: unknown } | null)?.code));

@@ -1,23 +1,23 @@
-import { timers } from '../../engine/index.js';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { timers } from '../../engine/index.js';
 
 const { clearInterval, setInterval, sleep } = timers;
 
 const SIGN_OF_LIFE_MS = 5_000;
-/** A process of another host, or container, cannot be looked up: it counts as ended when it has given no sign for so long. */
+/** A process of another host or container cannot be looked up. After so long without a sign of life, it counts as ended. */
 const SILENCE_MS = 60_000;
-/** Taking over takes microseconds. */
+/** Taking a lock over takes microseconds. Whoever needs longer has died meanwhile. */
 const TAKEOVER_MS = 10_000;
 const PAUSE_MS = 20;
 
-/** Who holds a lock. */
+/** The process that has a lock. */
 interface Holder {
   readonly pid: number;
   readonly host: string;
-  /** When that process started, as the system tells it, where it does: process ids are used again. */
+  /** When that process started, where the system tells it. A system uses the ids of ended processes again. */
   readonly started: string;
   /** Tells this lock from others of the same process. */
   readonly lock: string;
@@ -25,15 +25,15 @@ interface Holder {
 
 const NOBODY: Holder = { pid: 0, host: hostname(), started: '', lock: '' };
 
-/** Within the folder, which may be reached by several paths. */
+/** The lock lies within the folder, because several paths may lead to that. */
 const NAME = 'nestjs-callbacks.lock';
 
 /**
- * For an application that opens PGlite itself, as `postgres({ folder })` does for those that leave it to the engine:
- * PGlite takes no lock of its own, and two processes on one folder lose each other's rows. This refuses the second, with
- * the id of the first, and takes over the lock of a process that is no more.
+ * Locks a folder for an application that opens PGlite itself. `postgres({ folder })` does so by itself. PGlite takes no
+ * lock of its own, and two processes on one folder lose each other's rows. This refuses the second process, with the id of
+ * the first, and takes over the lock of a process that is no more.
  *
- * @returns what gives the folder free again, to be called when the database is closed
+ * @returns what unlocks the folder, to be called when the database is closed
  * @example
  * const unlock = await lockFolder('.data');
  * const pglite = await PGlite.create('.data');
@@ -46,7 +46,7 @@ export async function lockFolder(folder: string): Promise<() => void> {
   for (;;) {
     try {
       writeFileSync(file, own, { flag: 'wx' });
-      return holding(folder, file, own);
+      return keepLock(folder, file, own);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
@@ -61,7 +61,8 @@ export async function lockFolder(folder: string): Promise<() => void> {
   }
 }
 
-function holding(folder: string, file: string, own: string): () => void {
+/** Keeps a lock alive, and says when it was lost. */
+function keepLock(folder: string, file: string, own: string): () => void {
   const isOwn = () => {
     try {
       return readFileSync(file, 'utf8') === own;
@@ -75,7 +76,7 @@ function holding(folder: string, file: string, own: string): () => void {
       try {
         utimesSync(file, now, now);
       } catch {
-        // Removed in this very moment, as the next look will find.
+        // Somebody removed the file just now. The next look will find that.
       }
       return;
     }
@@ -91,11 +92,11 @@ function holding(folder: string, file: string, own: string): () => void {
   };
 }
 
-/** `undefined` when it is just being written, or was just given up. */
+/** Reads who has a lock. `undefined` means that it is just being written, or was just given up. */
 function read(file: string): Holder | undefined {
   try {
     const text = readFileSync(file, 'utf8');
-    // Its writer died between making and filling it.
+    // Its writer died after making it and before filling it.
     if (text === '' && ageOf(file) > TAKEOVER_MS) return NOBODY;
     return text === '' ? undefined : (JSON.parse(text) as Holder);
   } catch (error) {
@@ -115,7 +116,11 @@ function isAlive({ pid, host, started }: Holder, file: string): boolean {
   return startOf(pid) === started;
 }
 
-/** Removes the lock of a process that is no more; of those that want to, one at a time, each after another look. */
+/**
+ * Removes the lock of a process that is no more. Only one process at a time may do so, after looking again.
+ *
+ * @returns whether it was this one's turn
+ */
 function takeOver(file: string): boolean {
   const guard = `${file}.takeover`;
   try {
@@ -134,14 +139,15 @@ function takeOver(file: string): boolean {
   }
 }
 
-/** Another process may have been quicker. */
+/** Removes a guard, which another process may already have done. */
 const remove = (guard: string) => rmSync(guard, { recursive: true, force: true });
 
-/** Linux tells when a process started; elsewhere only our own is known. */
+/** Tells when a process started, on Linux. Elsewhere it cannot tell, so a lock counts as alive while its process id is. */
 function startOf(pid: number): string {
   try {
-    // Ticks since boot, behind a name in parentheses that may hold anything.
-    const ticks = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ')[19];
+    // The start time, in ticks since boot, comes after a name in parentheses that may hold anything.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const ticks = stat.slice(stat.lastIndexOf(') ') + 2).split(' ')[19];
     return `${ticks} after boot ${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`;
   } catch {
     return '';

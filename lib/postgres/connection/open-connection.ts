@@ -7,7 +7,7 @@ import { ServerConnection } from './server-connection.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** Opens the database that the options name. What is not needed is not loaded. */
+/** Opens the database that the options name. Loads only the package that this takes. */
 export async function openConnection(options: CompleteOptions, host: EngineHost): Promise<Connection> {
   const { connectionString, pool, folder, pglite, connections } = options;
   if (pool) return new ServerConnection(pool, host);

@@ -1,41 +1,32 @@
+import { AsyncResource } from 'node:async_hooks';
 import { within } from '../../engine/index.js';
-import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 import { type Connection, NotSentError, type QueryResult } from './connection.js';
+import type { PGliteDatabase } from './pglite-database.js';
+import { PGliteTransactions } from './pglite-transactions.js';
 
-/** The part of `PGlite` that is used. */
-export interface PGliteDatabase {
-  query(sql: string, params?: any[]): Promise<{ rows: any[] }>;
-  exec(sql: string): Promise<{ rows: any[] }[]>;
-  transaction(work: (transaction: any) => Promise<any>): Promise<any>;
-  listen(channel: string, onNotification: (payload: string) => void): Promise<(...args: any[]) => Promise<void>>;
-}
-
-/** PGlite, which has one session: a statement waits until no transaction is open. */
+/**
+ * Reaches PGlite, which has one session: a statement waits until no transaction is open.
+ *
+ * Code within a transaction that awaits a statement beside it would wait for itself for ever. Until it is closed, this
+ * has {@link PGliteTransactions} replace the database's `transaction()`, and refuses such a statement.
+ */
 export class PGliteConnection implements Connection {
   readonly isEmbedded = true;
   readonly isExclusive: boolean;
-  private readonly transactions = new AsyncLocalStorage<{ isOpen: boolean }>();
-  private readonly transaction: PGliteDatabase['transaction'];
+  private readonly transactions: PGliteTransactions;
 
-  /** @param end the database, if the engine has opened it and holds its lock */
+  /** @param end closes the database, if the engine has opened it and holds its lock */
   constructor(
     private readonly database: PGliteDatabase,
     private readonly end?: () => Promise<void>,
   ) {
     this.isExclusive = end !== undefined;
-    this.transaction = database.transaction;
-    // Within a transaction, a statement beside it would wait for its end, and the transaction for the statement.
-    database.transaction = (work) => {
-      const state = { isOpen: true };
-      const done = () => {
-        state.isOpen = false;
-      };
-      return this.transactions.run(state, () => this.transaction.call(database, work).finally(done));
-    };
+    this.transactions = PGliteTransactions.of(database);
+    this.transactions.watchFor(this);
   }
 
   requireSession(): void {
-    if (!this.transactions.getStore()?.isOpen) return;
+    if (!this.transactions.isOpenHere) return;
     throw new NotSentError(
       'a transaction of PGlite is open here, and it has the only session that there is. Do this after the transaction.',
     );
@@ -47,25 +38,25 @@ export class PGliteConnection implements Connection {
   }
 
   async listen(channel: string, onNotification: (payload: string) => void, onGap: () => void) {
-    // Told while the transaction that notifies still ends: not in its context.
+    // PGlite notifies while the notifying transaction still ends. What follows must not count as within it.
     const unlisten = await this.database.listen(channel, AsyncResource.bind(onNotification));
     onGap();
     return () => unlisten();
   }
 
   async close(): Promise<void> {
-    this.database.transaction = this.transaction;
+    this.transactions.unwatchFor(this);
     await this.end?.();
   }
 
   private async run(sql: string, params?: unknown[]): Promise<QueryResult> {
     if (params?.length) return this.database.query(sql, params);
     try {
-      // Only this takes several statements.
+      // Only exec() takes several statements at once.
       const results = await this.database.exec(sql);
       return { rows: results.flatMap(({ rows }) => rows) };
     } catch (error) {
-      // A pool would hand out another connection; here the one there is must be left as it was found.
+      // A pool would hand out another connection. Here there is only this one, and nobody else would end its transaction.
       if (/^\s*begin\b/i.test(sql)) await this.database.exec('rollback');
       throw error;
     }

@@ -1,9 +1,13 @@
+import type { Tables } from './tables.js';
+
 /**
- * The statement that moves what waits or is dead from queues, which are `$2`, to others, as in `$1`: not before those of
- * its key that still run; where order is kept, one at a time of those that hold up their key, and what they hold up
- * behind the last of them.
+ * The statement that moves waiting and dead deliveries between queues, and answers with the queues that got some. `$1` are
+ * the moves, and `$2` the queues to move from.
+ *
+ * Deliveries of a key stay where they are while one of them runs there. Where the new queue keeps order, those that hold up
+ * their key move one at a time, and those that they hold up follow after the last of them.
  */
-export const adoption = (job: string, queue: string) => `
+export const adoptStatement = ({ job, queue }: Tables) => `
   with moves as (
     select "from", "to", q.policy from json_to_recordset($1::text::json) as move("from" text, "to" text)
     join ${queue} q on q.name = "to"

@@ -1,12 +1,16 @@
-import type {
-  DeliveryAddress,
-  DeliveryCounts,
-  DeliveryFilter,
-  DeliveryQuery,
-  DurableCallback,
-  KeptDelivery,
-  NewDelivery,
-  StoredError,
+import {
+  compare,
+  countsByAddress,
+  type DeliveryAddress,
+  type DeliveryCounts,
+  type DeliveryFilter,
+  type DeliveryQuery,
+  type DurableCallback,
+  fits,
+  type KeptDelivery,
+  neverDeclared,
+  type NewDelivery,
+  type StoredError,
 } from '../../engine/index.js';
 
 /** A delivery in a {@link MemoryStore}. */
@@ -60,7 +64,7 @@ export class MemoryStore {
 
   add(deliveries: readonly NewDelivery[], now: number): void {
     const unknown = deliveries.find((delivery) => !this.declared.has(keyOf(delivery)));
-    if (unknown) throw new Error(`${unknown.callback} was never declared for "${unknown.event}"`);
+    if (unknown) throw neverDeclared(unknown);
     for (const { delayMs, ...delivery } of deliveries) {
       const identity = `${keyOf(delivery)} ${delivery.id}`;
       if (this.known.has(identity)) continue;
@@ -134,14 +138,12 @@ export class MemoryStore {
   }
 
   counts(now: number): DeliveryCounts[] {
-    const counts = new Map<string, { -readonly [Field in keyof DeliveryCounts]: DeliveryCounts[Field] }>();
-    for (const row of this.rows) {
-      const { event, callback, state, since } = row;
-      const count = counts.get(keyOf(row)) ?? { event, callback, waiting: 0, delayed: 0, running: 0, dead: 0 };
-      counts.set(keyOf(row), count);
-      count[state === 'waiting' && since > now ? 'delayed' : state]++;
-    }
-    return [...counts.values()];
+    return countsByAddress(
+      this.rows.map(({ event, callback, state, since }) => {
+        const counted = state === 'waiting' && since > now ? 'delayed' : state;
+        return { event, callback, [counted]: 1 };
+      }),
+    );
   }
 
   list({ states, limit, after, ...filter }: DeliveryQuery): KeptDelivery[] {
@@ -185,14 +187,9 @@ export class MemoryStore {
     return lane;
   }
 
-  private matching({ event, callback, ids }: DeliveryFilter): Row[] {
-    const wanted = ids && new Set(ids);
-    return this.rows.filter(
-      (row) =>
-        (event === undefined || row.event === event) &&
-        (callback === undefined || row.callback === callback) &&
-        (!wanted || wanted.has(row.id)),
-    );
+  private matching(filter: DeliveryFilter): Row[] {
+    const wanted = filter.ids && new Set(filter.ids);
+    return this.rows.filter((row) => fits(row, filter) && (!wanted || wanted.has(row.id)));
   }
 
   /** What waits or is dead under a former id goes to the callback that had it. */
@@ -228,8 +225,3 @@ function heldUp(lane: ReadonlyMap<string, Row>): ReadonlySet<Row> {
 
 /** As JSON, which is what deliveries are made of. */
 export const copyOf = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
-
-const compare = (one: DeliveryAddress & { id: string }, other: DeliveryAddress & { id: string }) =>
-  order(one.id, other.id) || order(one.event, other.event) || order(one.callback, other.callback);
-
-const order = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);

@@ -1,0 +1,53 @@
+import { messageOf } from '../errors/thrown.js';
+import {
+  type Delivery,
+  type DeliveryAddress,
+  type DeliveryCounts,
+  type DeliveryFilter,
+  UnknownOutcomeError,
+} from './engine.js';
+
+/** Whether a filter means deliveries of this address. It does not look at the filter's ids. */
+export const fits = (address: DeliveryAddress, { event, callback }: DeliveryFilter): boolean =>
+  (event === undefined || address.event === event) && (callback === undefined || address.callback === callback);
+
+/** What tells one delivery from all others. */
+export type DeliveryIdentity = Pick<Delivery, 'id' | 'event' | 'callback'>;
+
+/** Compares deliveries for `sort()`, in the order of `list()`: by id, then by event and callback. */
+export const compare = (one: DeliveryIdentity, other: DeliveryIdentity): number =>
+  order(one.id, other.id) || order(one.event, other.event) || order(one.callback, other.callback);
+
+const order = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);
+
+const COUNTED = ['waiting', 'delayed', 'running', 'dead'] as const;
+
+/** How many deliveries of one address were found in some state. */
+export type FoundDeliveries = DeliveryAddress & Partial<DeliveryCounts>;
+
+/** Adds up, for `counts()`, what was found of each address. Leaves out the addresses that have nothing. */
+export function countsByAddress(found: readonly FoundDeliveries[]): DeliveryCounts[] {
+  const counts = new Map<string, { -readonly [Field in keyof DeliveryCounts]: DeliveryCounts[Field] }>();
+  for (const { event, callback, ...some } of found) {
+    const key = JSON.stringify([event, callback]);
+    const sum = counts.get(key) ?? { event, callback, waiting: 0, delayed: 0, running: 0, dead: 0 };
+    counts.set(key, sum);
+    for (const state of COUNTED) sum[state] += some[state] ?? 0;
+  }
+  return [...counts.values()].filter((sum) => COUNTED.some((state) => sum[state] > 0));
+}
+
+/** What `store()` and `work()` fail with for a callback that `declare()` was not called for. */
+export const neverDeclared = ({ event, callback }: DeliveryAddress): Error =>
+  new Error(`${callback} was never declared for "${event}".`);
+
+/**
+ * Says how storing has failed: with the error itself if nothing was stored, and otherwise with an
+ * {@link UnknownOutcomeError}.
+ *
+ * @param wasRefused whether this error means that the store itself has said no
+ */
+export function outcomeOf(error: unknown, wasRefused: (error: unknown) => boolean): unknown {
+  if (error instanceof UnknownOutcomeError || wasRefused(error)) return error;
+  return new UnknownOutcomeError(messageOf(error), { cause: error });
+}

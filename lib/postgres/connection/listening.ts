@@ -1,0 +1,80 @@
+import { timers, within } from '../../engine/index.js';
+import type { PgClient } from './pg-pool.js';
+
+const { sleep } = timers;
+
+/** What to listen to, and who is told. */
+export interface ListeningOptions {
+  readonly channel: string;
+  /** Takes a client out of the pool. */
+  connect(timeoutMs: number): Promise<PgClient>;
+  onNotification(payload: string): void;
+  /** Is told each time that notifications may have been missed. */
+  onGap(): void;
+}
+
+const SHORTEST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 1_000;
+/** How long a connection may be silent before it is asked for a sign of life, and how long the answer may take. */
+const SIGN_OF_LIFE_MS = 10_000;
+
+/** Listens on one client of a pool, and takes another whenever that breaks, until it is told to end. */
+export class Listening {
+  private hasEnded = false;
+  private broken: AbortController | undefined;
+  private readonly running: Promise<void>;
+
+  constructor(private readonly options: ListeningOptions) {
+    this.running = this.run();
+  }
+
+  /** Resolves when the client is given up. */
+  async end(): Promise<void> {
+    this.hasEnded = true;
+    this.broken?.abort();
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    for (let pauseMs = SHORTEST_PAUSE_MS; !this.hasEnded; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      const startedAt = performance.now();
+      await this.listenOnce();
+      // The connection worked for a while, so a new one is likely to be had soon.
+      if (performance.now() - startedAt > LONGEST_PAUSE_MS) pauseMs = SHORTEST_PAUSE_MS;
+      if (!this.hasEnded) await sleep(pauseMs, undefined, { ref: false });
+    }
+  }
+
+  /** Resolves when there is no client, or no longer. */
+  private async listenOnce(): Promise<void> {
+    try {
+      const client = await this.options.connect(SIGN_OF_LIFE_MS);
+      try {
+        await this.listenOn(client);
+      } finally {
+        client.release(true);
+      }
+    } catch {
+      // The sweeper asks the same database each second, and reports an outage once for both.
+    }
+  }
+
+  private async listenOn(client: PgClient): Promise<void> {
+    const { channel, onNotification, onGap } = this.options;
+    const broken = (this.broken = new AbortController());
+    const onBroken = () => broken.abort();
+    client.on('error', onBroken);
+    client.on('end', onBroken);
+    client.on('notification', ({ payload }: { payload?: string }) => onNotification(payload ?? ''));
+    await within(SIGN_OF_LIFE_MS, client.query(`listen "${channel}"`));
+    onGap();
+    // A connection may be dead without anybody having said so.
+    while (!this.hasEnded && !(await isAbortedWithin(SIGN_OF_LIFE_MS, broken.signal))) {
+      await within(SIGN_OF_LIFE_MS, client.query('select 1'));
+    }
+  }
+}
+
+/** Waits by a timer of its own: racing against one promise again and again would keep what each race has left on it. */
+const isAbortedWithin = (timeoutMs: number, signal: AbortSignal): Promise<boolean> =>
+  sleep(timeoutMs, false, { ref: false, signal }).catch(() => true);

@@ -1,0 +1,14 @@
+/** The part of node-postgres' `Pool` that the engine uses. */
+export interface PgPool {
+  connect(): Promise<PgClient>;
+  on(event: 'error' | 'connect', listener: (subject: any) => void): unknown;
+  off(event: 'error' | 'connect', listener: (subject: any) => void): unknown;
+}
+
+/** The part of a pool's client that the engine uses. */
+export interface PgClient {
+  query(sql: string, params?: any[]): Promise<any>;
+  on(event: string, listener: (...args: any[]) => void): unknown;
+  off(event: string, listener: (...args: any[]) => void): unknown;
+  release(error?: Error | boolean): void;
+}

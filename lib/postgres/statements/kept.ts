@@ -1,0 +1,82 @@
+import { ORDERED } from '../queue-name.js';
+import type { Tables } from './tables.js';
+
+/**
+ * The statements that look into the deliveries that are kept, and change them. For `list`, `retry` and `discard`, `$1`
+ * are the queues that are meant, and `$2` the ids, each as JSON; `null` stands for all.
+ */
+export interface KeptStatements {
+  /** Counts the deliveries of each queue by what they wait for. */
+  readonly counts: string;
+  /** Reads at most `$6` deliveries in the states `$3`, in the order of their ids, after id `$4` at address `$5`. */
+  readonly list: string;
+  /** Makes dead deliveries wait again, and notifies on `$3`. */
+  readonly retry: string;
+  /** Removes waiting and dead deliveries, and notifies on `$3`, as others may have waited for them. */
+  readonly discard: string;
+  /** Names all queues. */
+  readonly queues: string;
+  /** Fails unless everything is there that the other statements need. */
+  readonly probe: string;
+}
+
+export const keptStatements = (tables: Tables, keepCompletedSeconds: number): KeptStatements => ({
+  counts: counts(tables),
+  list: list(tables),
+  retry: retry(tables, keepCompletedSeconds),
+  discard: discard(tables),
+  queues: `select name from ${tables.queue}`,
+  probe: probe(tables),
+});
+
+const MATCHES = `
+      ($1::text is null or name in (select json_array_elements_text($1::text::json))) and
+      ($2::text is null or id in (select json_array_elements_text($2::text::json)::uuid))`;
+
+const counts = ({ job }: Tables) => `
+      select name,
+        count(*) filter (where state < 'active' and start_after <= now())::int as waiting,
+        count(*) filter (where state < 'active' and start_after > now())::int as delayed,
+        count(*) filter (where state = 'active')::int as running,
+        count(*) filter (where state = 'failed')::int as dead
+      from ${job} where state in ('created', 'retry', 'active', 'failed') group by name`;
+
+function list({ job, state }: Tables): string {
+  const attempts = `(retry_count + 1 - coalesce((data->>'uncounted')::int, 0))`;
+  // A callback may have an ordered queue and another one. A page may end between the two, so both sort under one name.
+  const address = `regexp_replace(name, '^([^/]+/[^/]+)${ORDERED}$', '\\1') collate "C"`;
+  // A number, because the application's pool may have been told to read times in its own way.
+  const epochMs = (time: string) => `extract(epoch from ${time})::float8 * 1000`;
+  return `
+      select id, name, singleton_key as key, data, output, state, ${epochMs('created_on')} as "storedAt",
+        case when started_on is null then 0 else ${attempts} end as attempts,
+        ${epochMs("case state when 'active' then started_on when 'failed' then completed_on else start_after end")} as since
+      from ${job}
+      where ${MATCHES} and state in (select json_array_elements_text($3::text::json)::${state})
+        and ($4::text is null or (id, ${address}) > ($4::text::uuid, $5::text))
+      order by id, ${address} limit $6::int`;
+}
+
+const retry = ({ job }: Tables, keepCompletedSeconds: number) => `
+      with retried as (
+        update ${job} set state = 'retry', start_after = now(), completed_on = null,
+          deletion_seconds = ${keepCompletedSeconds},
+          data = data || jsonb_build_object('uncounted', retry_count + 1)
+        where ${MATCHES} and state = 'failed' returning name
+      ), notified as (
+        select pg_notify($3, name) from retried group by name
+      )
+      select count(*)::int as count, (select count(*) from notified)::int as notified from retried`;
+
+const discard = ({ job }: Tables) => `
+      with discarded as (
+        delete from ${job} where ${MATCHES} and state in ('created', 'retry', 'failed') returning name
+      ), notified as (
+        select pg_notify($3, name) from discarded group by name
+      )
+      select count(*)::int as count, (select count(*) from notified)::int as notified from discarded`;
+
+const probe = ({ job }: Tables) => `
+      select id, name, data, state, singleton_key, policy, start_after, created_on, keep_until, started_on, completed_on,
+        retry_count, retry_limit, expire_seconds, deletion_seconds, heartbeat_seconds, heartbeat_on, output, blocked
+      from ${job} where false`;
