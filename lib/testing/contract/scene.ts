@@ -32,6 +32,12 @@ export interface EngineHarness {
    * when it rejects.
    */
   transaction?(work: (transaction: SqlTransaction) => Promise<void>): Promise<void>;
+  /**
+   * How long the contract waits for what must happen, so that its own specs need not wait long for broken engines.
+   *
+   * @internal
+   */
+  readonly patienceMs?: number;
 }
 
 export type ContractNeed = 'transactions' | 'order' | 'several sessions';
@@ -49,14 +55,17 @@ export interface ContractRule {
   check(harness: EngineHarness): Promise<void>;
 }
 
-/** How long the contract waits for what must happen. */
+/** How long the contract waits for what must happen, while nothing happens. */
 const PATIENCE_MS = 20_000;
 
 /** Longer than the contract waits: what only the end of a claim would bring about comes too late. */
 const LONG_LEASE_MS = 30_000;
 
-/** Long enough for something to happen that must not. */
+/** Long enough for something to happen that must not. Too short a moment can only miss that. */
 export const MOMENT_MS = 150;
+
+/** A delay that is not over while a rule is checked, however slow the engine. */
+export const FAR_MS = 24 * 60 * 60 * 1_000;
 
 export const error = { name: 'Error', message: 'the mail server is down', stack: 'Error: …\n    at send' };
 
@@ -128,22 +137,45 @@ class Scene {
 
   filter = (rest: { callback?: string; ids?: string[] } = {}) => ({ event: this.event, ...rest });
 
+  /** The attempts that an instance begins from now on at deliveries of a callback. */
+  attempts(engine: DurableEngine, callback: DurableCallback, perform?: Performing): Attempts {
+    return new Attempts(this, engine, callback, perform);
+  }
+
+  /** @param progress a number that changes while something happens: as long as it does, this goes on waiting */
+  async until(what: string, isSo: () => boolean | Promise<boolean>, progress?: () => number): Promise<void> {
+    const { patienceMs = PATIENCE_MS } = this.harness;
+    let [seen, since] = [progress?.(), performance.now()];
+    while (!(await isSo())) {
+      if (progress?.() !== seen) [seen, since] = [progress?.(), performance.now()];
+      if (performance.now() - since > patienceMs) {
+        const soFar = progress ? ` (${progress()})` : '';
+        assert.fail(`After ${patienceMs} ms it is still not so that ${what}${soFar}`);
+      }
+      await sleep(5);
+    }
+  }
+
   async close(): Promise<void> {
-    for (const engine of this.engines) {
+    const stopped = this.engines.map(async (engine) => {
       await engine.stopWorking().catch(() => {});
       await engine.stop().catch(() => {});
-    }
+    });
+    await Promise.all(stopped);
   }
 }
 
+type Performing = (attempt: EngineAttempt) => Promise<unknown>;
+
 /** The attempts that an instance has begun at deliveries of a callback. */
-export class Attempts {
+class Attempts {
   readonly all: EngineAttempt[] = [];
 
   constructor(
+    private readonly scene: Scene,
     engine: DurableEngine,
     callback: DurableCallback,
-    perform: (attempt: EngineAttempt) => Promise<unknown> = (attempt) => attempt.complete(),
+    perform: Performing = (attempt) => attempt.complete(),
   ) {
     engine.work(callback, async (attempt) => {
       this.all.push(attempt);
@@ -157,7 +189,8 @@ export class Attempts {
   }
 
   async begun(count: number): Promise<EngineAttempt[]> {
-    await until(`${count} attempts have begun, rather than ${this.all.length}`, () => this.all.length >= count);
+    const begun = () => this.all.length;
+    await this.scene.until(`${count} attempts have begun`, () => begun() >= count, begun);
     return this.all;
   }
 
@@ -172,18 +205,19 @@ export class Attempts {
 export const same = (found: unknown, expected: unknown) =>
   assert.deepEqual(JSON.parse(JSON.stringify(found)), JSON.parse(JSON.stringify(expected)));
 
-export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!(await isSo())) {
-    if (performance.now() > deadline) assert.fail(`After ${PATIENCE_MS} ms it is still not so that ${what}`);
-    await sleep(5);
-  }
-}
-
+/** A point at which some wait until others open it. */
 export function gate() {
-  let open!: () => void;
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { open, opened };
+  let pass!: () => void;
+  const opened = new Promise<void>((resolve) => (pass = resolve));
+  const made = {
+    isOpen: false,
+    opened,
+    open: () => {
+      made.isOpen = true;
+      pass();
+    },
+  };
+  return made;
 }
 
 /** A rule whose check has a scene of its own. */
