@@ -78,7 +78,7 @@ export const endingRules: readonly ContractRule[] = [
             await mayCommit.opened;
           });
         }
-        // It need not know at once that the transaction has committed.
+        // The instance need not know at once that the transaction has committed.
         await sleep(harness.leaseMs);
         ends.push([attempt.signal.aborted, await attempt.complete()]);
       });
@@ -131,7 +131,7 @@ export const endingRules: readonly ContractRule[] = [
       const answers: Record<'cut off' | 'other', boolean[]> = { 'cut off': [], other: [] };
       const lost = scene.attempts(cut, callback, async (attempt) => {
         if (!attempt.signal.aborted) await new Promise((resolve) => attempt.signal.addEventListener('abort', resolve));
-        // It may also reject: it cannot know.
+        // It may also reject, as an instance that is cut off cannot know.
         answers['cut off'].push(await attempt.complete().catch(() => false));
       });
       await cut.store([scene.delivery()]);

@@ -4,7 +4,7 @@ import { type ContractRule, error, FAR_MS, MOMENT_MS, rule } from './scene.js';
 
 const { sleep } = timers;
 
-/** The order of a key. */
+/** In which order the deliveries of a key are performed. */
 export const orderRules: readonly ContractRule[] = [
   rule(
     'performs the deliveries of a key one at a time, in the order in which they were stored, retries included',

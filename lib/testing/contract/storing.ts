@@ -184,7 +184,7 @@ export const storingRules: readonly ContractRule[] = [
     const isAgain = () => attempts.all.some(({ attempt }) => attempt > 1);
     await attempts.begun(12);
     await scene.until('none runs', async () => isAgain() || (await scene.counts(engine)).running === 0);
-    // What the engine had lost sight of would have begun again, once its claim had run out.
+    // A delivery that the engine had lost sight of would begin again once its claim had run out.
     assert.ok(!isAgain(), 'a delivery that was settled, or never begun, began again');
     assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 4, running: 0, dead: 4 });
   }),

@@ -3,13 +3,13 @@ import { randomUUID } from 'node:crypto';
 import type { SqlTransaction } from '../../engine/index.js';
 import { type ContractRule, error, gate, rule } from './scene.js';
 
-/** What is stored, and completed, in a transaction. */
 const rollBack = new Error('rolled back');
 const rolledBack = (work: Promise<void>) =>
   work.catch((reason: unknown) => {
     if (reason !== rollBack) throw reason;
   });
 
+/** What is stored, and completed, in a transaction. */
 export const transactionsRules: readonly ContractRule[] = [
   rule(
     'stores in a transaction: the deliveries are there when it commits, and not before',
@@ -98,7 +98,7 @@ export const transactionsRules: readonly ContractRule[] = [
             if (isFirst) throw rollBack;
           }),
         );
-        // What the transaction has completed is completed still.
+        // A delivery that the transaction has completed stays completed.
         answers.push(isFirst ? await attempt.retryIn(0, error) : await attempt.complete());
       });
       await engine.store([scene.delivery()]);
@@ -138,7 +138,7 @@ export const transactionsRules: readonly ContractRule[] = [
       const callback = scene.callback('Emails.greet', { isOrdered: true });
       const engine = await scene.open(callback);
       const attempts = scene.attempts(engine, callback);
-      // Ids that say nothing of the order.
+      // Random ids, which do not tell the order.
       const deliveries = Array.from({ length: 6 }, () => scene.delivery({ key: 'a', id: randomUUID() }));
       await harness.transaction!(async (transaction) => {
         for (const delivery of deliveries) await engine.store([delivery], transaction);
