@@ -1,8 +1,8 @@
 import type { DurableEngine, EngineAttempt, EngineFactory } from '../engine/index.js';
 
 /**
- * An engine whose every delivery is performed a second time after it has succeeded, as if its instance had died before it
- * could say so. One that its callback completes in a transaction of its own is not: that is what completing there is for.
+ * Makes an engine that performs every delivery a second time after it has succeeded, as if its instance had died before it
+ * could say so. A delivery that its callback completes in a transaction is performed once: completing there is for that.
  */
 export const deliveredTwice =
   (factory: EngineFactory): EngineFactory =>
@@ -32,10 +32,10 @@ function onceMore(attempt: EngineAttempt, repeated: Set<string>): EngineAttempt 
     complete: () => {
       if (isCompletedElsewhere || repeated.delete(delivery)) return attempt.complete();
       repeated.add(delivery);
-      // Not a failure, which would cost one of its attempts.
+      // A failure would cost the delivery one of its attempts.
       return attempt.release();
     },
   };
-  // It may have its methods from a class.
+  // An attempt may have its methods from a class, where a spread would miss them.
   return Object.assign(Object.create(attempt) as EngineAttempt, changed);
 }

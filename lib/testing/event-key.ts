@@ -1,7 +1,8 @@
+import { show } from '../core/seams.js';
 import { EventDefinition, type EventKey } from '../index.js';
-import { show, testingInvalid } from './testing-errors.js';
+import { testingInvalid } from './testing-errors.js';
 
-/** What runs of an event are known by: its name or its class, whichever way the event is given. */
+/** Names the runs of an event: by the event's name or its class, whichever way the event is given. */
 export function keyOf(where: string, event: unknown): EventKey {
   if (typeof event === 'string' && event !== '') return event;
   if (event instanceof EventDefinition) return event.name as string;
@@ -9,7 +10,7 @@ export function keyOf(where: string, event: unknown): EventKey {
   throw testingInvalid(where, `${show(event)} as the event`, 'Pass a name, a class, or what defineEvent() returned.');
 }
 
-/** The same of an instance of an event class; `undefined` for what is none. */
+/** Does the same for an instance of an event class; `undefined` for anything else. */
 export function classOf(event: unknown): Function | undefined {
   if (typeof event !== 'object' || event === null || event instanceof EventDefinition) return undefined;
   const { constructor } = event;

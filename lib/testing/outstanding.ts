@@ -4,19 +4,19 @@ import type { VirtualClock } from './memory/clock.js';
 import type { MemoryStore, Row } from './memory/memory-store.js';
 import type { Recorder } from './recorder.js';
 
-/** What is left of the deliveries that runs have stored. */
+/** Tells what is left of the deliveries that runs have stored. */
 export interface Outstanding {
-  /** Whether something is performed, or may be as the time is: if not, nothing happens any more by itself. */
+  /** Whether a delivery is being performed, or is due. If not, nothing more happens until the time moves on. */
   isBusy(): Promise<boolean>;
-  /** What that is, by name. */
+  /** Names the deliveries that make it busy. */
   describe(): Promise<readonly string[]>;
-  /** When something more will be due, if that is for the test to say. */
+  /** When the next delivery is due, where the test moves the time. */
   nextDue(): number | undefined;
-  /** Resolves when something may have changed that this application has no part in. */
+  /** Resolves when something may have changed that this application did not do itself. */
   changed(): Promise<void>;
 }
 
-/** In the memory engine's store, which only this application has. */
+/** Looks into the memory engine's store, which only this application has. */
 export class OutstandingInMemory implements Outstanding {
   constructor(
     private readonly store: MemoryStore,
@@ -51,10 +51,10 @@ export class OutstandingInMemory implements Outstanding {
 }
 
 const PAGE = 1_000;
-/** What others do with deliveries nobody tells us. */
+/** Nobody tells this application what others do with deliveries, so it looks again. */
 const LOOK_AGAIN_MS = 50;
 
-/** In whatever engine the application has, which others may share. */
+/** Asks whatever engine the application has, which other applications may share. */
 export class OutstandingInEngine implements Outstanding {
   constructor(
     private readonly inspector: EventsInspector,
@@ -85,7 +85,7 @@ export class OutstandingInEngine implements Outstanding {
     const ordered = new Set(this.inspector.callbacks.flatMap((one) => (one.isOrdered ? [one.callback] : [])));
     const keyed = kept.filter(({ callback }) => ordered.has(callback)).map((one) => [one, laneOf(one)] as const);
     const stuck = new Set(keyed.flatMap(([{ state }, lane]) => (state === 'dead' ? [lane] : [])));
-    // One that waits behind a dead one waits for somebody to do something about that.
+    // A delivery behind a dead one waits until somebody retries or discards that.
     const held = new Set(keyed.flatMap(([one, lane]) => (stuck.has(lane) ? [one] : [])));
     return kept.filter((one) => one.state !== 'dead' && !held.has(one));
   }
@@ -106,10 +106,10 @@ export class OutstandingInEngine implements Outstanding {
   }
 }
 
-/** Where deliveries follow each other. */
+/** Names the row of deliveries that follow each other, one at a time. */
 const laneOf = ({ event, callback, key }: KeptEvent) => JSON.stringify([event, callback, key]);
 
-/** As in `2 deliveries of "user_joined" to Emails.greetNewUser (waiting)`. */
+/** Counts alike deliveries, as in `2 deliveries of "user_joined" to Emails.greetNewUser (waiting)`. */
 function named(deliveries: readonly (KeptEvent | Row)[]): readonly string[] {
   const counts = new Map<string, number>();
   for (const { event, callback, state, since } of deliveries) {

@@ -5,13 +5,13 @@ import type { CallbackTrace, DeliveryMode, EventKey, RunTrace } from '../index.j
 export interface RecordedRun<Args extends readonly unknown[] = readonly unknown[]> {
   /** The event's name, or its class's name. */
   readonly event: string;
-  /** As callbacks get them; of a run that was refused, as they were passed. */
+  /** The arguments as callbacks get them; if the run was refused, as they were passed. */
   readonly arguments: Args;
-  /** Of the inline callbacks, and of storing: what comes later is in `calls` only. */
+  /** How the inline callbacks and the storing ended. What comes later is in `calls` only. */
   readonly status: 'running' | 'fulfilled' | 'rejected';
-  /** What it rejected with. */
+  /** The error that the run rejected with. */
   readonly reason?: unknown;
-  /** What was called for it, in that order: inline, after-commit and background callbacks, and durable attempts. */
+  /** The calls that the run has caused, in their order: inline, after-commit and background callbacks, and durable attempts. */
   readonly calls: readonly RecordedCall[];
 }
 
@@ -27,7 +27,7 @@ export interface RecordedCall {
   readonly value?: unknown;
   /** What it threw. */
   readonly reason?: unknown;
-  /** Of a durable attempt: which it is, 1 for the first, and the id of the delivery. */
+  /** Which attempt at a durable delivery it is, 1 for the first; `id` is that of the delivery. */
   readonly attempt?: number;
   readonly id?: string;
 }
@@ -39,7 +39,7 @@ const runChannel = tracingChannel<unknown, RunTrace>('nestjs-callbacks:run');
 const callbackChannel = tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback');
 const ignore = () => {};
 
-/** Writes down what one application runs, and what its callbacks do. */
+/** Records what one application runs, and what its callbacks do. */
 export class Recorder {
   runs: RecordedRun[] = [];
   calls: RecordedCall[] = [];
@@ -47,7 +47,7 @@ export class Recorder {
   private callOf = new WeakMap<CallbackTrace, Writable<RecordedCall>>();
   /** Runs that have stored deliveries, by event and id. */
   private readonly storing = new Map<string, RunTrace>();
-  /** Of deliveries that may be open still. */
+  /** The ids of deliveries that may still be open. */
   private readonly ids = new Set<string>();
   private readonly keys = new WeakMap<RecordedRun, EventKey>();
 
@@ -64,7 +64,7 @@ export class Recorder {
     callbackChannel.unsubscribe(this.onCall);
   }
 
-  /** Forgets it all; what is stored is waited for still, and not recorded any more. */
+  /** Forgets all records. Stored deliveries are still waited for, but no longer recorded. */
   clear(): void {
     [this.runs, this.calls, this.runOf, this.callOf] = [[], [], new Map(), new WeakMap()];
   }
@@ -73,12 +73,12 @@ export class Recorder {
     return this.runs.filter((run) => this.keys.get(run) === event);
   }
 
-  /** Of the deliveries of all runs that have ended, as far as they may be open. */
+  /** The ids of deliveries that may still be open; runs that have not ended are not among them yet. */
   storedIds(): readonly string[] {
     return [...this.ids];
   }
 
-  /** They are done. */
+  /** Forgets the ids of deliveries that are done. */
   forgetStored(ids: Iterable<string>): void {
     for (const id of ids) this.ids.delete(id);
   }
@@ -88,7 +88,7 @@ export class Recorder {
       if (trace.application !== this.application) return;
       const run: WritableRun = {
         event: trace.event,
-        // The schemas may have made others of them by the time somebody asks.
+        // Schemas may replace the arguments after the run has started.
         get arguments() {
           return trace.arguments;
         },
@@ -103,7 +103,7 @@ export class Recorder {
     error: (trace: RunTrace) => settle(this.runOf.get(trace), { status: 'rejected', reason: trace.error }),
     asyncStart: (trace: RunTrace) => this.noteStoring(trace),
     asyncEnd: (trace: RunTrace) => {
-      // Not before: what is not stored yet would pass for done.
+      // Earlier, a delivery that is not stored yet would look like one that is done.
       if (trace.application === this.application && trace.id !== undefined) this.ids.add(trace.id);
       settle(this.runOf.get(trace), { status: 'fulfilled' });
     },
@@ -114,7 +114,7 @@ export class Recorder {
       if (trace.application !== this.application) return;
       const { event, callback, delivery, arguments: args, attempt, id } = trace;
       const cause = trace.run ?? this.storing.get(nameOf(trace));
-      // Of a run that is forgotten; a delivery without a run is from before this application.
+      // Its run was forgotten by clear(). A delivery without a run was stored before this application started.
       if (cause && !this.runOf.has(cause)) return;
       const call: Writable<RecordedCall> = {
         event,
@@ -134,7 +134,7 @@ export class Recorder {
     asyncEnd: (trace: CallbackTrace) => settle(this.callOf.get(trace), { status: 'fulfilled', value: trace.result }),
   };
 
-  /** A run says by which id it stores once its arguments are checked. */
+  /** A run has its id once its arguments are checked. By event and id, a later attempt finds the run that stored it. */
   private noteStoring(trace: RunTrace): void {
     if (trace.id === undefined || trace.application !== this.application) return;
     if (!this.storing.has(nameOf(trace))) this.storing.set(nameOf(trace), trace);
@@ -143,7 +143,7 @@ export class Recorder {
 
 const nameOf = ({ event, id }: { event: string; id?: string }) => `${event} ${id}`;
 
-/** An error is told of before the end. */
+/** The channels tell of an error first and of the end afterwards, so the first change counts. */
 function settle(record: { status: string } | undefined, change: object): void {
   if (record?.status === 'running') Object.assign(record, change);
 }

@@ -6,7 +6,7 @@ import { notSettled, notStarted, notWorking } from './testing-errors.js';
 
 const { clearTimeout, setTimeout } = timers;
 
-/** Waits for what runs have caused, by asking what is left of it each time that something has ended. */
+/** Waits for all that runs have caused: each time something has ended, it asks what is left. */
 export class Settling {
   constructor(
     private readonly inspector: EventsInspector,
@@ -47,11 +47,11 @@ export class Settling {
     }
   }
 
-  /** Resolves when nothing happens any more as the time is. */
+  /** Resolves when nothing happens any more unless the time moves on. */
   private async untilQuiet(limit: Limit): Promise<void> {
     while (!limit.isOver) {
       await this.inspector.whenIdle();
-      // Before looking, so that what ends meanwhile is not overlooked.
+      // This begins to listen before it looks, so that it overlooks nothing that ends meanwhile.
       const something = Promise.race([this.inspector.whenIdle({ next: true }), this.outstanding.changed()]);
       const isBusy = await this.outstanding.isBusy();
       if (!this.inspector.isIdle) continue;
@@ -66,14 +66,14 @@ export class Settling {
     return this.isStarted() ? notWorking(open) : notStarted('settled() was called', open);
   }
 
-  /** What this application performs it names itself. */
+  /** Leaves out what this application performs, since the inspector names that. */
   private async openElsewhere(): Promise<readonly string[]> {
     const open = await this.outstanding.describe();
     return this.inspector.isIdle ? open : open.filter((name) => !name.endsWith('(running)'));
   }
 }
 
-/** How long something may take. */
+/** A time limit. */
 class Limit {
   isOver = false;
   /** Resolves to `true`, if it is reached. */

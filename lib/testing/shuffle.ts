@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Callbacks in an order that a seed decides: one that comes or goes leaves the others as they are to each other. */
+/** Orders callbacks by a seed. When one is added or removed, the others keep their order among themselves. */
 export function shuffled<T extends { readonly id: string }>(
   seed: number,
   event: string,
@@ -8,7 +8,7 @@ export function shuffled<T extends { readonly id: string }>(
 ): readonly T[] {
   const times = new Map<string, number>();
   const placed = callbacks.map((callback) => {
-    // Several may have one id.
+    // Several callbacks may have the same id.
     const time = (times.get(callback.id) ?? 0) + 1;
     times.set(callback.id, time);
     const place = createHash('sha256').update(JSON.stringify([seed, event, callback.id, time]));

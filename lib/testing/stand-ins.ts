@@ -3,7 +3,7 @@ import { currentEvent, type EventKey } from '../index.js';
 
 type Replacement = (...args: any[]) => unknown;
 
-/** A failure that a callback is to have. */
+/** How a callback is made to fail. */
 interface Failing {
   readonly attempts: readonly number[] | undefined;
   readonly error: unknown;
@@ -11,7 +11,7 @@ interface Failing {
   calls: number;
 }
 
-/** What is done instead of calling callbacks. */
+/** Does something else instead of calling callbacks. */
 export class StandIns {
   private readonly ofCallbacks = new Map<string, Replacement>();
   private readonly ofEvents = new Map<EventKey, Replacement>();

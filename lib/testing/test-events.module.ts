@@ -9,8 +9,8 @@ import { importedTwice } from './testing-errors.js';
 const TEST_EVENTS_OPTIONS = Symbol('TEST_EVENTS_OPTIONS');
 
 /**
- * Imported beside the modules under test, it records what they run, and lets a test change what callbacks do: by
- * {@link TestEvents}. Durable deliveries are kept in memory, whatever engine the application has.
+ * Records what the modules beside it run, and lets a test change what their callbacks do, both by {@link TestEvents}. It
+ * keeps durable deliveries in memory, whatever engine the application has.
  *
  * @example
  * const testing = await Test.createTestingModule({ imports: [AppModule, TestEventsModule] }).compile();
@@ -38,7 +38,7 @@ export class TestEventsModule {
   }
 
   /**
-   * With options.
+   * Imports the module with options.
    *
    * @example
    * imports: [AppModule, TestEventsModule.forRoot({ shuffle: true })]

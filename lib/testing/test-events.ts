@@ -1,4 +1,5 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { show } from '../core/seams.js';
 import { type OptionChecks, requireOptions } from '../engine/index.js';
 import {
   type CallbackArguments,
@@ -17,7 +18,6 @@ import {
   clockMissing,
   eventUnanswered,
   notStarted,
-  show,
   testingInvalid,
   testingProblem,
 } from './testing-errors.js';
@@ -25,7 +25,7 @@ import {
 /** Less than the five seconds after which Jest and Vitest end a test, so that it can say what is still open. */
 const PATIENCE_MS = 4_000;
 
-/** What happened in an application under test; and what is to happen instead. `app.get(TestEvents)` */
+/** Tells what happened in an application under test, and changes what happens next. Get it by `app.get(TestEvents)`. */
 @Injectable()
 export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly recorder: Recorder;
@@ -40,7 +40,7 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
     @Inject(TestKit) private readonly kit: TestKit,
   ) {
     this.recorder = new Recorder(inspector.application);
-    // The channels belong to the process: what was never complete must not listen there for ever.
+    // The channels belong to the process. An application that never started must not listen there for ever.
     kit.onComplete = () => this.recorder.start();
     const { memory } = kit;
     const outstanding = memory
@@ -90,8 +90,8 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /**
-   * From now on something else is done instead of calling a callback: by default, nothing. Its guards and their like are
-   * passed over, too; when and how often it is called stays as it is.
+   * Replaces a callback from now on: by another function, or by nothing. Its guards and other enhancers are left out, too.
+   * When and how often it is called does not change.
    *
    * @example
    * events.fake('Emails.greetNewUser');
@@ -106,7 +106,7 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /**
-   * The same for all callbacks of an event.
+   * Replaces all callbacks of an event, as `fake()` does one.
    *
    * @example
    * events.fakeEvent('user_joined');
@@ -125,9 +125,10 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /**
-   * From now on a callback fails rather than being called: at some attempts, or at all.
+   * Makes a callback fail from now on instead of being called: at some attempts, or at all of them.
    *
-   * @param attempt which: of a durable callback of each delivery, of others counted from now; 1 for the first
+   * @param attempt which attempts fail, 1 for the first: of a durable callback, those at each delivery; of another, calls
+   * counted from now
    *
    * @example
    * events.fail('Emails.greetNewUser', { attempt: [1, 2] });
@@ -143,9 +144,9 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /**
-   * Resolves when all that runs have caused is done: inline, after-commit and background callbacks, and durable deliveries,
-   * which are completed, or dead, or wait behind a dead one of their key. Delays and retries are not waited for: the time
-   * moves on as far as it takes, unless the application keeps its engine.
+   * Resolves when all that runs have caused is done: inline, after-commit and background callbacks, and durable deliveries.
+   * A delivery is done when it is completed or dead, or waits behind a dead one of its key. Delays and retries take no real
+   * time: the test's time moves on as far as needed, unless the application keeps its engine.
    *
    * @param options.timeoutMs how long it waits, in real milliseconds, by default 4_000
    * @throws EVENTS_NOT_SETTLED, with what is still open
@@ -156,8 +157,8 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /**
-   * Moves the time on by so many milliseconds. What becomes due on the way is performed, in its order and at its time, and
-   * waited for.
+   * Moves the time on by so many milliseconds, and waits for what becomes due on the way. That is performed in its order and
+   * at its time.
    *
    * @example
    * await events.advance(60 * 60_000);
@@ -186,7 +187,7 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /**
-   * What one that nobody performs was not called for would pass for an answer.
+   * A callback that nobody performs would look like one that was never called.
    *
    * @internal
    */
@@ -199,7 +200,7 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
     }
   }
 
-  /** A mistyped id would pass for that of a callback that was not called. */
+  /** A mistyped id would look like the id of a callback that was never called. */
   private requireCallback(where: string, id: string): void {
     const known = [...new Set(this.inspector.callbacks.map(({ callback }) => callback))];
     if (!known.includes(id)) throw callbackUnknown(where, id, known);

@@ -9,17 +9,17 @@ import { shuffled } from './shuffle.js';
 import { StandIns } from './stand-ins.js';
 import { testingProblem } from './testing-errors.js';
 
-/** What `TestEventsModule.forRoot()` takes. All of it is optional. */
+/** The options of `TestEventsModule.forRoot()`. All are optional. */
 export interface TestEventsOptions {
   /**
-   * `true`, or a seed: callbacks run in an order that chance, or the seed, decides, to find those that depend on the order
-   * of modules without saying so. `before` and `after` hold. The seed that chance has chosen is printed.
+   * `true`, or a seed: callbacks run in an order that chance or the seed decides. That finds callbacks which depend on the
+   * order of modules without saying so. `before` and `after` still hold. A seed chosen by chance is printed.
    * @default false
    */
   readonly shuffle?: boolean | number;
   /**
-   * `true`: every durable delivery is performed a second time after it has succeeded, as happens when an instance dies, to
-   * find callbacks that do twice what should be done once.
+   * `true`: every durable delivery is performed a second time after it has succeeded, as happens when an instance dies.
+   * That finds callbacks which do twice what should be done once.
    * @default false
    */
   readonly deliversTwice?: boolean;
@@ -42,7 +42,7 @@ const CHECKS: Record<keyof TestEventsOptions, OptionCheck> = {
   keepsEngine: IS_BOOLEAN,
 };
 
-/** What the options of a test make of an application. */
+/** Turns the options of a test into what the application under test does differently. */
 export class TestKit {
   readonly standIns = new StandIns();
   /** Where deliveries are kept, and by which time; absent when the application keeps its engine. */
@@ -63,9 +63,9 @@ export class TestKit {
         const factory = memory ? memoryEngine(memory) : configured;
         return factory && deliversTwice ? deliveredTwice(factory) : factory;
       },
-      // Nobody else could.
+      // Nobody else sees the deliveries in this memory.
       ...(memory && { works: true }),
-      // Delays that a test can reckon with.
+      // Without the random part, a test can reckon with delays.
       random: () => 0,
       onComplete: () => this.onComplete(),
       call: this.standIns.call,
@@ -76,12 +76,12 @@ export class TestKit {
 
 let chosen: number | undefined;
 
-/** One seed for a process, so that a failure can be told from it. */
+/** Chooses one seed for the process, so that a failure can be repeated. */
 function seedOf(shuffle: TestEventsOptions['shuffle']): number | undefined {
   if (shuffle !== true) return shuffle === false ? undefined : shuffle;
   if (chosen === undefined) {
     chosen = randomInt(2 ** 31);
-    // Not Nest's logger, which is silent in tests.
+    // Nest's logger is silent in tests.
     console.log(
       `Callbacks are shuffled by seed ${chosen}. The same again: TestEventsModule.forRoot({ shuffle: ${chosen} })`,
     );

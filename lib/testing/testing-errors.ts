@@ -1,8 +1,8 @@
-import { inspect } from 'node:util';
+import { show } from '../core/seams.js';
 import { EventsError } from '../index.js';
 
-/** A value as a message shows it. */
-export const show = (value: unknown) => inspect(value, { depth: 1, breakLength: Infinity });
+/** Whole, however long: somebody is to copy it. */
+const quoted = (name: string) => `'${name}'`;
 
 export const testingProblem = (message: string) => new EventsError('EVENTS_TESTING_INVALID', message);
 
@@ -17,7 +17,7 @@ export const callbackUnknown = (where: string, id: unknown, known: readonly stri
     where,
     `${show(id)}, but no callback has that id`,
     known.length > 0
-      ? `There ${known.length === 1 ? 'is' : 'are'} ${known.map(show).join(', ')}.`
+      ? `There ${known.length === 1 ? 'is' : 'are'} ${known.map(quoted).join(', ')}.`
       : 'There are no callbacks: does the module provide them, or import what does?',
   );
 
@@ -25,7 +25,7 @@ export const eventUnanswered = (where: string, event: string, known: readonly st
   testingInvalid(
     where,
     `"${event}", which no callback answers`,
-    known.length > 0 ? `There are callbacks of ${known.map(show).join(', ')}.` : 'There are no callbacks at all.',
+    known.length > 0 ? `There are callbacks of ${known.map(quoted).join(', ')}.` : 'There are no callbacks at all.',
   );
 
 export const clockMissing = () =>
@@ -47,7 +47,7 @@ export const notWorking = (open: readonly string[]) =>
       'Wait before it closes, and in an application that works.',
   );
 
-/** @param movedMs how far the time was moved meanwhile */
+/** @param movedMs how far the test's time has moved while it waited */
 export const notSettled = (how: 'settled' | 'advance', timeoutMs: number, movedMs: number, open: readonly string[]) =>
   new EventsError(
     'EVENTS_NOT_SETTLED',

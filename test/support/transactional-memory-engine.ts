@@ -1,10 +1,15 @@
 import {
+  type DeliveryFilter,
+  type DeliveryQuery,
+  type DurableCallback,
+  type DurableEngine,
   type EngineAttempt,
+  type EngineHost,
   type NewDelivery,
   type SqlTransaction,
   TransactionRefusedError,
 } from 'nestjs-callbacks/engine';
-import { MemoryEngine } from '../../lib/testing/memory/memory-engine.js';
+import { memoryEngine, type MemoryStore } from 'nestjs-callbacks/testing';
 
 /** A transaction that does nothing but remember what is to happen when it commits. */
 export class MemoryTransaction implements SqlTransaction {
@@ -24,6 +29,18 @@ export class MemoryTransaction implements SqlTransaction {
   }
 }
 
+/** Does work in a transaction, which commits when that resolves and is rolled back when it rejects. */
+export async function inMemoryTransaction(work: (transaction: SqlTransaction) => Promise<void>): Promise<void> {
+  const transaction = new MemoryTransaction();
+  try {
+    await work(transaction);
+  } catch (error) {
+    await transaction.end(false);
+    throw error;
+  }
+  await transaction.end(true);
+}
+
 const locks = new Map<string, Promise<void>>();
 
 /** Takes a lock to the end of the transaction, in the order of asking. */
@@ -37,33 +54,60 @@ async function lock(key: string, transaction: MemoryTransaction): Promise<void> 
   await before;
 }
 
-/** Keeps the rules of transactions, which nobody needs but to be broken. */
-export class TransactionalMemoryEngine extends MemoryEngine {
-  override readonly capabilities = { transactions: true, order: true };
+/** The memory engine with the rules of transactions, which nobody needs but specs. */
+export class TransactionalMemoryEngine implements DurableEngine {
+  readonly capabilities = { transactions: true, order: true };
+  readonly name: string;
+  private readonly engine: DurableEngine;
 
-  override async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
+  constructor(store: MemoryStore, leaseMs: number) {
+    this.engine = memoryEngine({ store, leaseMs })();
+    this.name = this.engine.name;
+  }
+
+  async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
     const inTransaction = (transaction as MemoryTransaction | undefined) ?? new MemoryTransaction();
     if (inTransaction.hasEnded) throw new TransactionRefusedError('over');
     for (const { event, callback, key } of deliveries) {
       if (key !== undefined) await lock(JSON.stringify([event, callback, key]), inTransaction);
     }
-    inTransaction.onCommit.push(() => super.store(deliveries));
+    inTransaction.onCommit.push(() => this.engine.store(deliveries));
     if (!transaction) await inTransaction.end(true);
   }
 
-  protected override attemptAt(...claimed: Parameters<MemoryEngine['attemptAt']>): EngineAttempt {
-    const attempt = super.attemptAt(...claimed);
-    const [row, claim] = claimed;
-    let hasCompleted = false;
-    return {
-      ...attempt,
-      complete: async () => hasCompleted || (await attempt.complete()),
-      completeIn: async (transaction) => {
-        if (row.claim !== claim) throw new Error('The claim is gone.');
-        (transaction as MemoryTransaction).onCommit.push(async () => {
-          hasCompleted = await attempt.complete();
-        });
-      },
-    };
+  work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
+    this.engine.work(callback, (attempt) => perform(inTransactions(attempt)));
   }
+
+  start = (host: EngineHost) => this.engine.start(host);
+  declare = (callbacks: readonly DurableCallback[]) => this.engine.declare(callbacks);
+  stopWorking = () => this.engine.stopWorking();
+  stop = () => this.engine.stop();
+  counts = () => this.engine.counts();
+  list = (query: DeliveryQuery) => this.engine.list(query);
+  retry = (filter: DeliveryFilter) => this.engine.retry(filter);
+  discard = (filter: DeliveryFilter) => this.engine.discard(filter);
+}
+
+/** An attempt that a transaction can complete, too. */
+function inTransactions(attempt: EngineAttempt): EngineAttempt {
+  let [isSettled, isCompleted] = [false, false];
+  const noting = async (settling: Promise<boolean>) => {
+    const wasClaimed = await settling;
+    isSettled ||= wasClaimed;
+    return wasClaimed;
+  };
+  return {
+    ...attempt,
+    complete: async () => isCompleted || noting(attempt.complete()),
+    retryIn: (ms, error) => noting(attempt.retryIn(ms, error)),
+    bury: (error) => noting(attempt.bury(error)),
+    release: () => noting(attempt.release()),
+    completeIn: async (transaction) => {
+      if (isSettled || attempt.signal.aborted) throw new Error('The claim is gone.');
+      (transaction as MemoryTransaction).onCommit.push(async () => {
+        isCompleted = await noting(attempt.complete());
+      });
+    },
+  };
 }

@@ -1,33 +1,35 @@
 /** The contract of engines: each engine here keeps it, and for each rule there is a broken one that it catches. */
-import { afterAll, beforeAll, describe, it } from '@jest/globals';
+import { afterAll, beforeAll, describe } from '@jest/globals';
 import { PGlite } from '@electric-sql/pglite';
 import type { DurableEngine, SqlTransaction } from 'nestjs-callbacks/engine';
 import { postgres } from 'nestjs-callbacks/postgres';
 import { redis } from 'nestjs-callbacks/redis';
-import { type EngineHarness, engineContract, memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
+import { memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
 import { Redis } from 'ioredis';
 import pg from 'pg';
+import { keepsTheContract } from '../support/contract.js';
 import { describeWith, findPostgres, findRedis } from '../support/servers.js';
 
 const server = await findPostgres();
 const redisServer = await findRedis();
 
-function keepsTheContract(harness: () => EngineHarness, ...offered: string[]) {
-  for (const { title, needs, check } of engineContract) {
-    if (needs.every((need) => offered.includes(need))) it(title, () => check(harness()));
-  }
-}
-
 describe('The memory engine', () => {
   const store = new MemoryStore();
   const open = (leaseMs: number) => memoryEngine({ store, leaseMs })();
-  keepsTheContract(() => ({ open, leaseMs: 400, cutOff: (engine) => engine.stop() }), 'order', 'several sessions');
+  keepsTheContract(() => ({ open, leaseMs: 1_000, cutOff: (engine) => engine.stop() }), {
+    offers: ['order', 'several sessions'],
+    atATime: Infinity,
+  });
 });
 
 describe('The Postgres engine on PGlite', () => {
   let database: PGlite;
   beforeAll(async () => {
     database = await PGlite.create();
+    // It has one session, in which only one instance at a time can make the tables.
+    const engine = postgres({ pglite: database })();
+    await engine.start({ log() {}, warn() {}, report() {} });
+    await engine.stop();
   });
   afterAll(() => database.close());
 
@@ -53,8 +55,7 @@ describe('The Postgres engine on PGlite', () => {
       },
       transaction: (work) => database.transaction((tx) => work(tx as unknown as SqlTransaction)),
     }),
-    'order',
-    'transactions',
+    { offers: ['order', 'transactions'], atATime: 6 },
   );
 });
 
@@ -99,9 +100,7 @@ describeWith('The Postgres engine on a server (DATABASE_URL, or the local one)',
         }
       },
     }),
-    'order',
-    'transactions',
-    'several sessions',
+    { offers: ['order', 'transactions', 'several sessions'], atATime: 6 },
   );
 });
 
@@ -122,6 +121,6 @@ describeWith('The Redis engine (REDIS_URL, or the local server)', redisServer, (
         (engine as unknown as { opened: { connections: { close(): void } } }).opened.connections.close();
       },
     }),
-    'several sessions',
+    { offers: ['several sessions'], atATime: 6 },
   );
 });

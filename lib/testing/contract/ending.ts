@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type EngineAttempt, timers } from '../../engine/index.js';
-import { type ContractRule, Attempts, gate, rule, until } from './scene.js';
+import { type ContractRule, gate, rule } from './scene.js';
 
 const { sleep } = timers;
 
@@ -12,10 +12,10 @@ export const endingRules: readonly ContractRule[] = [
     const callback = scene.callback('Emails.greet', { concurrency: 2 });
     const engine = await scene.open(callback);
     const { open, opened } = gate();
-    let hasHeld: boolean | undefined;
-    const attempts = new Attempts(engine, callback, async (attempt) => {
+    let wasClaimed: boolean | undefined;
+    const attempts = scene.attempts(engine, callback, async (attempt) => {
       await opened;
-      hasHeld = await attempt.complete();
+      wasClaimed = await attempt.complete();
     });
     await engine.store([scene.delivery()]);
     await attempts.begun(1);
@@ -23,8 +23,8 @@ export const endingRules: readonly ContractRule[] = [
     await engine.store([scene.delivery()]);
     await attempts.nothingFor();
     open();
-    await until('it is completed', () => hasHeld !== undefined);
-    assert.equal(hasHeld, true);
+    await scene.until('it is completed', () => wasClaimed !== undefined);
+    assert.equal(wasClaimed, true);
     await attempts.nothingFor();
     assert.deepEqual(await scene.counts(engine), { waiting: 1, delayed: 0, running: 0, dead: 0 });
   }),
@@ -34,12 +34,12 @@ export const endingRules: readonly ContractRule[] = [
     async (scene, harness) => {
       const callback = scene.callback('Emails.greet', { concurrency: 1 });
       const crashed = await scene.openBrief(callback);
-      const unfinished = new Attempts(crashed, callback, () => sleep(60_000, undefined, { ref: false }));
+      const unfinished = scene.attempts(crashed, callback, () => sleep(60_000, undefined, { ref: false }));
       const delivery = scene.delivery();
       await crashed.store([delivery]);
       await unfinished.begun(1);
       const other = await scene.openBrief(callback);
-      const attempts = new Attempts(other, callback);
+      const attempts = scene.attempts(other, callback);
       await harness.cutOff(crashed);
       const [attempt] = await attempts.begun(1);
       assert.deepEqual([attempt.delivery.id, attempt.attempt], [delivery.id, 2]);
@@ -49,17 +49,16 @@ export const endingRules: readonly ContractRule[] = [
   rule('keeps others from a delivery as long as its instance lives, however long it takes', async (scene, harness) => {
     const callback = scene.callback();
     const [one, other] = await Promise.all([scene.openBrief(callback), scene.openBrief(callback)]);
+    const ends: { wasAborted: boolean; wasClaimed: boolean }[] = [];
     const long = async (attempt: EngineAttempt) => {
       await sleep(harness.leaseMs * 2.5);
-      assert.equal(attempt.signal.aborted, false, 'its signal has aborted');
-      assert.equal(await attempt.complete(), true, 'it has lost its claim');
-      finished.push(attempt);
+      ends.push({ wasAborted: isAborted(attempt), wasClaimed: await attempt.complete() });
     };
-    const finished: EngineAttempt[] = [];
-    const begun = [one, other].map((engine) => new Attempts(engine, callback, long));
+    const begun = [one, other].map((engine) => scene.attempts(engine, callback, long));
     await one.store([scene.delivery()]);
-    await until('it has finished', () => finished.length === 1);
-    assert.equal(begun[0].all.length + begun[1].all.length, 1);
+    await scene.until('it has ended', () => ends.length > 0);
+    assert.deepEqual(ends, [{ wasAborted: false, wasClaimed: true }]);
+    assert.equal(begun[0].all.length + begun[1].all.length, 1, 'another attempt began while one lived');
   }),
 
   rule(
@@ -67,27 +66,29 @@ export const endingRules: readonly ContractRule[] = [
     async (scene, harness) => {
       const callback = scene.callback();
       const [one, other] = [await scene.openBrief(callback), await scene.openBrief(callback)];
-      const { open: close, opened: closed } = gate();
+      const [hasCompleted, mayCommit] = [gate(), gate()];
       const completed = scene.delivery();
       const ends: unknown[] = [];
-      const attempts = new Attempts(one, callback, async (attempt) => {
-        if (attempt.delivery.id !== completed.id) await closed;
+      const attempts = scene.attempts(one, callback, async (attempt) => {
+        if (attempt.delivery.id !== completed.id) await mayCommit.opened;
         else {
           await harness.transaction!(async (transaction) => {
             await attempt.completeIn(transaction);
-            await closed;
+            hasCompleted.open();
+            await mayCommit.opened;
           });
         }
-        // It need not know at once that the transaction has committed.
+        // The instance need not know at once that the transaction has committed.
         await sleep(harness.leaseMs);
         ends.push([attempt.signal.aborted, await attempt.complete()]);
       });
       await one.store([completed, scene.delivery()]);
       await attempts.begun(2);
-      const others = new Attempts(other, callback);
+      await scene.until('one is completed in the transaction', () => hasCompleted.isOpen);
+      const others = scene.attempts(other, callback);
       await others.nothingFor(harness.leaseMs * 2.5);
-      close();
-      await until('both have ended', () => ends.length === 2);
+      mayCommit.open();
+      await scene.until('both have ended', () => ends.length === 2);
       assert.deepEqual(ends, [
         [false, true],
         [false, true],
@@ -104,13 +105,14 @@ export const endingRules: readonly ContractRule[] = [
       const callback = scene.callback();
       const cut = await scene.openBrief(callback);
       const { open, opened } = gate();
-      const lost = new Attempts(cut, callback, () => opened);
+      const lost = scene.attempts(cut, callback, () => opened);
       await cut.store([scene.delivery(), scene.delivery()]);
       await lost.begun(2);
       const other = await scene.openBrief(callback);
       const wereAborted: boolean[] = [];
-      const attempts = new Attempts(other, callback, async (attempt) => {
-        wereAborted.push(...lost.all.filter(({ delivery }) => delivery.id === attempt.delivery.id).map(isAborted));
+      const attempts = scene.attempts(other, callback, async (attempt) => {
+        const own = lost.all.filter(({ delivery }) => delivery.id === attempt.delivery.id);
+        wereAborted.push(own.length > 0 && own.every(isAborted));
         await attempt.complete();
       });
       await harness.cutOff(cut);
@@ -126,26 +128,26 @@ export const endingRules: readonly ContractRule[] = [
     async (scene, harness) => {
       const callback = scene.callback('Emails.greet', { concurrency: 1 });
       const cut = await scene.openBrief(callback);
-      const answers: unknown[] = [];
-      const lost = new Attempts(cut, callback, async (attempt) => {
+      const answers: Record<'cut off' | 'other', boolean[]> = { 'cut off': [], other: [] };
+      const lost = scene.attempts(cut, callback, async (attempt) => {
         if (!attempt.signal.aborted) await new Promise((resolve) => attempt.signal.addEventListener('abort', resolve));
-        // It may also reject: it cannot know.
-        answers.push(await attempt.complete().catch(() => false));
+        // It may also reject, as an instance that is cut off cannot know.
+        answers['cut off'].push(await attempt.complete().catch(() => false));
       });
       await cut.store([scene.delivery()]);
       await lost.begun(1);
       const other = await scene.openBrief(callback);
       const { open, opened } = gate();
-      const attempts = new Attempts(other, callback, async (attempt) => {
+      const attempts = scene.attempts(other, callback, async (attempt) => {
         await opened;
-        answers.push(await attempt.complete());
+        answers.other.push(await attempt.complete());
       });
       await harness.cutOff(cut);
       await attempts.begun(1);
-      await until('the first has noticed', () => answers.length === 1);
+      await scene.until('the one that was cut off has noticed', () => answers['cut off'].length > 0);
       open();
-      await until('the second has completed', () => answers.length === 2);
-      assert.deepEqual(answers, [false, true]);
+      await scene.until('the other has completed', () => answers.other.length > 0);
+      assert.deepEqual(answers, { 'cut off': [false], other: [true] });
     },
     'several sessions',
   ),

@@ -7,8 +7,8 @@ import { storingRules } from './storing.js';
 import { transactionsRules } from './transactions.js';
 
 /**
- * The rules of {@link DurableEngine} as checks that any test runner can run. Each of them also asks that nothing is
- * reported to the host, unless by an instance that was cut off.
+ * Checks the rules of {@link DurableEngine}, with any test runner. Each check also fails when an instance that was not cut
+ * off reports something to its host. How long an engine takes to answer does not matter: order, counts and events decide.
  *
  * @example
  * for (const { title, needs, check } of engineContract) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { uuidv7 } from 'uuidv7';
-import { type ContractRule, Attempts, error, gate, rule, same, until } from './scene.js';
+import { type ContractRule, error, FAR_MS, gate, rule, same } from './scene.js';
 
 /** What becomes of a delivery whose attempt does not succeed. */
 export const failingRules: readonly ContractRule[] = [
@@ -11,7 +11,7 @@ export const failingRules: readonly ContractRule[] = [
       const engine = await scene.open(callback);
       const failing = scene.delivery();
       const times: number[] = [];
-      const attempts = new Attempts(engine, callback, async (attempt) => {
+      const attempts = scene.attempts(engine, callback, async (attempt) => {
         if (attempt.delivery.id !== failing.id) return attempt.complete();
         times.push(performance.now());
         return attempt.attempt < 3 ? attempt.retryIn(300, error) : attempt.complete();
@@ -34,10 +34,10 @@ export const failingRules: readonly ContractRule[] = [
     const callback = scene.callback();
     const engine = await scene.open(callback);
     const cause = { name: 'TypeError', message: 'no address', code: 'E42' };
-    const attempts = new Attempts(engine, callback, (attempt) => attempt.bury({ ...error, cause }));
+    const attempts = scene.attempts(engine, callback, (attempt) => attempt.bury({ ...error, cause }));
     const delivery = scene.delivery({ key: 'Ada' });
     await engine.store([delivery]);
-    await until('it is dead', async () => (await scene.counts(engine)).dead === 1);
+    await scene.until('it is dead', async () => (await scene.counts(engine)).dead === 1);
     await attempts.nothingFor();
 
     const [dead, ...others] = await engine.list({ ...scene.filter(), states: ['dead'], limit: 10 });
@@ -55,11 +55,11 @@ export const failingRules: readonly ContractRule[] = [
     const engine = await scene.open(callback);
     const deliveries = [scene.delivery(), scene.delivery(), scene.delivery()];
     let isDown = true;
-    const attempts = new Attempts(engine, callback, (attempt) =>
+    const attempts = scene.attempts(engine, callback, (attempt) =>
       !isDown ? attempt.complete() : attempt.attempt < 2 ? attempt.retryIn(0, error) : attempt.bury(error),
     );
     await engine.store(deliveries);
-    await until('all are dead', async () => (await scene.counts(engine)).dead === 3);
+    await scene.until('all are dead', async () => (await scene.counts(engine)).dead === 3);
     isDown = false;
 
     assert.equal(await engine.retry(scene.filter({ callback: 'Bot.announce' })), 0);
@@ -68,60 +68,63 @@ export const failingRules: readonly ContractRule[] = [
     assert.deepEqual([afterOne[6].delivery.id, afterOne[6].attempt], [deliveries[1].id, 1]);
     assert.equal(await engine.retry(scene.filter()), 2);
     await attempts.begun(9);
-    await until(
-      'none is left',
-      async () => (await scene.counts(engine)).dead + (await scene.counts(engine)).running === 0,
-    );
+    await scene.until('none is left', async () => {
+      const { dead, running } = await scene.counts(engine);
+      return dead + running === 0;
+    });
     assert.equal(await engine.retry(scene.filter()), 0);
   }),
 
   rule('discards dead and waiting deliveries, and leaves running ones alone', async (scene) => {
-    const callback = scene.callback();
+    const callback = scene.callback('Emails.greet', { concurrency: 1 });
     const engine = await scene.open(callback);
-    const [dead, waiting, running] = [scene.delivery(), scene.delivery({ delayMs: 300 }), scene.delivery()];
+    const [dead, running, waiting] = [scene.delivery(), scene.delivery(), scene.delivery()];
+    const delayed = scene.delivery({ delayMs: FAR_MS });
     const { open, opened } = gate();
-    const attempts = new Attempts(engine, callback, async (attempt) => {
+    const attempts = scene.attempts(engine, callback, async (attempt) => {
       if (attempt.delivery.id === dead.id) return attempt.bury(error);
       await opened;
       return attempt.complete();
     });
-    await engine.store([dead, waiting, running]);
-    await until('one is dead and one runs', async () => {
-      const counts = await scene.counts(engine);
-      return counts.dead === 1 && counts.running === 1;
-    });
+    await engine.store([dead]);
+    await scene.until('it is dead', async () => (await scene.counts(engine)).dead === 1);
+    await engine.store([running]);
+    await attempts.begun(2);
+    await engine.store([waiting, delayed]);
     assert.equal(await engine.discard(scene.filter({ ids: [uuidv7()] })), 0);
-    assert.equal(await engine.discard(scene.filter({ ids: [dead.id, waiting.id, running.id] })), 2);
+    const ids = [dead, running, waiting, delayed].map(({ id }) => id);
+    assert.equal(await engine.discard(scene.filter({ ids })), 3);
     assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 0, running: 1, dead: 0 });
     open();
-    await attempts.nothingFor(450);
-    assert.equal(attempts.all.length, 2);
+    await scene.until('the one that ran is done', async () => (await scene.counts(engine)).running === 0);
+    await attempts.nothingFor();
+    assert.deepEqual(attempts.ids, [dead.id, running.id]);
   }),
 
   rule('gives back a delivery that was broken off at once, and the attempt does not count', async (scene) => {
     const callback = scene.callback('Emails.greet', { concurrency: 1 });
     const [first, second] = await Promise.all([scene.open(callback), scene.open(callback)]);
-    const broken = new Attempts(first, callback, async (attempt) => {
+    const broken = scene.attempts(first, callback, async (attempt) => {
       await first.stopWorking();
       return attempt.release();
     });
     await first.store([scene.delivery()]);
     await broken.begun(1);
-    const attempts = new Attempts(second, callback);
+    const attempts = scene.attempts(second, callback);
     const [attempt] = await attempts.begun(1);
     assert.equal(attempt.attempt, 1);
-    await until('it is done', async () => (await scene.counts(second)).running === 0);
+    await scene.until('it is done', async () => (await scene.counts(second)).running === 0);
   }),
 
   rule('says of an attempt that is settled already that it does not hold any more', async (scene) => {
     const callback = scene.callback();
     const engine = await scene.open(callback);
     const answers: boolean[] = [];
-    const attempts = new Attempts(engine, callback, async (attempt) => {
+    const attempts = scene.attempts(engine, callback, async (attempt) => {
       answers.push(await attempt.complete(), await attempt.bury(error), await attempt.retryIn(0, error));
     });
     await engine.store([scene.delivery()]);
-    await until('it has answered', () => answers.length === 3);
+    await scene.until('it has answered', () => answers.length === 3);
     assert.deepEqual(answers, [true, false, false]);
     await attempts.nothingFor();
   }),

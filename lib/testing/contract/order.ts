@@ -1,21 +1,22 @@
 import { timers } from '../../engine/index.js';
 import assert from 'node:assert/strict';
-import { type ContractRule, Attempts, error, MOMENT_MS, rule, until } from './scene.js';
+import { type ContractRule, error, FAR_MS, MOMENT_MS, rule } from './scene.js';
 
 const { sleep } = timers;
 
-/** The order of a key. */
+/** In which order the deliveries of a key are performed. */
 export const orderRules: readonly ContractRule[] = [
   rule(
     'performs the deliveries of a key one at a time, in the order in which they were stored, retries included',
     async (scene) => {
       const callback = scene.callback('Emails.greet', { isOrdered: true });
       const engines = await Promise.all([scene.open(callback), scene.open(callback)]);
+      const count = 9;
       const done: Record<string, number[]> = { a: [], b: [], c: [] };
       let overlaps = 0;
       const running = new Set<string>();
       for (const engine of engines) {
-        new Attempts(engine, callback, async (attempt) => {
+        scene.attempts(engine, callback, async (attempt) => {
           const { key = '', arguments: args } = attempt.delivery;
           if (running.has(key)) overlaps++;
           running.add(key);
@@ -26,13 +27,13 @@ export const orderRules: readonly ContractRule[] = [
           return attempt.complete();
         });
       }
-      for (let number = 1; number <= 12; number++) {
-        for (const key of ['a', 'b', 'c']) {
-          await engines[number % 2].store([scene.delivery({ key, arguments: [number] })]);
-        }
+      for (let number = 1; number <= count; number++) {
+        const stored = Object.keys(done).map((key) => scene.delivery({ key, arguments: [number] }));
+        await Promise.all(stored.map((delivery) => engines[number % 2].store([delivery])));
       }
-      await until('all are done', () => Object.values(done).every(({ length }) => length === 12));
-      const inOrder = Array.from({ length: 12 }, (_, index) => index + 1);
+      const left = () => 3 * count - Object.values(done).flat().length;
+      await scene.until('all are done', () => left() === 0, left);
+      const inOrder = Array.from({ length: count }, (_, index) => index + 1);
       assert.deepEqual(done, { a: inOrder, b: inOrder, c: inOrder });
       assert.equal(overlaps, 0);
     },
@@ -45,7 +46,7 @@ export const orderRules: readonly ContractRule[] = [
       const callback = scene.callback('Emails.greet', { isOrdered: true });
       const engine = await scene.open(callback);
       let isDown = true;
-      const attempts = new Attempts(engine, callback, (attempt) => {
+      const attempts = scene.attempts(engine, callback, (attempt) => {
         if (attempt.delivery.key !== 'a' || !isDown) return attempt.complete();
         return attempt.attempt === 1 ? attempt.retryIn(MOMENT_MS, error) : attempt.bury(error);
       });
@@ -54,7 +55,7 @@ export const orderRules: readonly ContractRule[] = [
       await engine.store([first]);
       await engine.store([second]);
       await engine.store([third]);
-      await until('the first is dead', async () => (await scene.counts(engine)).dead === 1);
+      await scene.until('the first is dead', async () => (await scene.counts(engine)).dead === 1);
       await engine.store([other]);
       await attempts.begun(3);
       await attempts.nothingFor();
@@ -74,12 +75,12 @@ export const orderRules: readonly ContractRule[] = [
       const callback = scene.callback('Emails.greet', { isOrdered: true });
       const engine = await scene.open(callback);
       const [first, second] = ['a', 'a'].map((key) => scene.delivery({ key }));
-      const attempts = new Attempts(engine, callback, (attempt) =>
+      const attempts = scene.attempts(engine, callback, (attempt) =>
         attempt.delivery.id === first.id ? attempt.bury(error) : attempt.complete(),
       );
       await engine.store([first]);
       await engine.store([second]);
-      await until('the first is dead', async () => (await scene.counts(engine)).dead === 1);
+      await scene.until('the first is dead', async () => (await scene.counts(engine)).dead === 1);
       assert.equal(await engine.discard(scene.filter({ ids: [first.id] })), 1);
       await attempts.begun(2);
       assert.deepEqual(attempts.ids, [first.id, second.id]);
@@ -92,12 +93,14 @@ export const orderRules: readonly ContractRule[] = [
     async (scene) => {
       const callback = scene.callback('Emails.greet', { isOrdered: true });
       const engine = await scene.open(callback);
-      const attempts = new Attempts(engine, callback);
-      const [late, prompt] = [scene.delivery({ key: 'a', delayMs: 300 }), scene.delivery({ key: 'a' })];
-      await engine.store([late]);
+      const attempts = scene.attempts(engine, callback);
+      const [far, soon, prompt] = [FAR_MS, 300, 0].map((delayMs) => scene.delivery({ key: 'a', delayMs }));
+      await engine.store([far]);
       await engine.store([prompt]);
+      await attempts.begun(1);
+      await engine.store([soon]);
       await attempts.begun(2);
-      assert.deepEqual(attempts.ids, [prompt.id, late.id]);
+      assert.deepEqual(attempts.ids, [prompt.id, soon.id]);
     },
     'order',
   ),

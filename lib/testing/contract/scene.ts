@@ -14,24 +14,33 @@ import {
 
 const { sleep } = timers;
 
-/** What an engine's own specs provide to {@link engineContract}. */
+/** Gives the contract engines to check; the specs of an engine implement it. */
 export interface EngineHarness {
   /**
-   * Another instance on the same store, as in another process. The contract starts and stops it.
+   * Makes another instance on the same store, as in another process. The contract starts and stops it.
    *
    * @param leaseMs how long its claims last that are not renewed, in milliseconds: `leaseMs` of the harness in the rules
    * that wait for the end of one, and half a minute in all others, so that a slow machine loses none
    */
   open(leaseMs: number): DurableEngine;
-  /** A short lease, in milliseconds: the shorter, the sooner the contract is through. */
+  /**
+   * A short lease, in milliseconds. The shorter it is, the sooner the contract is through; but a claim must be renewed
+   * within it, however slow the engine and the machine.
+   */
   readonly leaseMs: number;
-  /** Cuts an instance off from its store for good, as a broken cable does: nothing of what it does arrives any more. */
+  /** Cuts an instance off from its store for good, as a broken cable does. Nothing that it sends arrives any more. */
   cutOff(engine: DurableEngine): void | Promise<void>;
   /**
-   * For an engine with the capability: does `work` in a transaction, which commits when it resolves and is rolled back
-   * when it rejects.
+   * Does `work` in a transaction, which commits when that resolves and is rolled back when it rejects. Engines that take
+   * transactions need it.
    */
   transaction?(work: (transaction: SqlTransaction) => Promise<void>): Promise<void>;
+  /**
+   * How long the contract waits for what must happen, so that its own specs need not wait long for broken engines.
+   *
+   * @internal
+   */
+  readonly patienceMs?: number;
 }
 
 export type ContractNeed = 'transactions' | 'order' | 'several sessions';
@@ -41,7 +50,7 @@ export interface ContractRule {
   /** A sentence about an engine, to be the title of a test. */
   readonly title: string;
   /**
-   * What an engine must have for the rule to apply: a capability, or several sessions, which an embedded store has not:
+   * What an engine must have for the rule to apply: a capability, or several sessions. An embedded store has one session:
    * no instance can be cut off from it, and no transactions overlap.
    */
   readonly needs: readonly ContractNeed[];
@@ -49,22 +58,25 @@ export interface ContractRule {
   check(harness: EngineHarness): Promise<void>;
 }
 
-/** How long the contract waits for what must happen. */
+/** How long the contract waits for what must happen, while nothing happens. */
 const PATIENCE_MS = 20_000;
 
-/** Longer than the contract waits: what only the end of a claim would bring about comes too late. */
+/** Longer than the contract waits, so that an engine cannot pass only because a claim has run out. */
 const LONG_LEASE_MS = 30_000;
 
-/** Long enough for something to happen that must not. */
+/** Long enough for something to happen that must not. Too short a moment can only miss that. */
 export const MOMENT_MS = 150;
+
+/** A delay that is not over while a rule is checked, however slow the engine. */
+export const FAR_MS = 24 * 60 * 60 * 1_000;
 
 export const error = { name: 'Error', message: 'the mail server is down', stack: 'Error: …\n    at send' };
 
-/** What one rule does with engines: its own instances, callbacks and deliveries, and no traces left. */
+/** Holds what one rule uses: instances of its own, which it stops at the end, an event, callbacks and deliveries. */
 class Scene {
   private readonly engines: DurableEngine[] = [];
   private readonly event = `event-${randomUUID()}`;
-  /** What engines have reported that have no reason to. */
+  /** What engines have reported that were not cut off. */
   readonly reports: string[] = [];
   private readonly cutOff = new Set<DurableEngine>();
   readonly harness: EngineHarness;
@@ -128,26 +140,49 @@ class Scene {
 
   filter = (rest: { callback?: string; ids?: string[] } = {}) => ({ event: this.event, ...rest });
 
+  /** The attempts that an instance begins from now on at deliveries of a callback. */
+  attempts(engine: DurableEngine, callback: DurableCallback, perform?: Performing): Attempts {
+    return new Attempts(this, engine, callback, perform);
+  }
+
+  /** @param progress a number that changes while something happens: as long as it does, this goes on waiting */
+  async until(what: string, isSo: () => boolean | Promise<boolean>, progress?: () => number): Promise<void> {
+    const { patienceMs = PATIENCE_MS } = this.harness;
+    let [seen, since] = [progress?.(), performance.now()];
+    while (!(await isSo())) {
+      if (progress?.() !== seen) [seen, since] = [progress?.(), performance.now()];
+      if (performance.now() - since > patienceMs) {
+        const soFar = progress ? ` (${progress()})` : '';
+        assert.fail(`After ${patienceMs} ms it is still not so that ${what}${soFar}`);
+      }
+      await sleep(5);
+    }
+  }
+
   async close(): Promise<void> {
-    for (const engine of this.engines) {
+    const stopped = this.engines.map(async (engine) => {
       await engine.stopWorking().catch(() => {});
       await engine.stop().catch(() => {});
-    }
+    });
+    await Promise.all(stopped);
   }
 }
 
+type Performing = (attempt: EngineAttempt) => Promise<unknown>;
+
 /** The attempts that an instance has begun at deliveries of a callback. */
-export class Attempts {
+class Attempts {
   readonly all: EngineAttempt[] = [];
 
   constructor(
+    private readonly scene: Scene,
     engine: DurableEngine,
     callback: DurableCallback,
-    perform: (attempt: EngineAttempt) => Promise<unknown> = (attempt) => attempt.complete(),
+    perform: Performing = (attempt) => attempt.complete(),
   ) {
     engine.work(callback, async (attempt) => {
       this.all.push(attempt);
-      // Of an instance that is cut off it may fail: but the function passed never rejects.
+      // Settling may fail where the instance is cut off, but `perform` never rejects.
       await perform(attempt).catch(() => {});
     });
   }
@@ -157,7 +192,8 @@ export class Attempts {
   }
 
   async begun(count: number): Promise<EngineAttempt[]> {
-    await until(`${count} attempts have begun, rather than ${this.all.length}`, () => this.all.length >= count);
+    const begun = () => this.all.length;
+    await this.scene.until(`${count} attempts have begun`, () => begun() >= count, begun);
     return this.all;
   }
 
@@ -172,21 +208,22 @@ export class Attempts {
 export const same = (found: unknown, expected: unknown) =>
   assert.deepEqual(JSON.parse(JSON.stringify(found)), JSON.parse(JSON.stringify(expected)));
 
-export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!(await isSo())) {
-    if (performance.now() > deadline) assert.fail(`After ${PATIENCE_MS} ms it is still not so that ${what}`);
-    await sleep(5);
-  }
-}
-
+/** A point at which some wait until others open it. */
 export function gate() {
-  let open!: () => void;
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { open, opened };
+  let pass!: () => void;
+  const opened = new Promise<void>((resolve) => (pass = resolve));
+  const made = {
+    isOpen: false,
+    opened,
+    open: () => {
+      made.isOpen = true;
+      pass();
+    },
+  };
+  return made;
 }
 
-/** A rule whose check has a scene of its own. */
+/** Makes a rule whose check has a scene of its own. */
 export const rule = (
   title: string,
   check: (scene: Scene, harness: EngineHarness) => Promise<void>,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { uuidv7 } from 'uuidv7';
 import { type Json, timers } from '../../engine/index.js';
-import { type ContractRule, Attempts, error, gate, MOMENT_MS, rule, same, until } from './scene.js';
+import { type ContractRule, error, FAR_MS, gate, MOMENT_MS, rule, same } from './scene.js';
 
 const { sleep } = timers;
 
@@ -10,7 +10,7 @@ export const storingRules: readonly ContractRule[] = [
   rule('performs what is stored, with event, callback, key and arguments as they were', async (scene) => {
     const callback = scene.callback();
     const engine = await scene.open(callback);
-    const attempts = new Attempts(engine, callback);
+    const attempts = scene.attempts(engine, callback);
     const args: Json[] = ['Ädä "quoted" \u2028 😀', 1.5, -1e21, true, null, [[], {}], { 'a b': { c: ['d'] }, $e: '' }];
     const delivery = scene.delivery({ key: 'Ada’s', arguments: args });
 
@@ -26,7 +26,7 @@ export const storingRules: readonly ContractRule[] = [
   rule('performs a large delivery', async (scene) => {
     const callback = scene.callback();
     const engine = await scene.open(callback);
-    const attempts = new Attempts(engine, callback);
+    const attempts = scene.attempts(engine, callback);
     const text = 'a😀'.repeat(300_000);
     await engine.store([scene.delivery({ arguments: [text] })]);
     const [attempt] = await attempts.begun(1);
@@ -36,13 +36,13 @@ export const storingRules: readonly ContractRule[] = [
   rule('performs each delivery once, and forgets it', async (scene) => {
     const callback = scene.callback();
     const engine = await scene.open(callback);
-    const attempts = new Attempts(engine, callback);
+    const attempts = scene.attempts(engine, callback);
     const deliveries = Array.from({ length: 30 }, () => scene.delivery());
 
     await Promise.all(deliveries.map((delivery) => engine.store([delivery])));
 
     await attempts.begun(30);
-    await until('all are done', async () => (await scene.counts(engine)).running === 0);
+    await scene.until('all are done', async () => (await scene.counts(engine)).running === 0);
     await attempts.nothingFor();
     assert.deepEqual(attempts.ids.toSorted(), deliveries.map(({ id }) => id).toSorted());
     assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 0, running: 0, dead: 0 });
@@ -53,7 +53,7 @@ export const storingRules: readonly ContractRule[] = [
     const storing = await scene.open(callback);
     await storing.store([scene.delivery()]);
     const working = await scene.open(callback);
-    const attempts = new Attempts(working, callback);
+    const attempts = scene.attempts(working, callback);
     await attempts.begun(1);
     await storing.store([scene.delivery()]);
     await attempts.begun(2);
@@ -62,17 +62,16 @@ export const storingRules: readonly ContractRule[] = [
   rule('shares deliveries among instances, each performed by one', async (scene) => {
     const callback = scene.callback();
     const engines = await Promise.all([scene.open(callback), scene.open(callback)]);
-    const performed = engines.map(
-      (engine) =>
-        new Attempts(engine, callback, async (attempt) => {
-          await sleep(2);
-          await attempt.complete();
-        }),
+    const performed = engines.map((engine) =>
+      scene.attempts(engine, callback, async (attempt) => {
+        await sleep(2);
+        await attempt.complete();
+      }),
     );
     const deliveries = Array.from({ length: 60 }, () => scene.delivery());
     await Promise.all(deliveries.map((delivery, index) => engines[index % 2].store([delivery])));
     const ids = () => performed.flatMap((attempts) => attempts.ids);
-    await until('all have begun', () => ids().length >= 60);
+    await scene.until('all have begun', () => ids().length >= 60);
     await sleep(MOMENT_MS);
     assert.deepEqual(ids().toSorted(), deliveries.map(({ id }) => id).toSorted());
   }),
@@ -80,7 +79,7 @@ export const storingRules: readonly ContractRule[] = [
   rule('keeps the deliveries of one run to several callbacks apart, though they share an id', async (scene) => {
     const callbacks = [scene.callback('Emails.greet'), scene.callback('Bot.announce')];
     const engine = await scene.open(...callbacks);
-    const attempts = callbacks.map((callback) => new Attempts(engine, callback));
+    const attempts = callbacks.map((callback) => scene.attempts(engine, callback));
     const id = uuidv7();
     await engine.store(callbacks.map(({ callback }) => scene.delivery({ id, callback })));
     for (const { begun } of attempts.map((one) => ({ begun: one.begun(1) }))) {
@@ -92,7 +91,7 @@ export const storingRules: readonly ContractRule[] = [
   rule('stores all or none: one delivery that it cannot take refuses the others with it', async (scene) => {
     const callback = scene.callback();
     const engine = await scene.open(callback);
-    const attempts = new Attempts(engine, callback);
+    const attempts = scene.attempts(engine, callback);
     const deliveries = [scene.delivery(), scene.delivery({ callback: 'Nobody.declared' }), scene.delivery()];
     await assert.rejects(engine.store(deliveries), 'it stored a delivery to a callback that was never declared');
     await attempts.nothingFor();
@@ -102,9 +101,9 @@ export const storingRules: readonly ContractRule[] = [
   rule('passes over an id that it has stored already, waiting, running or done', async (scene) => {
     const callback = scene.callback();
     const engine = await scene.open(callback);
-    const [waiting, running] = [scene.delivery({ delayMs: 60_000 }), scene.delivery()];
+    const [waiting, running] = [scene.delivery({ delayMs: FAR_MS }), scene.delivery()];
     const { open, opened } = gate();
-    const attempts = new Attempts(engine, callback, async (attempt) => {
+    const attempts = scene.attempts(engine, callback, async (attempt) => {
       await opened;
       await attempt.complete();
     });
@@ -115,7 +114,7 @@ export const storingRules: readonly ContractRule[] = [
     await attempts.begun(1);
     await engine.store([running, waiting]);
     open();
-    await until('it is done', async () => (await scene.counts(engine)).running === 0);
+    await scene.until('it is done', async () => (await scene.counts(engine)).running === 0);
     await engine.store([running]);
     await attempts.nothingFor();
     assert.deepEqual(attempts.ids, [running.id]);
@@ -124,25 +123,33 @@ export const storingRules: readonly ContractRule[] = [
   rule('holds a delayed delivery back until its time', async (scene) => {
     const callback = scene.callback();
     const engine = await scene.open(callback);
-    const attempts = new Attempts(engine, callback);
-    const storedAt = performance.now();
-    await engine.store([scene.delivery({ delayMs: 400 })]);
+    const attempts = scene.attempts(engine, callback);
+    await engine.store([scene.delivery({ delayMs: FAR_MS })]);
     assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 1, running: 0, dead: 0 });
+    const soon = scene.delivery({ delayMs: 400 });
+    const storedAt = performance.now();
+    await engine.store([soon]);
     await attempts.begun(1);
     assert.ok(performance.now() - storedAt >= 390, 'it began before its time');
+    assert.deepEqual(attempts.ids, [soon.id]);
   }),
 
   rule('performs no more at a time in an instance than its concurrency, and as many', async (scene) => {
     const callback = scene.callback('Emails.greet', { concurrency: 3 });
     const engine = await scene.open(callback);
     let [running, most] = [0, 0];
-    const attempts = new Attempts(engine, callback, async (attempt) => {
+    const { open, opened } = gate();
+    const attempts = scene.attempts(engine, callback, async (attempt) => {
       most = Math.max(most, ++running);
-      await sleep(20);
+      await opened;
+      await sleep(5);
       running--;
       await attempt.complete();
     });
     await engine.store(Array.from({ length: 12 }, () => scene.delivery()));
+    await attempts.begun(3);
+    await attempts.nothingFor();
+    open();
     await attempts.begun(12);
     assert.equal(most, 3);
   }),
@@ -150,15 +157,16 @@ export const storingRules: readonly ContractRule[] = [
   rule('leaves a place to an attempt until its callback is through, though it is settled before', async (scene) => {
     const callback = scene.callback('Emails.greet', { concurrency: 1 });
     const engine = await scene.open(callback);
-    const { open, opened } = gate();
-    const attempts = new Attempts(engine, callback, async (attempt) => {
+    const [settled, { open, opened }] = [gate(), gate()];
+    const attempts = scene.attempts(engine, callback, async (attempt) => {
       if (attempts.all.length > 1) return attempt.complete();
-      // As one that takes too long is.
-      await attempt.retryIn(60_000, error);
+      // An attempt that takes too long is settled like this.
+      await attempt.retryIn(FAR_MS, error);
+      settled.open();
       return opened;
     });
     await engine.store([scene.delivery(), scene.delivery()]);
-    await attempts.begun(1);
+    await scene.until('the first is settled', () => settled.isOpen);
     await sleep(MOMENT_MS);
     assert.equal(attempts.all.length, 1, 'another attempt began in the place of one that was not through');
     open();
@@ -168,15 +176,15 @@ export const storingRules: readonly ContractRule[] = [
   rule('goes on with what waits though nobody waits for how attempts are settled', async (scene) => {
     const callback = scene.callback('Emails.greet', { concurrency: 2 });
     const engine = await scene.open(callback);
-    const attempts = new Attempts(engine, callback, async (attempt) => {
-      const ways = [() => attempt.complete(), () => attempt.bury(error), () => attempt.retryIn(60_000, error)];
+    const attempts = scene.attempts(engine, callback, async (attempt) => {
+      const ways = [() => attempt.complete(), () => attempt.bury(error), () => attempt.retryIn(FAR_MS, error)];
       ways[attempts.all.length % 3]().catch(() => {});
     });
     await engine.store(Array.from({ length: 12 }, () => scene.delivery()));
     const isAgain = () => attempts.all.some(({ attempt }) => attempt > 1);
     await attempts.begun(12);
-    await until('none runs', async () => isAgain() || (await scene.counts(engine)).running === 0);
-    // What the engine had lost sight of would have begun again, once its claim had run out.
+    await scene.until('none runs', async () => isAgain() || (await scene.counts(engine)).running === 0);
+    // A delivery that the engine had lost sight of would begin again once its claim had run out.
     assert.ok(!isAgain(), 'a delivery that was settled, or never begun, began again');
     assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 4, running: 0, dead: 4 });
   }),
@@ -185,8 +193,8 @@ export const storingRules: readonly ContractRule[] = [
     const [slow, quick] = [scene.callback('Slow.go', { concurrency: 1 }), scene.callback()];
     const engine = await scene.open(slow, quick);
     const { open, opened } = gate();
-    new Attempts(engine, slow, () => opened);
-    const attempts = new Attempts(engine, quick);
+    scene.attempts(engine, slow, () => opened);
+    const attempts = scene.attempts(engine, quick);
     await engine.store([
       scene.delivery({ callback: 'Slow.go' }),
       scene.delivery({ callback: 'Slow.go' }),

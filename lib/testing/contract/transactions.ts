@@ -1,24 +1,22 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { type SqlTransaction, timers } from '../../engine/index.js';
-import { type ContractRule, Attempts, error, gate, MOMENT_MS, rule, until } from './scene.js';
+import type { SqlTransaction } from '../../engine/index.js';
+import { type ContractRule, error, gate, rule } from './scene.js';
 
-const { sleep } = timers;
-
-/** What is stored, and completed, in a transaction. */
 const rollBack = new Error('rolled back');
 const rolledBack = (work: Promise<void>) =>
   work.catch((reason: unknown) => {
     if (reason !== rollBack) throw reason;
   });
 
+/** What is stored, and completed, in a transaction. */
 export const transactionsRules: readonly ContractRule[] = [
   rule(
     'stores in a transaction: the deliveries are there when it commits, and not before',
     async (scene, harness) => {
       const callback = scene.callback();
       const engine = await scene.open(callback);
-      const attempts = new Attempts(engine, callback);
+      const attempts = scene.attempts(engine, callback);
       const delivery = scene.delivery();
       await harness.transaction!(async (transaction) => {
         await engine.store([delivery], transaction);
@@ -35,7 +33,7 @@ export const transactionsRules: readonly ContractRule[] = [
     async (scene, harness) => {
       const callback = scene.callback();
       const engine = await scene.open(callback);
-      const attempts = new Attempts(engine, callback);
+      const attempts = scene.attempts(engine, callback);
       await rolledBack(
         harness.transaction!(async (transaction) => {
           await engine.store([scene.delivery(), scene.delivery()], transaction);
@@ -53,7 +51,7 @@ export const transactionsRules: readonly ContractRule[] = [
     async (scene, harness) => {
       const callback = scene.callback();
       const engine = await scene.open(callback);
-      const attempts = new Attempts(engine, callback);
+      const attempts = scene.attempts(engine, callback);
       let ended!: SqlTransaction;
       await harness.transaction!(async (transaction) => {
         ended = transaction;
@@ -70,7 +68,7 @@ export const transactionsRules: readonly ContractRule[] = [
     async (scene, harness) => {
       const callback = scene.callback();
       const engine = await scene.open(callback);
-      const attempts = new Attempts(engine, callback);
+      const attempts = scene.attempts(engine, callback);
       const [once, again] = [scene.delivery(), scene.delivery()];
       await engine.store([again]);
       await attempts.begun(1);
@@ -92,7 +90,7 @@ export const transactionsRules: readonly ContractRule[] = [
       const callback = scene.callback('Emails.greet', { concurrency: 1 });
       const engine = await scene.open(callback);
       const answers: boolean[] = [];
-      const attempts = new Attempts(engine, callback, async (attempt) => {
+      const attempts = scene.attempts(engine, callback, async (attempt) => {
         const isFirst = attempt.attempt === 1;
         await rolledBack(
           harness.transaction!(async (transaction) => {
@@ -100,11 +98,11 @@ export const transactionsRules: readonly ContractRule[] = [
             if (isFirst) throw rollBack;
           }),
         );
-        // What the transaction has completed is completed still.
+        // A delivery that the transaction has completed stays completed.
         answers.push(isFirst ? await attempt.retryIn(0, error) : await attempt.complete());
       });
       await engine.store([scene.delivery()]);
-      await until('it has answered twice', () => answers.length === 2);
+      await scene.until('it has answered twice', () => answers.length === 2);
       assert.deepEqual(answers, [true, true], 'it was completed by a rolled back transaction, or not by the other');
       await attempts.nothingFor();
       assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 0, running: 0, dead: 0 });
@@ -118,7 +116,7 @@ export const transactionsRules: readonly ContractRule[] = [
       const callback = scene.callback('Emails.greet', { concurrency: 1 });
       const engine = await scene.open(callback);
       const answers: unknown[] = [];
-      const attempts = new Attempts(engine, callback, async (attempt) => {
+      const attempts = scene.attempts(engine, callback, async (attempt) => {
         if (attempt.attempt > 1) return attempt.complete();
         await attempt.retryIn(0, error);
         return harness.transaction!((transaction) => attempt.completeIn(transaction)).then(
@@ -128,7 +126,7 @@ export const transactionsRules: readonly ContractRule[] = [
       });
       await engine.store([scene.delivery()]);
       await attempts.begun(2);
-      await until('it has answered', () => answers.length === 1);
+      await scene.until('it has answered', () => answers.length === 1);
       assert.deepEqual(answers, ['refused']);
     },
     'transactions',
@@ -139,8 +137,8 @@ export const transactionsRules: readonly ContractRule[] = [
     async (scene, harness) => {
       const callback = scene.callback('Emails.greet', { isOrdered: true });
       const engine = await scene.open(callback);
-      const attempts = new Attempts(engine, callback);
-      // Ids that say nothing of the order.
+      const attempts = scene.attempts(engine, callback);
+      // Random ids, which do not tell the order.
       const deliveries = Array.from({ length: 6 }, () => scene.delivery({ key: 'a', id: randomUUID() }));
       await harness.transaction!(async (transaction) => {
         for (const delivery of deliveries) await engine.store([delivery], transaction);
@@ -159,28 +157,34 @@ export const transactionsRules: readonly ContractRule[] = [
     async (scene, harness) => {
       const callback = scene.callback('Emails.greet', { isOrdered: true });
       const engine = await scene.open(callback);
-      const attempts = new Attempts(engine, callback);
+      const attempts = scene.attempts(engine, callback);
       const [first, second, alone] = ['a', 'a', 'a'].map((key) => scene.delivery({ key, id: randomUUID() }));
-      const [hasBegun, hasStored, mayEnd] = [gate(), gate(), gate()];
+      const [hasBegun, hasStoredFirst, hasStoredSecond] = [gate(), gate(), gate()];
+      const [firstMayEnd, secondMayEnd] = [gate(), gate()];
       const beganFirst = harness.transaction!(async (transaction) => {
         await transaction.query('select 1', []);
         hasBegun.open();
-        await hasStored.opened;
-        // Waits for the other to end.
+        await hasStoredFirst.opened;
+        // It waits for the other to end.
         await engine.store([second], transaction);
+        hasStoredSecond.open();
+        await secondMayEnd.opened;
       });
       await hasBegun.opened;
       const storedFirst = harness.transaction!(async (transaction) => {
         await engine.store([first], transaction);
-        hasStored.open();
-        await mayEnd.opened;
+        hasStoredFirst.open();
+        await firstMayEnd.opened;
       });
-      await hasStored.opened;
-      await sleep(MOMENT_MS);
+      await scene.until('a transaction has stored', () => hasStoredFirst.isOpen);
+      await attempts.nothingFor();
+      firstMayEnd.open();
+      await scene.until('the transaction that waited has stored', () => hasStoredSecond.isOpen);
       const withoutTransaction = engine.store([alone]);
-      await sleep(MOMENT_MS);
-      assert.equal(attempts.all.length, 0, 'one has overtaken a transaction that stored first');
-      mayEnd.open();
+      await attempts.begun(1);
+      await attempts.nothingFor();
+      assert.equal(attempts.all.length, 1, 'one has overtaken a transaction that stored before it');
+      secondMayEnd.open();
       await Promise.all([beganFirst, storedFirst, withoutTransaction]);
       await attempts.begun(3);
       assert.deepEqual(

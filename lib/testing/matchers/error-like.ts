@@ -2,11 +2,11 @@ import { messageOf } from '../../engine/index.js';
 import { testingInvalid } from '../testing-errors.js';
 import { areEqual, type Context } from './verdict.js';
 
-/** By part of the message, pattern, class, another error's message, or value. */
+/** Recognises an error by a part of its message, a pattern, its class, another error's message, or its value. */
 export function errorLike(context: Context, expected: unknown): (reason: unknown) => boolean {
   if (typeof expected === 'string') return (reason) => messageOf(reason).includes(expected);
   if (expected instanceof RegExp) {
-    // Without what makes it remember.
+    // With these flags a pattern remembers where it stopped, and would start there the next time.
     const pattern = new RegExp(expected.source, expected.flags.replace(/[gy]/g, ''));
     return (reason) => pattern.test(messageOf(reason));
   }
@@ -18,7 +18,7 @@ export function errorLike(context: Context, expected: unknown): (reason: unknown
   return (reason) => areEqual(context, reason, expected);
 }
 
-/** Errors of Node itself are of another realm than those of a test, which knows them by name only. */
+/** Node's own errors are of another realm than a test's classes, so these are recognised by their name. */
 function isOfType(reason: unknown, type: Function): boolean {
   try {
     for (let at: unknown = reason; at !== null && typeof at === 'object'; at = Object.getPrototypeOf(at)) {
@@ -28,7 +28,7 @@ function isOfType(reason: unknown, type: Function): boolean {
       if (isNative && own.name === type.name && own.name.endsWith('Error')) return true;
     }
   } catch {
-    // It does not want to be looked at.
+    // A proxy or a getter refuses to be looked at.
   }
   return false;
 }

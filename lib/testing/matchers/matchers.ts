@@ -1,9 +1,10 @@
+import { show } from '../../core/seams.js';
 import { messageOf } from '../../engine/index.js';
 import type { CallbackArguments, CallbackEvent, EventDefinition, RunEvent } from '../../index.js';
 import { classOf, keyOf, labelOf } from '../event-key.js';
 import type { RecordedCall, RecordedRun } from '../recorder.js';
 import { TestEvents } from '../test-events.js';
-import { show, testingInvalid } from '../testing-errors.js';
+import { testingInvalid } from '../testing-errors.js';
 import { type Context, happened, list, short, type Verdict, verdict } from './verdict.js';
 import { errorLike } from './error-like.js';
 
@@ -12,21 +13,21 @@ export type ExpectedEvent<Event> = Event extends string | Function | EventDefini
   ? CallbackEvent<Event>
   : RunEvent<Event>;
 
-/** What a matcher takes for a value, as `expect.any(String)`. */
+/** Stands for many values in a matcher, as `expect.any(String)` does. */
 interface Asymmetric {
   asymmetricMatch(other: any): boolean;
 }
 
-/** None, for whatever they are, or all that the callbacks get. */
+/** Either no arguments, which stands for any, or all that the callbacks get. */
 type AllOrNone<Args extends readonly unknown[]> = [] | { [Index in keyof Args]: Args[Index] | Asymmetric };
 
-/** Those of a name, a class or a definition; of an instance there are no more. */
+/** The arguments that go with a name, a class or a definition; an instance of a class is itself the argument. */
 export type ExpectedArguments<Event> = AllOrNone<CallbackArguments<Event>>;
 
-/** What `expect(events)` has for a {@link TestEvents}. */
+/** The matchers that `expect(events)` has for a {@link TestEvents}. */
 export interface EventsMatchers<R> {
   /**
-   * That an event was run: with these arguments, or with any if none are given.
+   * Expects that an event was run: with these arguments, or with any if none are given.
    *
    * @example
    * expect(events).toHaveRun('user_joined', 'Ada', expect.stringContaining('@'));
@@ -34,17 +35,17 @@ export interface EventsMatchers<R> {
    * expect(events).not.toHaveRun('user_left');
    */
   toHaveRun<const Event>(event: ExpectedEvent<Event>, ...args: ExpectedArguments<Event>): R;
-  /** How often an event was run. */
+  /** Expects how often an event was run. */
   toHaveRunTimes<const Event>(event: CallbackEvent<Event>, times: number): R;
   /**
-   * That a callback was called, whatever came of it: with these arguments, or with any if none are given.
+   * Expects that a callback was called, whatever came of it: with these arguments, or with any if none are given.
    *
    * @example
    * expect(events).toHaveCalled('Emails.greetNewUser', 'Ada', 'ada@example.org');
    */
   toHaveCalled(callback: string, ...args: unknown[]): R;
   /**
-   * That a callback failed, at least once: with an error of this message, part of a message, class or value.
+   * Expects that a callback failed at least once: with an error of this message, part of a message, class or value.
    *
    * @example
    * expect(events).toHaveFailed('Emails.greetNewUser', 'the mail server is down');
@@ -52,7 +53,7 @@ export interface EventsMatchers<R> {
   toHaveFailed(callback: string, error?: unknown): R;
 }
 
-/** For `expect.extend()` of Jest, Vitest or their like; `nestjs-callbacks/testing/jest` and `…/vitest` do that. */
+/** To be passed to `expect.extend()` of Jest, Vitest or their like; `nestjs-callbacks/testing/jest` and `…/vitest` do that. */
 export const eventsMatchers = {
   toHaveRun(this: Context, events: unknown, event: unknown, ...expected: unknown[]): Verdict {
     const type = classOf(event);

@@ -1,7 +1,7 @@
 import { messageOf } from '../../engine/index.js';
 import type { TestEvents } from '../test-events.js';
 
-/** The part of Jest's and Vitest's that is used. */
+/** The part of Jest's and Vitest's matcher context that is used here. */
 export interface Context {
   readonly isNot?: boolean;
   readonly customTesters?: unknown[];
@@ -18,11 +18,11 @@ export interface Verdict {
   message(): string;
 }
 
-/** What was run or called. */
+/** What a matcher looks for among all that was run or called. */
 export interface Happening<T> {
   readonly call: readonly unknown[];
   readonly words: 'run' | 'called';
-  /** None for any. */
+  /** The arguments that are expected; none stands for any. */
   readonly args: readonly unknown[];
   readonly named: readonly T[];
   readonly all: readonly T[];
@@ -45,7 +45,7 @@ export function happened<T extends { readonly arguments: readonly unknown[] }>(
   );
 }
 
-/** Maps, sets and other iterables by what is in them, as `toEqual()` does. */
+/** Compares as `toEqual()` does: maps, sets and other iterables by what is in them. */
 export const areEqual = ({ equals, customTesters = [], utils }: Context, one: unknown, other: unknown): boolean =>
   equals(isList(one) ? [...one] : one, isList(other) ? [...other] : other, [...customTesters, utils.iterableEquality]);
 
@@ -53,7 +53,7 @@ const isList = (value: unknown): value is readonly unknown[] => Array.isArray(va
 
 const LONGEST_VALUE = 120;
 
-/** A value on one line. */
+/** Prints a value on one line. */
 export function short(context: Context, value: unknown): string {
   let text: string;
   try {
@@ -73,7 +73,7 @@ export function list<T>(records: readonly T[], line: (record: T) => string, titl
   return [title, ...lines, ...more].join('\n');
 }
 
-/** To what comes nearest among those of the right name. */
+/** Compares what was expected with what comes nearest to it among the records of the right name. */
 function difference(
   context: Context,
   expected: readonly unknown[],
@@ -87,7 +87,7 @@ function difference(
   return `With other arguments:\n${context.utils.diff([...expected], [...nearest]) ?? ''}`;
 }
 
-/** @param details what to say if it is not as expected */
+/** @param details what the message says if the expectation fails */
 export function verdict(
   context: Context,
   { isStarted }: TestEvents,

@@ -2,11 +2,11 @@ import { timers } from '../../engine/index.js';
 
 const { clearTimeout, setTimeout } = timers;
 
-/** The time by which a memory engine's deliveries become due. */
+/** Decides when a memory engine's deliveries become due. */
 export interface Clock {
   /** In milliseconds since 1970. */
   now(): number;
-  /** Calls back once, at a time or somewhat before; returns how to call that off. */
+  /** Calls `wake` once, at a time or somewhat earlier. The function that it returns cancels that. */
   wakeAt(time: number, wake: () => void): () => void;
 }
 
@@ -36,7 +36,7 @@ export class VirtualClock implements Clock {
     return () => this.wakes.delete(entry);
   }
 
-  /** Never back. */
+  /** Moves the time on, never back, and wakes those who waited for it. */
   moveTo(time: number): void {
     this.time = Math.max(time, this.time);
     for (const entry of this.wakes) {

@@ -14,29 +14,30 @@ import { type Claim, copyOf, MemoryStore, type Row } from './memory-store.js';
 
 const { clearInterval, setInterval, setTimeout } = timers;
 
-/** What `memoryEngine()` takes. All of it is optional. */
+/** The options of `memoryEngine()`. All are optional. */
 export interface MemoryEngineOptions {
   /**
-   * Where deliveries are kept: give it to several applications, and they share them as instances in production do.
+   * Where deliveries are kept. Applications that are given the same store share its deliveries, as instances in production
+   * do.
    * @default a new one for each application
    */
   readonly store?: MemoryStore;
   /**
-   * How long a claim lasts that is not renewed, in milliseconds: after that, what a crashed instance was performing is
-   * performed by another.
+   * How long a claim lasts that is not renewed, in milliseconds. After that, another instance performs what a crashed one
+   * was performing.
    * @default 10_000
    */
   readonly leaseMs?: number;
   /**
-   * The time by which deliveries become due: that of delays and retries. Claims last by the real time.
+   * Decides when deliveries become due, after delays and before retries. Claims always last by the real time.
    * @default the real time
    */
   readonly clock?: Clock;
 }
 
 /**
- * An engine for tests: it keeps the rules of every engine, and keeps deliveries in memory, so that nothing has to be
- * there and nothing remains.
+ * Makes an engine for tests. It keeps the rules of every engine, and keeps deliveries in memory: it needs nothing, and
+ * leaves nothing behind.
  *
  * @example
  * EventsModule.forRoot({ engine: memoryEngine() })
@@ -52,7 +53,7 @@ interface Worker {
   running: number;
 }
 
-/** One instance on a {@link MemoryStore}. */
+/** Stores and performs deliveries in a {@link MemoryStore}, as one instance of an application. */
 export class MemoryEngine implements DurableEngine {
   readonly name = 'memory';
   readonly capabilities = { transactions: false, order: true };
@@ -122,7 +123,7 @@ export class MemoryEngine implements DurableEngine {
     this.kept.expire(now, this.clock.now());
   }
 
-  /** Begins all that may begin now, and comes back when more is due. */
+  /** Begins all attempts that may begin now, and comes back when more deliveries are due. */
   private pump(): void {
     if (!this.isWorking) return;
     const now = this.clock.now();
@@ -132,7 +133,7 @@ export class MemoryEngine implements DurableEngine {
       }
     }
     this.callOffWakeUp();
-    // Where all places are taken, it comes back anyway.
+    // A worker without a free place comes back anyway, when an attempt ends.
     const idle = this.workers.filter(({ running, callback }) => running < callback.concurrency);
     const due = idle.flatMap(({ callback }) => this.kept.nextDue(callback, now) ?? []);
     if (due.length > 0) this.callOffWakeUp = this.clock.wakeAt(Math.min(...due), () => this.pump());
@@ -143,7 +144,7 @@ export class MemoryEngine implements DurableEngine {
     Object.assign(row, { claim, state: 'running', since: now, attempts: row.attempts + 1 });
     this.claims.add(claim);
     worker.running++;
-    // Whoever stored it has its turn first, as with an engine that is elsewhere.
+    // Whoever stored it goes on first, as with an engine in another process.
     await new Promise((resolve) => setTimeout(resolve));
     await worker.perform(this.attemptAt(row, claim));
     this.claims.delete(claim);

@@ -1,0 +1,229 @@
+import {
+  type Delivery,
+  type DeliveryAddress,
+  type DeliveryCounts,
+  type DeliveryFilter,
+  type DeliveryQuery,
+  type DurableCallback,
+  type KeptDelivery,
+  type NewDelivery,
+  NoAnswerError,
+  type SqlTransaction,
+  type StoredError,
+  TransactionRefusedError,
+  UnknownOutcomeError,
+  within,
+} from 'nestjs-callbacks/engine';
+
+/** The part of a PGlite that the engine uses. */
+export interface Database extends SqlTransaction {
+  exec(sql: string): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/** A row as it comes back. */
+interface Row extends Omit<Delivery, 'key'> {
+  readonly key: string | null;
+  readonly state: KeptDelivery['state'];
+  readonly attempts: number;
+  readonly stored_at: Date;
+  readonly since: Date;
+  readonly error: StoredError | null;
+}
+
+/** A delivery that an instance has claimed. */
+export interface ClaimedRow extends Row {
+  /** Names the attempt: nobody else can settle it. */
+  readonly claim: string;
+}
+
+/** No answer for so long counts as none. */
+const ANSWER_MS = 5_000;
+
+/**
+ * `position` is the order of storing. `is_begun` says that nothing of the same key may overtake. Completed deliveries stay
+ * as `done` for two weeks, so that their ids are known when they are stored again.
+ */
+const SCHEMA = `
+  create table if not exists deliveries (
+    position bigint generated always as identity,
+    event text collate "C" not null,
+    callback text collate "C" not null,
+    id uuid not null,
+    key text,
+    arguments json not null,
+    state text not null default 'waiting',
+    attempts int not null default 0,
+    is_begun boolean not null default false,
+    stored_at timestamptz not null default now(),
+    since timestamptz not null,
+    error json,
+    claim uuid,
+    expires_at timestamptz,
+    primary key (event, callback, id)
+  );
+  create index if not exists deliveries_to_do on deliveries (event, callback, position) where state <> 'done';
+  delete from deliveries where state = 'done' and since < now() - interval '14 days';`;
+
+const STORE = `
+  insert into deliveries (event, callback, id, key, arguments, since)
+  select event, callback, id, key, arguments, now() + "delayMs" * interval '1 millisecond'
+  from json_to_recordset($1::json)
+    as (event text, callback text, id uuid, key text, arguments json, "delayMs" float8)
+  on conflict do nothing`;
+
+const ADOPT = `
+  update deliveries one set callback = $2
+  where event = $1 and callback = any($3) and state in ('waiting', 'dead')
+    and not exists (select from deliveries other where (other.event, other.callback, other.id) = ($1, $2, one.id))`;
+
+/**
+ * Of each key only the first counts: the one that is running, or else the first that has begun, or else the first that is
+ * due. It is claimed if it waits and is due, or if the claim on it has run out.
+ */
+const CLAIM = `
+  update deliveries
+  set state = 'running', attempts = attempts + 1, is_begun = true, claim = gen_random_uuid(), since = now(),
+    expires_at = now() + $3 * interval '1 millisecond'
+  where position in (
+    select position from (
+      select distinct on (lane) * from (
+        select *, case when $4 then key else position::text end as lane
+        from deliveries where event = $1 and callback = $2 and state <> 'done'
+      ) of_callback
+      where is_begun or since <= now()
+      order by lane, state = 'running' desc, is_begun desc, position
+    ) first_of_lane
+    where (state = 'waiting' and since <= now()) or (state = 'running' and expires_at < now())
+    order by position limit $5
+  ) returning *`;
+
+const RENEW = `
+  update deliveries set expires_at = now() + $2 * interval '1 millisecond' where claim = any($1) returning claim`;
+
+/** One that a transaction has completed is completed still. */
+const COMPLETE = `
+  update deliveries set state = 'done', arguments = '[]', since = now()
+  where claim = $1 and state in ('running', 'done') returning position`;
+
+const WAIT_AGAIN = `
+  update deliveries
+  set state = 'waiting', claim = null, attempts = attempts - $3::int, error = coalesce($4::json, error),
+    since = now() + $2 * interval '1 millisecond'
+  where claim = $1 and state = 'running' returning position`;
+
+const BURY = `
+  update deliveries set state = 'dead', claim = null, since = now(), error = $2
+  where claim = $1 and state = 'running' returning position`;
+
+const FITS =
+  '($1::text is null or event = $1) and ($2::text is null or callback = $2) and ($3::uuid[] is null or id = any($3))';
+
+const LIST = `
+  select * from deliveries
+  where ${FITS} and state = any($4) and ($5::uuid is null or (id, event, callback) > ($5, $6::text, $7::text))
+  order by id, event, callback limit $8`;
+
+const COUNTS = `
+  select event, callback,
+    count(*) filter (where state = 'waiting' and since <= now())::int as waiting,
+    count(*) filter (where state = 'waiting' and since > now())::int as delayed,
+    count(*) filter (where state = 'running')::int as running,
+    count(*) filter (where state = 'dead')::int as dead
+  from deliveries where state <> 'done' group by event, callback`;
+
+const RETRY = `
+  update deliveries set state = 'waiting', attempts = 0, since = now() where ${FITS} and state = 'dead' returning position`;
+
+const DISCARD = `delete from deliveries where ${FITS} and state in ('waiting', 'dead') returning position`;
+
+const parametersOf = ({ event, callback, ids }: DeliveryFilter) => [event ?? null, callback ?? null, ids ?? null];
+
+/** Deliveries in one plain SQL table: every change is one statement, so it happens or it does not. */
+export class Table {
+  constructor(
+    private readonly database: Database,
+    private readonly leaseMs: number,
+  ) {}
+
+  async create(): Promise<void> {
+    await within(ANSWER_MS, this.database.exec(SCHEMA));
+  }
+
+  async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
+    const parameters = [JSON.stringify(deliveries)];
+    try {
+      await (transaction ? transaction.query(STORE, parameters) : this.ask(STORE, parameters));
+    } catch (cause) {
+      if (cause instanceof NoAnswerError) throw new UnknownOutcomeError(cause.message, { cause });
+      if (transaction && /closed/.test(String(cause))) throw new TransactionRefusedError('over', { cause });
+      throw cause;
+    }
+  }
+
+  /** Makes what is stored under former ids of a callback its own. */
+  async adopt({ event, callback, formerly }: DurableCallback): Promise<void> {
+    if (formerly.length > 0) await this.ask(ADOPT, [event, callback, formerly]);
+  }
+
+  claim = ({ event, callback, isOrdered }: DurableCallback, most: number) =>
+    this.ask<ClaimedRow>(CLAIM, [event, callback, this.leaseMs, isOrdered, most]);
+
+  /** Whether each of these is claimed still. */
+  async renew(rows: readonly ClaimedRow[]): Promise<boolean[]> {
+    const renewed = await this.ask<ClaimedRow>(RENEW, [rows.map(({ claim }) => claim), this.leaseMs]);
+    const claims = new Set(renewed.map(({ claim }) => claim));
+    return rows.map(({ claim }) => claims.has(claim));
+  }
+
+  complete = ({ claim }: ClaimedRow) => this.changesOne(COMPLETE, [claim]);
+
+  async completeIn({ claim }: ClaimedRow, transaction: SqlTransaction): Promise<void> {
+    const { rows } = await transaction.query(COMPLETE, [claim]);
+    if (rows.length === 0) throw new Error('The claim on the delivery has run out.');
+  }
+
+  retryIn = ({ claim }: ClaimedRow, ms: number, error: StoredError) =>
+    this.changesOne(WAIT_AGAIN, [claim, ms, 0, JSON.stringify(error)]);
+
+  release = ({ claim }: ClaimedRow) => this.changesOne(WAIT_AGAIN, [claim, 0, 1, null]);
+
+  bury = ({ claim }: ClaimedRow, error: StoredError) => this.changesOne(BURY, [claim, JSON.stringify(error)]);
+
+  counts = () => this.ask<DeliveryCounts>(COUNTS, []);
+
+  async list({ states, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
+    const behind = [after?.id ?? null, after?.event ?? null, after?.callback ?? null];
+    const rows = await this.ask<Row>(LIST, [...parametersOf(filter), states, ...behind, limit]);
+    return rows.map(keptOf);
+  }
+
+  retry = async (filter: DeliveryFilter) => (await this.ask(RETRY, parametersOf(filter))).length;
+
+  discard = async (filter: DeliveryFilter) => (await this.ask(DISCARD, parametersOf(filter))).length;
+
+  private changesOne = async (sql: string, parameters: unknown[]) => (await this.ask(sql, parameters)).length === 1;
+
+  private async ask<Found>(sql: string, parameters: unknown[]): Promise<Found[]> {
+    const { rows } = await within(ANSWER_MS, this.database.query(sql, parameters));
+    return rows as Found[];
+  }
+}
+
+const addressOfRow = ({ event, callback }: DeliveryAddress): DeliveryAddress => ({ event, callback });
+
+export const deliveryOf = (row: Row): Delivery => ({
+  ...addressOfRow(row),
+  id: row.id,
+  ...(row.key !== null && { key: row.key }),
+  arguments: row.arguments,
+});
+
+const keptOf = (row: Row): KeptDelivery => ({
+  ...deliveryOf(row),
+  state: row.state,
+  attempts: row.attempts,
+  storedAt: row.stored_at,
+  since: row.since,
+  ...(row.error && { error: row.error }),
+});

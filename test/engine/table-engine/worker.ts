@@ -1,0 +1,93 @@
+import {
+  addressName,
+  type DurableCallback,
+  type EngineAttempt,
+  type EngineHealth,
+  type HeldClaim,
+  HeldClaims,
+  timers,
+} from 'nestjs-callbacks/engine';
+import { type ClaimedRow, deliveryOf, type Table } from './table.js';
+
+/** How often a worker looks for what others have stored, and for what has become due. */
+const LOOK_MS = 200;
+
+/** What an instance has claimed: renewed until it is settled. */
+export const claimsOn = (table: Table, leaseMs: number, health: EngineHealth) =>
+  new HeldClaims<ClaimedRow>({
+    leaseMs,
+    health,
+    renew: (rows) => table.renew(rows),
+    describe: (row) => `delivery ${row.id} to ${addressName(row)}`,
+  });
+
+/** What all workers of an instance share. */
+export interface Started {
+  readonly table: Table;
+  readonly claims: HeldClaims<ClaimedRow>;
+  readonly health: EngineHealth;
+}
+
+/** Takes the deliveries of one callback, so many at a time, and has each performed. */
+export class Worker {
+  private readonly timer = timers.setInterval(() => void this.look(), LOOK_MS).unref();
+  private running = 0;
+  private looking: Promise<void> | undefined;
+  private hasStopped = false;
+
+  constructor(
+    private readonly started: Started,
+    private readonly callback: DurableCallback,
+    private readonly perform: (attempt: EngineAttempt) => Promise<void>,
+  ) {}
+
+  /** Begins all that may begin now. */
+  look(): Promise<void> {
+    this.looking ??= this.begin().finally(() => (this.looking = undefined));
+    return this.looking;
+  }
+
+  /** Resolves when no attempt can begin any more. */
+  async stop(): Promise<void> {
+    this.hasStopped = true;
+    timers.clearInterval(this.timer);
+    await this.looking;
+  }
+
+  private async begin(): Promise<void> {
+    const { table, claims, health } = this.started;
+    const free = this.callback.concurrency - this.running;
+    if (this.hasStopped || free <= 0) return;
+    const askedAt = performance.now();
+    try {
+      await table.adopt(this.callback);
+      for (const row of await table.claim(this.callback, free)) void this.attempt(row, claims.hold(row, askedAt));
+      health.works();
+    } catch (error) {
+      // It looks again, and insists no more than that.
+      health.failed(error);
+    }
+  }
+
+  private async attempt(row: ClaimedRow, claim: HeldClaim<ClaimedRow>): Promise<void> {
+    this.running++;
+    await this.perform(attemptAt(row, claim, this.started));
+    this.started.claims.abandon(claim);
+    this.running--;
+    void this.look();
+  }
+}
+
+function attemptAt(row: ClaimedRow, claim: HeldClaim<ClaimedRow>, { table, claims }: Started): EngineAttempt {
+  const settle = (write: () => Promise<boolean>) => claims.settle(claim, write);
+  return {
+    delivery: deliveryOf(row),
+    attempt: row.attempts,
+    signal: claim.signal,
+    complete: () => settle(() => table.complete(row)),
+    retryIn: (ms, error) => settle(() => table.retryIn(row, ms, error)),
+    bury: (error) => settle(() => table.bury(row, error)),
+    release: () => settle(() => table.release(row)),
+    completeIn: (transaction) => table.completeIn(row, transaction),
+  };
+}
