@@ -621,7 +621,7 @@ for (const { name, open } of EMBEDDED_LAYERS) {
   describe(`On PGlite with ${name},`, () => {
     specify(async () => {
       const pglite = await PGlite.create();
-      return { layer: open(pglite), engine: { pglite }, query: (text) => pglite.query(text) };
+      return { layer: await open(pglite), engine: { pglite }, query: (text) => pglite.query(text) };
     });
   });
 }
