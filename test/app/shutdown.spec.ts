@@ -3,7 +3,6 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { Controller, Get, Global, Injectable, Module, type OnModuleDestroy } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Callback, type CallbackFailure, defineEvent, EventRunner, EventsModule } from 'nestjs-callbacks';
-import { EventsCore } from '../../lib/core/app/shutdown.js';
 import { closeApps, deferred, Log, startApp, turn } from '../support/app.js';
 
 let ran: string[];
@@ -259,11 +258,12 @@ describe('When shutdownTimeout has passed,', () => {
   it('two calls of close() wait together', async () => {
     const { app, events } = await startApp([Pool, Worker], { shutdownTimeout: 1_000 });
     const run = events.run('inline');
-    const core = app.get<{ drain(): Promise<void> }>(EventsCore);
-    const drained = [core.drain(), core.drain()];
+    const closed = [app.close(), app.close()];
+    await turn();
+    expect(ran).toEqual([]);
     gate.resolve();
-    await Promise.all([run, ...drained]);
-    expect(ran).toEqual(['inline done', 'next done']);
+    await Promise.all([run, ...closed]);
+    expect(ran).toEqual(['inline done', 'next done', 'pool closed', 'pool closed']);
   });
 
   it('a failure that comes later still is reported', async () => {
