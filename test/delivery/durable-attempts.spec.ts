@@ -28,7 +28,7 @@ import {
 import { memoryEngine } from 'nestjs-callbacks/testing';
 import { z } from 'zod';
 import { closeApps, deferred, firstLines, startApp, turn, until } from '../support/app.js';
-import { engine, NOW, startDurable } from './durable-app.js';
+import { NOW, startDurable } from './durable-app.js';
 
 let ran: unknown[];
 

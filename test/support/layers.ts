@@ -13,6 +13,8 @@ export interface OpenLayer<Tx extends object = any> {
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** The same within one, if it has that. */
   nested?<T>(tx: Tx, work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** It sends nothing by a transaction while one within that is open. */
+  readonly isHeldByNested?: boolean;
   query(tx: Tx, text: string): Promise<unknown>;
   /** What the README tells to do. */
   recipe(events: EventRunner): { signUp(name: string, email: string): Promise<void> };
@@ -110,6 +112,7 @@ export const LAYERS: readonly Layer[] = [
         root: knex,
         transaction: (work) => knex.transaction(work),
         nested: (trx, work) => trx.transaction(work),
+        isHeldByNested: true,
         query: async (trx, text) => trx.raw(text),
         recipe: (events) => new SignUpWithKnex(knex, events),
         close: () => knex.destroy(),
