@@ -1,5 +1,5 @@
 /** What `reportsOutsideCalls` promises: callbacks that call somebody while a transaction is open are named. */
-import { createServer, get } from 'node:http';
+import { createServer, get, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { Injectable } from '@nestjs/common';
@@ -39,7 +39,9 @@ describe('reportsOutsideCalls', () => {
   }
 
   it('names the callbacks that call somebody while a transaction is open, once each', async () => {
-    const server = createServer((_, response) => response.end('thanks')).listen(0, '127.0.0.1');
+    // No connection is kept: one that the server has closed meanwhile would fail the next call.
+    const answer = (response: ServerResponse) => response.writeHead(200, { connection: 'close' }).end('thanks');
+    const server = createServer((_, response) => answer(response)).listen(0, '127.0.0.1');
     await once(server, 'listening');
     Webhooks.address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     try {
