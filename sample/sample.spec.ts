@@ -1,19 +1,18 @@
 /** The sign-up application: its modules each alone, and the whole on a real database; with a real mail server and webhook. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { ConflictException, type INestApplication, type Type } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { simpleParser } from 'mailparser';
 import { EventDeliveries, EventRunner } from 'nestjs-callbacks';
 import { TestEvents, TestEventsModule, type TestEventsOptions } from 'nestjs-callbacks/testing';
 import 'nestjs-callbacks/testing/jest';
 import pg from 'pg';
 import { Log, until } from '../test/support/app.js';
-import { Project } from '../test/support/child-process.js';
+import { makePGliteFolder } from '../test/support/pglite-folder.js';
 import { findRedisProgram, PrivateRedis } from '../test/support/private-redis.mjs';
-import { mailServer, sentTo, webhook } from '../test/support/receivers.js';
+import { mailServer, sentTo, webhook, writtenTo } from '../test/support/receivers.js';
 import { describeWith, findPostgres } from '../test/support/servers.js';
 import { AppModule } from './app.module.js';
 import { Database } from './database/database.js';
@@ -175,27 +174,12 @@ describe('A sign-up', () => {
 
 describe('On PGlite', () => {
   wholeApplication(async () => ({}));
-
-  it('a second process on the folder is refused, with the pid of the first', async () => {
-    await start(AppModule);
-    const { code, output } = await command(['Eve', 'eve@example.org']);
-    expect(code).toBe(1);
-    expect(output).toContain(`database is in use by process ${process.pid}: an embedded database serves one process.`);
-  });
-
-  it("npm run signup exits with 2 when name or e-mail won't do", async () => {
-    const three = 'Got 3 arguments, and take none or two: npm run signup -- "Ada Lovelace" ada@example.org\n';
-    expect(await command(['Ada', 'Lovelace', 'ada@example.org'])).toEqual({ code: 2, output: three });
-    expect(await command(['Ada', 'nobody'])).toEqual({ code: 2, output: 'email is not an e-mail address\n' });
-    const none = 'Name: E-mail: name is missing\nemail is not an e-mail address\n';
-    expect(await command([])).toEqual({ code: 2, output: none });
-  });
 });
 
 describeWith('On Postgres (DATABASE_URL, or the local server)', await findPostgres(), (url) => {
   const database = `sign_up_${process.pid}_${Date.now()}`;
-  const administer = async (statement: string, connectionString = url) => {
-    const client = new pg.Client({ connectionString });
+  const administer = async (statement: string) => {
+    const client = new pg.Client({ connectionString: url });
     await client.connect();
     await client.query(statement);
     await client.end();
@@ -205,12 +189,6 @@ describeWith('On Postgres (DATABASE_URL, or the local server)', await findPostgr
     return { DATABASE_URL: Object.assign(new URL(url), { pathname: database }).href };
   });
   afterAll(() => administer(`drop database ${database}`));
-
-  it('several instances may start at once on an empty database', async () => {
-    await administer('drop table users', base.DATABASE_URL);
-    const runs = [1, 2, 3].map((i) => command(['Eve', `eve${i}@example.org`]));
-    for (const { code, output } of await Promise.all(runs)) expect([code, output]).toEqual([0, expect.any(String)]);
-  });
 });
 
 describeWith('With deliveries on Redis (redis-server)', findRedisProgram(), () => {
@@ -222,21 +200,10 @@ describeWith('With deliveries on Redis (redis-server)', findRedisProgram(), () =
   afterAll(() => server.remove());
 });
 
-let project: Project;
-beforeAll(() => {
-  project = new Project();
-  project.copy('sample');
-});
-afterAll(() => project.remove());
-
-/** As `npm run signup` does it. */
-async function command(args: string[], settings: Settings = {}, input = '') {
-  return project.run('sample/signup.js', { args, env: { ...base, ...settings }, input });
-}
-
 function wholeApplication(open: () => Promise<Settings>): void {
   beforeAll(async () => {
     base = { DATA_FOLDER: mkdtempSync(join(tmpdir(), 'sign-up-')), ...(await open()) };
+    if (!base.DATABASE_URL) await makePGliteFolder(join(base.DATA_FOLDER!, 'database'));
   });
   afterAll(() => {
     rmSync(base.DATA_FOLDER!, { recursive: true });
@@ -247,11 +214,7 @@ function wholeApplication(open: () => Promise<Settings>): void {
     await start(AppModule, settings, { keepsEngine: true });
   };
   /** Where no server is named. */
-  const inMailbox = async (email: string) => {
-    const files = readdirSync(join(base.DATA_FOLDER!, 'mailbox'));
-    const mails = files.map((file) => simpleParser(readFileSync(join(base.DATA_FOLDER!, 'mailbox', file))));
-    return sentTo(await Promise.all(mails), email);
-  };
+  const inMailbox = (email: string) => writtenTo(join(base.DATA_FOLDER!, 'mailbox'), email);
 
   it('writes the row, sends the e-mail, tells Discord, and says where they go', async () => {
     await restart();
@@ -303,7 +266,7 @@ function wholeApplication(open: () => Promise<Settings>): void {
     const server = closedAfterwards(await mailServer({ port }));
     await until(() => server.mails.length === 1);
     expect(sentTo(server.mails, ada.email)).toHaveLength(1);
-  }, 40_000);
+  });
 
   it('shows an e-mail that the server refuses for good among the dead, and a button has it tried again', async () => {
     const refusing = await mailServer({ refuses: true });
@@ -325,45 +288,5 @@ function wholeApplication(open: () => Promise<Settings>): void {
     await events.settled();
     expect(sentTo(server.mails, email)).toHaveLength(1);
     expect((await request('/deliveries')).text).not.toContain('Retry all');
-  }, 40_000);
-
-  it('npm run signup takes name and e-mail, and says what each callback did', async () => {
-    const { name, email } = nobodyYet();
-    const { code, output } = await command([name, email]);
-    const lines = output.trim().split('\n');
-    expect(lines.slice(0, 2).join('\n')).toMatch(/^Rows go to .*\nE-mails go to /);
-    expect(lines.slice(2, -4).sort()).toEqual([
-      expect.stringMatching(/^Would send \{"content":"Ada has joined"/),
-      expect.stringMatching(/^Wrote .*\.eml$/),
-    ]);
-    expect(lines.slice(-4, -1).sort()).toEqual([
-      'DiscordBot.announce: done',
-      'Emails.greetNewUser: done',
-      'Users.add: done',
-    ]);
-    expect([lines.at(-4), lines.at(-1), code]).toEqual(['Users.add: done', 'Welcome, Ada', 0]);
-    expect(await inMailbox(email)).toHaveLength(1);
-
-    const again = await command([name, email]);
-    const failed = `${email} has signed up already`;
-    expect(again.output).toMatch(new RegExp(`\nUsers.add: failed, ${failed}\nNot all was done: ${failed}\n$`));
-    expect(again.code).toBe(1);
-  });
-
-  it('npm run signup asks for what it is not given', async () => {
-    const { code, output } = await command([], {}, `Bob\n${nobodyYet().email}\n`);
-    expect(output).toMatch(/^Name: E-mail: Rows go to [^]*\nWelcome, Bob\n$/);
-    expect(code).toBe(0);
-  });
-
-  it('npm run signup says what is still to be tried again', async () => {
-    const { url: SMTP_URL, close } = await mailServer();
-    await close();
-    const { name, email } = nobodyYet();
-    const { code, output } = await command([name, email], { SMTP_URL });
-    expect(output).toMatch(/^Emails\.greetNewUser: failed, connect ECONNREFUSED/m);
-    expect(output).toMatch(/^Emails\.greetNewUser: is tried again by npm start, or by the next sign-up$/m);
-    expect(output).toMatch(/^Welcome, Ada$/m);
-    expect(code).toBe(0);
   });
 }

@@ -1,13 +1,114 @@
 /** What durable callbacks get is equal to what was passed, or it is refused; and what is stored can be read. */
 import { createReadStream } from 'node:fs';
 import { runInNewContext } from 'node:vm';
-import { describe, expect, it } from '@jest/globals';
-import { readArguments, storeArguments } from '../../lib/core/delivery/stored-arguments.js';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type INestApplication, Injectable } from '@nestjs/common';
+import { Callback, EventRunner } from 'nestjs-callbacks';
+import type {
+  DurableCallback,
+  DurableEngine,
+  EngineAttempt,
+  Json,
+  NewDelivery,
+  StoredError,
+} from 'nestjs-callbacks/engine';
+import { closeApps, startApp } from '../support/app.js';
 
-const throughJson = (args: unknown[]) => {
-  const stored = storeArguments('x', args, false);
-  return [stored, readArguments('x', JSON.parse(JSON.stringify(stored)))] as const;
-};
+/** An engine that notes what it is given to store, and performs what it is told to. */
+class NotingEngine implements DurableEngine {
+  readonly name = 'Noting';
+  readonly capabilities = { transactions: false, order: false };
+  readonly stored: NewDelivery[] = [];
+  private readonly performers = new Map<string, (attempt: EngineAttempt) => Promise<void>>();
+
+  async store(deliveries: readonly NewDelivery[]) {
+    this.stored.push(...deliveries);
+  }
+
+  work({ event }: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>) {
+    this.performers.set(event, perform);
+  }
+
+  /** Resolves to what the delivery is dead of, if it is. */
+  async performs(delivery: NewDelivery): Promise<StoredError | undefined> {
+    let deadOf: StoredError | undefined;
+    await this.performers.get(delivery.event)!({
+      delivery,
+      attempt: 1,
+      signal: new AbortController().signal,
+      complete: async () => true,
+      retryIn: async (_ms, error) => Promise.reject(new Error(`It is to be tried again: ${error.message}`)),
+      release: async () => Promise.reject(new Error('It is given back.')),
+      completeIn: async () => {},
+      bury: async (error) => {
+        deadOf = error;
+        return true;
+      },
+    });
+    return deadOf;
+  }
+
+  async start() {}
+  async declare() {}
+  async stopWorking() {}
+  async stop() {}
+  counts = async () => [];
+  list = async () => [];
+  retry = async () => 0;
+  discard = async () => 0;
+}
+
+let made = 0;
+class UserJoined {
+  readonly at = new Date(0);
+  constructor(readonly name: string) {
+    made++;
+  }
+  get greeting() {
+    return `Hello, ${this.name}`;
+  }
+}
+
+class Money {
+  constructor(readonly cents: number) {}
+}
+class Paid {
+  constructor(readonly price: Money) {}
+}
+
+@Injectable()
+class Answers {
+  arrived: unknown[] = [];
+
+  @Callback('x', { delivery: 'durable' })
+  @Callback('order_placed', { delivery: 'durable' })
+  @Callback(UserJoined, { delivery: 'durable' })
+  @Callback(Paid, { delivery: 'durable' })
+  answer(...args: unknown[]) {
+    this.arrived = args;
+  }
+}
+
+let app: INestApplication;
+let events: EventRunner;
+const engine = new NotingEngine();
+beforeAll(async () => {
+  ({ app, events } = await startApp([Answers], { engine: () => engine }));
+});
+afterAll(closeApps);
+
+/** What lies in the store, as text, when this has been run. */
+async function stored(run: Promise<void>): Promise<string> {
+  await run;
+  return JSON.stringify(engine.stored.at(-1)!.arguments);
+}
+
+/** What arrives of what was stored last, read from its text. */
+async function arrived(text: string): Promise<unknown[]> {
+  const deadOf = await engine.performs({ ...engine.stored.at(-1)!, arguments: JSON.parse(text) as Json[] });
+  expect(deadOf).toBeUndefined();
+  return app.get(Answers).arrived;
+}
 
 const withPrototypeName = JSON.parse('{ "__proto__": 1, "constructor": 2 }') as object;
 
@@ -48,55 +149,44 @@ describe('An argument of a durable event arrives as it was passed:', () => {
       })(),
     ],
     ['an array with holes, filled', [1, undefined, 3]],
-  ])('%s', (_, value) => {
-    const [stored, [arrived]] = throughJson([value]);
-    expect(arrived).toStrictEqual(value);
-    expect(JSON.stringify(stored)).not.toMatch(/[^\\]\\u0000|[^\\]\\ud[89ab]/);
+  ])('%s', async (_, value) => {
+    const text = await stored(events.run('x', value));
+    expect(await arrived(text)).toStrictEqual([value]);
+    expect(text).not.toMatch(/[^\\]\\u0000|[^\\]\\ud[89ab]/);
   });
 
-  it('a date that is none', () => {
-    const [, [arrived]] = throughJson([new Date(NaN)]);
-    expect([(arrived as Date).constructor, (arrived as Date).getTime()]).toEqual([Date, NaN]);
+  it('a date that is none', async () => {
+    const [date] = (await arrived(await stored(events.run('x', new Date(NaN))))) as [Date];
+    expect([date.constructor, date.getTime()]).toEqual([Date, NaN]);
   });
 
-  it('values of another realm, as those of this one', () => {
+  it('values of another realm, as those of this one', async () => {
     const foreign = runInNewContext('({ at: new Date(0), list: [new Map([[1, 2]])] })') as object;
-    expect(throughJson([foreign])[1]).toStrictEqual([{ at: new Date(0), list: [new Map([[1, 2]])] }]);
+    expect(await arrived(await stored(events.run('x', foreign)))).toStrictEqual([
+      { at: new Date(0), list: [new Map([[1, 2]])] },
+    ]);
   });
 
-  it('a class event, with its methods, and without its constructor being called', () => {
-    let made = 0;
-    class UserJoined {
-      readonly at = new Date(0);
-      constructor(readonly name: string) {
-        made++;
-      }
-      get greeting() {
-        return `Hello, ${this.name}`;
-      }
-    }
-    const stored = storeArguments('UserJoined', [new UserJoined('Ada')], true);
-    expect(stored).toEqual([{ at: { $type: 'Date', value: '1970-01-01T00:00:00.000Z' }, name: 'Ada' }]);
+  it('a class event, with its methods, and without its constructor being called', async () => {
+    const text = await stored(events.run(new UserJoined('Ada')));
+    expect(JSON.parse(text)).toEqual([{ at: { $type: 'Date', value: '1970-01-01T00:00:00.000Z' }, name: 'Ada' }]);
 
-    const [event] = readArguments('UserJoined', stored, UserJoined) as [UserJoined];
+    const [event] = (await arrived(text)) as [UserJoined];
 
     expect(event).toBeInstanceOf(UserJoined);
     expect([event.greeting, event.at, made]).toEqual(['Hello, Ada', new Date(0), 1]);
   });
 });
 
-it('What is stored reads as what was passed', () => {
+it('What is stored reads as what was passed', async () => {
   const order = { id: 7, at: new Date('2026-01-31'), lines: [{ name: 'tea', cents: 995n }], note: undefined };
-  expect(JSON.stringify(storeArguments('order_placed', ['Ada', order], false))).toBe(
+  expect(await stored(events.run('order_placed', 'Ada', order))).toBe(
     '["Ada",{"id":7,"at":{"$type":"Date","value":"2026-01-31T00:00:00.000Z"},' +
       '"lines":[{"name":"tea","cents":{"$type":"BigInt","value":"995"}}],"note":{"$type":"undefined"}}]',
   );
 });
 
 describe('What would not arrive as it is is refused, with its place:', () => {
-  class Money {
-    constructor(readonly cents: number) {}
-  }
   class Later extends Date {}
   const own = {
     URL: class URL {
@@ -139,28 +229,26 @@ describe('What would not arrive as it is is refused, with its place:', () => {
     ['argument 1 is an instance of Math', Math],
     ['argument 1 is an instance of JSON', JSON],
     ['argument 1 is an instance of URL', new own.URL()],
-  ])('%s', (message, value) => {
-    expect(() => storeArguments('x', [value], false)).toThrow(
-      expect.objectContaining({
-        code: 'EVENTS_ARGUMENTS_UNSTORABLE',
-        message: `"x" cannot be stored for its durable callbacks: ${message}. No callback has run; pass plain data, or an id by which the callback finds the rest.`,
-      }),
-    );
+  ])('%s', async (message, value) => {
+    const before = engine.stored.length;
+    await expect(events.run('x', value)).rejects.toMatchObject({
+      code: 'EVENTS_ARGUMENTS_UNSTORABLE',
+      message: `"x" cannot be stored for its durable callbacks: ${message}. No callback has run; pass plain data, or an id by which the callback finds the rest.`,
+    });
+    expect(engine.stored).toHaveLength(before);
   });
 
-  it('of a class event, the field', () => {
-    expect(() => storeArguments('Paid', [{ price: new Money(5) }], true)).toThrow(
-      'its field .price is an instance of Money',
-    );
+  it('of a class event, the field', async () => {
+    await expect(events.run(new Paid(new Money(5)))).rejects.toThrow('its field .price is an instance of Money');
   });
 });
 
-it('What nobody can read any more is said to be so', () => {
-  expect(() => readArguments('x', [{ $type: 'Decimal', value: '5' }])).toThrow(
-    expect.objectContaining({
-      code: 'EVENTS_DELIVERY_UNREADABLE',
-      message:
-        'The stored arguments of "x" could not be read: there is no type "Decimal". They were changed, or stored by a newer version of this package.',
-    }),
-  );
+it('What nobody can read any more is said to be so', async () => {
+  await events.run('x', 5);
+  const deadOf = await engine.performs({ ...engine.stored.at(-1)!, arguments: [{ $type: 'Decimal', value: '5' }] });
+  expect(deadOf).toMatchObject({
+    code: 'EVENTS_DELIVERY_UNREADABLE',
+    message:
+      'The stored arguments of "x" could not be read: there is no type "Decimal". They were changed, or stored by a newer version of this package.',
+  });
 });

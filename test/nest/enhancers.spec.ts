@@ -1,4 +1,4 @@
-/** Guards, interceptors, pipes and filters on callbacks: they apply as on any handler, or the application does not start. */
+/** Guards, interceptors, pipes and filters on callbacks: they apply as on any handler. */
 import { inherits } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
@@ -13,7 +13,6 @@ import {
   type ExecutionContext,
   ForbiddenException,
   Injectable,
-  Module,
   type NestInterceptor,
   ParseIntPipe,
   type PipeTransform,
@@ -25,16 +24,17 @@ import {
   UseInterceptors,
   UsePipes,
 } from '@nestjs/common';
-import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE, Reflector } from '@nestjs/core';
-import { Test } from '@nestjs/testing';
-import { Callback, EventRunner, EventsModule, switchToEvent } from 'nestjs-callbacks';
+import { Reflector } from '@nestjs/core';
+import { Callback, switchToEvent } from 'nestjs-callbacks';
 import { concat, EMPTY, map, of } from 'rxjs';
-import { closeApps, Log, startApp, turn } from '../support/app.js';
+import { closeApps, startApp, turn } from '../support/app.js';
 
 let ran: unknown[];
+
 beforeEach(() => {
   ran = [];
 });
+
 afterEach(closeApps);
 
 @Injectable()
@@ -418,258 +418,5 @@ describe('A filter', () => {
     }
     const { events } = await startApp([Accounts]);
     expect(await events.runSettled('x')).toMatchObject([{ status: 'fulfilled', value: 'refused' }]);
-  });
-});
-
-describe('Global enhancers', () => {
-  const trace = (what: string) => ({
-    canActivate: () => Boolean(ran.push(`${what} guard`)),
-    intercept: (_context: ExecutionContext, next: CallHandler) => {
-      ran.push(`${what} interceptor`);
-      return next.handle();
-    },
-    transform: (value: unknown) => {
-      ran.push(`${what} pipe`);
-      return value;
-    },
-    catch: () => `${what} filter`,
-  });
-  @Catch()
-  class GlobalFilter implements ExceptionFilter {
-    catch() {
-      return 'global filter';
-    }
-  }
-  const globals = [
-    { provide: APP_GUARD, useValue: trace('global') },
-    { provide: APP_INTERCEPTOR, useValue: trace('global') },
-    { provide: APP_PIPE, useValue: trace('global') },
-    { provide: APP_FILTER, useClass: GlobalFilter },
-  ];
-  @Injectable()
-  class Plain {
-    @Callback('x') go(_name: string) {
-      ran.push('callback');
-      throw new Error('boom');
-    }
-  }
-  @Injectable()
-  class Guarded {
-    @UseGuards({ canActivate: () => Boolean(ran.push('own guard')) })
-    @Callback('y')
-    go() {
-      ran.push('callback');
-    }
-  }
-
-  it('do not apply by themselves, not even beside own ones', async () => {
-    const { events } = await startApp({ providers: [...globals, Plain, Guarded] });
-    await expect(events.run('x', 'Ada')).rejects.toThrow('boom');
-    await events.run('y');
-    expect(ran).toEqual(['callback', 'own guard', 'callback']);
-  });
-
-  it('apply with the option appliesGlobalEnhancers', async () => {
-    const { events } = await startApp({ providers: [...globals, Plain, Guarded] }, { appliesGlobalEnhancers: true });
-    expect(await events.runSettled('x', 'Ada')).toMatchObject([{ status: 'fulfilled', value: 'global filter' }]);
-    await events.run('y');
-    expect(ran).toEqual([
-      'global guard',
-      'global interceptor',
-      'global pipe',
-      'callback',
-      'global guard',
-      'own guard',
-      'global interceptor',
-      'callback',
-    ]);
-  });
-
-  it('that depend on the request are refused with it', async () => {
-    @Injectable({ scope: Scope.REQUEST })
-    class PerRequest implements CanActivate {
-      canActivate() {
-        return true;
-      }
-    }
-    await expect(
-      startApp({ providers: [{ provide: APP_GUARD, useClass: PerRequest }, Plain] }, { appliesGlobalEnhancers: true }),
-    ).rejects.toMatchObject({
-      code: 'EVENTS_ENHANCER_UNAVAILABLE',
-      message: expect.stringMatching(
-        /^Plain\.go carries global enhancers that could not be applied to it: PerRequest depends on the request/,
-      ),
-    });
-  });
-});
-
-describe('The application does not start', () => {
-  it('when a guard on the class would not apply, since Nest did not create the class', async () => {
-    @UseGuards(NameGuard)
-    class Accounts {
-      @Callback('x') open() {}
-    }
-    await expect(
-      startApp({ providers: [Policy, { provide: Accounts, useFactory: () => new Accounts() }] }),
-    ).rejects.toMatchObject({
-      code: 'EVENTS_ENHANCER_UNAVAILABLE',
-      message:
-        'Accounts.open carries @UseGuards() that could not be applied to it: AppModule does not know NameGuard, since Nest ' +
-        'reads enhancers only from classes that it creates itself. Provide the class that carries it as a class (not by a ' +
-        'factory or a value), decorate the overriding method itself, or remove it.',
-    });
-  });
-
-  it('when a guard of an overridden method would not apply to the override', async () => {
-    class Base {
-      @UseGuards(NameGuard)
-      @Callback('x')
-      wipe() {}
-    }
-    @Injectable()
-    class Derived extends Base {
-      override wipe() {}
-    }
-    await expect(startApp([Policy, Derived])).rejects.toMatchObject({ code: 'EVENTS_ENHANCER_UNAVAILABLE' });
-  });
-
-  it('when what stands for an enhancer is none', async () => {
-    class NoGuard {}
-    @Injectable()
-    class Accounts {
-      @UseGuards(NoGuard as never)
-      @Callback('x')
-      open() {}
-    }
-    await expect(startApp([Accounts])).rejects.toThrow();
-  });
-
-  describe('when a guard that depends on the request would not be constructed, though another class brought it:', () => {
-    @Injectable({ scope: Scope.REQUEST })
-    class RequestGuard implements CanActivate {
-      readonly denied = new Set(['Eve']);
-      canActivate(context: ExecutionContext) {
-        return !this.denied?.has(context.getArgs<[string]>()[0]);
-      }
-    }
-    @UseGuards(RequestGuard)
-    @Injectable()
-    class Bringing {
-      @Callback('y') bring() {}
-    }
-    @UseGuards(RequestGuard)
-    class Accounts {
-      @Callback('x') open() {}
-    }
-    class Base {
-      @UseGuards(RequestGuard)
-      @Callback('x')
-      open() {}
-    }
-    @Injectable()
-    class Derived extends Base {
-      override open() {}
-    }
-    it.each([
-      ['made by a factory', { provide: Accounts, useFactory: () => new Accounts() }],
-      ['an undecorated override', Derived],
-    ])('%s', async (_, provider) => {
-      await expect(startApp({ providers: [Bringing, provider] })).rejects.toMatchObject({
-        code: 'EVENTS_ENHANCER_UNAVAILABLE',
-      });
-    });
-  });
-
-  it('when a request-scoped class is both a controller and a provider', async () => {
-    @Controller({ scope: Scope.REQUEST })
-    class Page {
-      @Callback('x') show() {}
-    }
-    await expect(startApp({ controllers: [Page], providers: [Page] })).rejects.toMatchObject({
-      code: 'EVENTS_CALLBACK_INVALID',
-      message:
-        'Page.show has two request-scoped hosts: Page is both a controller and a provider of AppModule. Remove it from the providers.',
-    });
-  });
-
-  it('when pipes would not know the parameters, or guards the class', async () => {
-    const name = Symbol('open');
-    @UsePipes(ParseIntPipe)
-    @Injectable()
-    class BySymbol {
-      @Callback('x') [name]() {}
-    }
-    @UseGuards({ canActivate: () => false })
-    class Disguised {
-      @Callback('x') open() {}
-    }
-    const disguised = Object.assign(new Disguised(), { constructor: Object });
-    for (const provider of [BySymbol, { provide: 'D', useValue: disguised }]) {
-      await expect(startApp({ providers: [provider] })).rejects.toMatchObject({ code: 'EVENTS_ENHANCER_UNAVAILABLE' });
-    }
-  });
-
-  it('but does with a guard that reaches the class through another module, or under another token', async () => {
-    @Injectable()
-    @UseGuards(NameGuard)
-    class Accounts {
-      @Callback('x') open(name: string) {
-        ran.push(name);
-      }
-    }
-    @Module({ providers: [Policy, { provide: 'ACCOUNTS', useClass: Accounts }] })
-    class AccountsModule {}
-    const { events } = await startApp({ imports: [AccountsModule] });
-    await events.run('x', 'Ada');
-    await expect(events.run('x', 'Eve')).rejects.toThrow(ForbiddenException);
-    expect(ran).toEqual(['Ada']);
-  });
-});
-
-describe('A factory that runs per request', () => {
-  it('and returns a guarded subclass fails the run rather than leave the guard out', async () => {
-    class Base {
-      @Callback('x') go() {
-        ran.push('unguarded');
-      }
-    }
-    @UseGuards({ canActivate: () => false })
-    class Guarded extends Base {}
-    class Plain extends Base {}
-    for (const Made of [Guarded, Plain]) {
-      const { events } = await startApp({
-        providers: [{ provide: Base, scope: Scope.REQUEST, useFactory: () => new Made() }],
-      });
-      const run = events.run('x');
-      if (Made === Plain) await run;
-      else await expect(run).rejects.toMatchObject({ code: 'EVENTS_ENHANCER_UNAVAILABLE' });
-    }
-    expect(ran).toEqual(['unguarded']);
-  });
-});
-
-describe('Global guards set after an early run', () => {
-  it('apply from the start of the application on', async () => {
-    @Injectable()
-    class Bot {
-      @Callback('x') go() {
-        ran.push('went');
-      }
-    }
-    const app = (
-      await Test.createTestingModule({
-        imports: [EventsModule.forRoot({ appliesGlobalEnhancers: true })],
-        providers: [Bot],
-      })
-        .setLogger(new Log())
-        .compile()
-    ).createNestApplication();
-    const events = app.get(EventRunner);
-    await events.run('x');
-    app.useGlobalGuards({ canActivate: () => false });
-    await app.init();
-    await expect(events.run('x')).rejects.toThrow(ForbiddenException);
-    await app.close();
-    expect(ran).toEqual(['went']);
   });
 });

@@ -213,7 +213,7 @@ describe('A run', () => {
         .compile(),
     ).rejects.toThrow('no database');
 
-    for (let i = 0; i < 50 && early.length === 0; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => early.length > 0);
     expect(early).toMatchObject([{ code: 'EVENTS_CLOSED', message: expect.stringContaining('which has failed') }]);
     expect(log.of('error').join()).toContain('"x" was run while the application was starting');
     expect(ran).toEqual([]);

@@ -59,12 +59,20 @@ export function deferred() {
 /** A turn of the event loop: all that is ready to happen has happened. */
 export const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-/** Resolves when something is so, looking once a turn of the event loop. */
+const PATIENCE_MS = 20_000;
+const LONGEST_PAUSE_MS = 20;
+// What a spec fakes afterwards does not reach this.
+const { setTimeout: later } = globalThis;
+
+/** Resolves when something is so: looks at each of some turns of the event loop, then after pauses that grow. */
 export async function until(isSo: () => unknown): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error(`It is still not so that ${String(isSo)}`);
-    await turn();
+  const deadline = performance.now() + PATIENCE_MS;
+  for (let looks = 1; !(await isSo()); looks++) {
+    if (performance.now() > deadline) {
+      throw new Error(`After ${PATIENCE_MS / 1_000} s and ${looks} looks it is still not so that ${String(isSo)}`);
+    }
+    const pauseMs = Math.min(looks - 20, LONGEST_PAUSE_MS);
+    await (pauseMs <= 0 ? turn() : new Promise((resolve) => later(resolve, pauseMs)));
   }
 }
 

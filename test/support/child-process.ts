@@ -19,6 +19,8 @@ export interface Running {
   readonly output: string;
   readonly pid: number;
   readonly ended: Promise<Ended>;
+  /** Resolves when it has printed this, and rejects with its output when it ends without. */
+  printed(text: string): Promise<void>;
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -64,6 +66,13 @@ export class Project {
     const running = {
       output: '',
       pid: child.pid!,
+      printed: (text: string) =>
+        new Promise<void>((resolve, reject) => {
+          const look = () => running.output.includes(text) && resolve();
+          for (const stream of [child.stdout, child.stderr]) stream.on('data', look);
+          void running.ended.then(({ output }) => reject(new Error(`It has ended, and printed:\n${output}`)));
+          look();
+        }),
       kill: (signal: NodeJS.Signals) => child.kill(signal),
       ended: new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, output: running.output }))),
     };

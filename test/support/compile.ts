@@ -19,12 +19,21 @@ export function compile(sources: readonly string[], names: readonly string[] = [
   host.fileExists = (file) => files.has(file) || fileExists(file);
   host.readFile = (file) => files.get(file) ?? readFile(file);
   host.getSourceFile = (file, language, ...rest) =>
-    files.has(file) ? ts.createSourceFile(file, files.get(file)!, language) : getSourceFile(file, language, ...rest);
+    files.has(file)
+      ? ts.createSourceFile(file, files.get(file)!, language)
+      : parsedOnce(file, () => getSourceFile(file, language, ...rest));
   const program = ts.createProgram([...files.keys()], settings, host);
   return [...files.keys()].map((file) => {
     const source = program.getSourceFile(file)!;
     return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(textOf);
   });
+}
+
+/** What is not a source of the caller's is the same in every program. */
+const parsed = new Map<string, ts.SourceFile | undefined>();
+function parsedOnce(file: string, parse: () => ts.SourceFile | undefined): ts.SourceFile | undefined {
+  if (!parsed.has(file)) parsed.set(file, parse());
+  return parsed.get(file);
 }
 
 const textOf = ({ messageText, relatedInformation = [] }: ts.Diagnostic) =>

@@ -1,23 +1,9 @@
-import { PGlite } from '@electric-sql/pglite';
-import { MikroORM } from '@mikro-orm/postgresql';
-import { PrismaPg } from '@prisma/adapter-pg';
-import { sql } from 'drizzle-orm';
-import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
-import { drizzle as drizzleOnPGlite } from 'drizzle-orm/pglite';
-import knexOn from 'knex';
-import { CompiledQuery, Kysely, PostgresDialect } from 'kysely';
+import type { PGlite } from '@electric-sql/pglite';
+import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
 import type { EventRunner, TransactionHandle } from 'nestjs-callbacks';
 import pg from 'pg';
-import { DataSource } from 'typeorm';
-import { PrismaClient } from '../generated/prisma/client.js';
-import { SignUpWithDrizzle } from '../recipes/drizzle.js';
-import { SignUpWithKnex } from '../recipes/knex.js';
-import { SignUpWithKysely } from '../recipes/kysely.js';
-import { SignUpWithMikroOrm, User } from '../recipes/mikro-orm.js';
-import { SignUpWithPg } from '../recipes/pg.js';
-import { SignUpWithPGlite } from '../recipes/pglite.js';
-import { SignUpWithPrisma } from '../recipes/prisma.js';
-import { SignUpWithTypeOrm } from '../recipes/typeorm.js';
+
+// Each imports its library when it is opened: most programs want one of them, and all together take seconds.
 
 /** A data layer that has connected: what its users do with it. */
 export interface OpenLayer<Tx extends object = any> {
@@ -27,6 +13,8 @@ export interface OpenLayer<Tx extends object = any> {
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** The same within one, if it has that. */
   nested?<T>(tx: Tx, work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** It sends nothing by a transaction while one within that is open. */
+  readonly isHeldByNested?: boolean;
   query(tx: Tx, text: string): Promise<unknown>;
   /** What the README tells to do. */
   recipe(events: EventRunner): { signUp(name: string, email: string): Promise<void> };
@@ -40,19 +28,24 @@ export interface Layer {
 
 type DrizzleTx = Parameters<Parameters<NodePgDatabase['transaction']>[0]>[0];
 
-const onDrizzle = (db: NodePgDatabase, close: () => Promise<unknown>): OpenLayer<DrizzleTx> => ({
-  root: db,
-  transaction: (work) => db.transaction(work),
-  nested: (tx, work) => tx.transaction(work),
-  query: async (tx, text) => tx.execute(sql.raw(text)),
-  recipe: (events) => new SignUpWithDrizzle(db, events),
-  close,
-});
+async function onDrizzle(db: NodePgDatabase, close: () => Promise<unknown>): Promise<OpenLayer<DrizzleTx>> {
+  const { sql } = await import('drizzle-orm');
+  const { SignUpWithDrizzle } = await import('../recipes/drizzle.js');
+  return {
+    root: db,
+    transaction: (work) => db.transaction(work),
+    nested: (tx, work) => tx.transaction(work),
+    query: async (tx, text) => tx.execute(sql.raw(text)),
+    recipe: (events) => new SignUpWithDrizzle(db, events),
+    close,
+  };
+}
 
 export const LAYERS: readonly Layer[] = [
   {
     name: 'pg',
     async open(connectionString): Promise<OpenLayer<pg.PoolClient & TransactionHandle>> {
+      const { SignUpWithPg } = await import('../recipes/pg.js');
       const pool = new pg.Pool({ connectionString });
       return {
         root: pool,
@@ -88,6 +81,8 @@ export const LAYERS: readonly Layer[] = [
   {
     name: 'TypeORM',
     async open(url): Promise<OpenLayer<import('typeorm').EntityManager>> {
+      const { DataSource } = await import('typeorm');
+      const { SignUpWithTypeOrm } = await import('../recipes/typeorm.js');
       const dataSource = await new DataSource({ type: 'postgres', url }).initialize();
       return {
         root: dataSource.manager,
@@ -102,6 +97,7 @@ export const LAYERS: readonly Layer[] = [
   {
     name: 'Drizzle',
     async open(connectionString) {
+      const { drizzle } = await import('drizzle-orm/node-postgres');
       const pool = new pg.Pool({ connectionString });
       return onDrizzle(drizzle(pool), () => pool.end());
     },
@@ -109,11 +105,14 @@ export const LAYERS: readonly Layer[] = [
   {
     name: 'Knex',
     async open(connection): Promise<OpenLayer<import('knex').Knex.Transaction>> {
+      const { default: knexOn } = await import('knex');
+      const { SignUpWithKnex } = await import('../recipes/knex.js');
       const knex = knexOn({ client: 'pg', connection });
       return {
         root: knex,
         transaction: (work) => knex.transaction(work),
         nested: (trx, work) => trx.transaction(work),
+        isHeldByNested: true,
         query: async (trx, text) => trx.raw(text),
         recipe: (events) => new SignUpWithKnex(knex, events),
         close: () => knex.destroy(),
@@ -123,6 +122,8 @@ export const LAYERS: readonly Layer[] = [
   {
     name: 'Kysely',
     async open(connectionString): Promise<OpenLayer<import('kysely').Transaction<any>>> {
+      const { CompiledQuery, Kysely, PostgresDialect } = await import('kysely');
+      const { SignUpWithKysely } = await import('../recipes/kysely.js');
       const db = new Kysely<any>({ dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString }) }) });
       return {
         root: db,
@@ -136,6 +137,9 @@ export const LAYERS: readonly Layer[] = [
   {
     name: 'Prisma',
     async open(connectionString): Promise<OpenLayer<any>> {
+      const { PrismaPg } = await import('@prisma/adapter-pg');
+      const { PrismaClient } = await import('../generated/prisma/client.js');
+      const { SignUpWithPrisma } = await import('../recipes/prisma.js');
       const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString }) });
       return {
         root: prisma,
@@ -150,6 +154,8 @@ export const LAYERS: readonly Layer[] = [
   {
     name: 'MikroORM',
     async open(clientUrl): Promise<OpenLayer<import('@mikro-orm/postgresql').EntityManager>> {
+      const { MikroORM } = await import('@mikro-orm/postgresql');
+      const { SignUpWithMikroOrm, User } = await import('../recipes/mikro-orm.js');
       const orm = await MikroORM.init({ clientUrl, entities: [User] });
       return {
         root: orm.em,
@@ -166,25 +172,29 @@ export const LAYERS: readonly Layer[] = [
 /** A data layer on an embedded database, which the engine is given, too. */
 export interface EmbeddedLayer {
   readonly name: string;
-  open(pglite: PGlite): OpenLayer<any>;
+  open(pglite: PGlite): Promise<OpenLayer<any>>;
 }
 
 /** Those whose transactions are PGlite's own. */
 export const EMBEDDED_LAYERS: readonly EmbeddedLayer[] = [
   {
     name: 'PGlite',
-    open: (pglite): OpenLayer<import('@electric-sql/pglite').Transaction> => ({
-      root: pglite,
-      transaction: (work) => pglite.transaction(work),
-      query: (tx, text) => tx.query(text),
-      recipe: (events) => new SignUpWithPGlite(pglite, events),
-      close: () => pglite.close(),
-    }),
+    async open(pglite): Promise<OpenLayer<import('@electric-sql/pglite').Transaction>> {
+      const { SignUpWithPGlite } = await import('../recipes/pglite.js');
+      return {
+        root: pglite,
+        transaction: (work) => pglite.transaction(work),
+        query: (tx, text) => tx.query(text),
+        recipe: (events) => new SignUpWithPGlite(pglite, events),
+        close: () => pglite.close(),
+      };
+    },
   },
   {
     name: 'Drizzle',
-    open(pglite) {
-      return onDrizzle(drizzleOnPGlite(pglite) as never, () => pglite.close());
+    async open(pglite) {
+      const { drizzle } = await import('drizzle-orm/pglite');
+      return onDrizzle(drizzle(pglite) as never, () => pglite.close());
     },
   },
 ];

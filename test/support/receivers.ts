@@ -1,5 +1,7 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { type ParsedMail, simpleParser } from 'mailparser';
 import { SMTPServer } from 'smtp-server';
 
@@ -40,3 +42,9 @@ export async function mailServer({ port = 0, refuses = false } = {}) {
 
 export const sentTo = (mails: readonly ParsedMail[], address: string) =>
   mails.filter(({ to }) => [to].flat().some((list) => list?.value.some((one) => one.address === address)));
+
+/** The mails that were written into a folder rather than sent, to this address. */
+export async function writtenTo(folder: string, address: string): Promise<ParsedMail[]> {
+  const mails = readdirSync(folder).map((file) => simpleParser(readFileSync(join(folder, file))));
+  return sentTo(await Promise.all(mails), address);
+}

@@ -2,6 +2,7 @@
  * An application on `@nestjs-cls/transactional`, in a process of its own: those packages are CommonJS, and Jest cannot load
  * what they require of Nest. Prints what became of each scenario, as JSON.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, Module, type ModuleMetadata } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import {
@@ -34,6 +35,8 @@ export interface Scene {
 
 const [, , layer, connectionString, schema] = process.argv;
 const rollBack = new Error('rolled back');
+let endBackground!: () => void;
+const backgroundHasEnded = new Promise<void>((resolve) => (endBackground = resolve));
 
 @Injectable()
 class Users {
@@ -73,6 +76,7 @@ class Reactions {
   async runMore(name: string) {
     this.ran.push(`background ${name}, ${this.users.isInTransaction ? 'inside' : 'outside'}`);
     await this.users.add(name);
+    endBackground();
   }
 
   @Callback('user_joined', { delivery: 'durable' })
@@ -104,7 +108,7 @@ class SignUp {
   @Transactional()
   async later(name: string) {
     await this.events.run('later', name);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await backgroundHasEnded;
     throw rollBack;
   }
 
@@ -223,6 +227,7 @@ for (const [name, play] of Object.entries(SCENARIOS)) {
   for (;;) {
     const counts = await app.get(EventDeliveries).counts();
     if (counts.every(({ waiting, running }) => waiting + running === 0)) break;
+    await sleep(5);
   }
   const { rows } = await pool.query<{ name: string }>(`select name from ${schema}.users order by name`);
   const isGreeting = (line: string) => line.startsWith('greet');

@@ -1,7 +1,7 @@
 /** What `withEvents()` promises: events know of the transactions that `@nestjs-cls/transactional` opens. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Project } from '../support/child-process.js';
+import { Project, type Running } from '../support/child-process.js';
 import { describeWith, findPostgres } from '../support/servers.js';
 import type { Scene } from './program.js';
 
@@ -11,13 +11,20 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one),', server, (
   const project = new Project();
   project.write('program.ts', readFileSync(new URL('program.ts', import.meta.url), 'utf8'));
   afterAll(() => project.remove());
+  const layers = ['TypeORM', 'Drizzle'];
+  const schemaOf = (layer: string) => `transactional_${layer.toLowerCase()}_${process.pid}`;
+  const start = (layer: string) => project.start('program.js', { args: [layer, connectionString, schemaOf(layer)] });
+  let programs: Record<string, Running>;
+  // Both at once: each is busy with itself.
+  beforeAll(() => {
+    programs = Object.fromEntries(layers.map((layer) => [layer, start(layer)]));
+  });
 
-  describe.each(['TypeORM', 'Drizzle'])('with %s, a run inside @Transactional()', (layer) => {
+  describe.each(layers)('with %s, a run inside @Transactional()', (layer) => {
     let scenes: Record<string, Scene>;
     let adapter: unknown;
     beforeAll(async () => {
-      const schema = `transactional_${layer.toLowerCase()}_${process.pid}`;
-      const { output, code } = await project.run('program.js', { args: [layer, connectionString, schema] });
+      const { output, code } = await programs[layer].ended;
       if (code !== 0) throw new Error(output);
       ({ scenes, adapter } = JSON.parse(output.trim().split('\n').at(-1)!));
     });

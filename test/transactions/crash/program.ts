@@ -1,15 +1,14 @@
 /**
- * A sign-up in a process that is killed: it prints a word when it has come to where it is to die, and waits there. The
- * arguments: a data layer, where its database is, and whether to die before the commit or after.
+ * Sign-ups in a process that is killed: each prints a line when it has come to where it is to die, and waits there. The
+ * arguments: a data layer, where its database is, and for each sign-up whether it dies before its commit or after.
  */
-import { PGlite } from '@electric-sql/pglite';
 import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Callback, EventRunner, EventsModule, inTransaction } from 'nestjs-callbacks';
 import { lockFolder, postgres } from 'nestjs-callbacks/postgres';
 import { EMBEDDED_LAYERS, LAYERS } from '../../support/layers.js';
 
-const [, , name, place, moment] = process.argv;
+const [, , name, place, ...moments] = process.argv;
 const isEmbedded = !place.startsWith('postgres');
 
 async function connect() {
@@ -18,8 +17,9 @@ async function connect() {
     return { layer, engine: postgres({ connectionString: place }) };
   }
   await lockFolder(place);
+  const { PGlite } = await import('@electric-sql/pglite');
   const pglite = await PGlite.create(place);
-  return { layer: EMBEDDED_LAYERS.find((one) => one.name === name)!.open(pglite), engine: postgres({ pglite }) };
+  return { layer: await EMBEDDED_LAYERS.find((one) => one.name === name)!.open(pglite), engine: postgres({ pglite }) };
 }
 
 const { layer, engine } = await connect();
@@ -34,16 +34,22 @@ class Emails {
 class AppModule {}
 
 const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error'] });
-const dieHere = () => {
-  console.log('HERE');
-  return new Promise<never>(() => setInterval(() => {}, 1_000));
-};
-await inTransaction(
-  (work) => layer.transaction<void>(work),
-  async (tx: object) => {
-    await layer.query(tx, `insert into users (name, email) values ('${moment}', '')`);
-    await app.get(EventRunner).run('user_joined', moment);
-    if (moment === 'before') await dieHere();
-  },
-);
-await dieHere();
+
+async function signUp(moment: string) {
+  const dieHere = () => {
+    console.log(`here, ${moment} the commit`);
+    return new Promise<never>(() => setInterval(() => {}, 1_000));
+  };
+  const user = `${moment} with ${name}`;
+  await inTransaction(
+    (work) => layer.transaction<void>(work),
+    async (tx: object) => {
+      await layer.query(tx, `insert into users (name, email) values ('${user}', '')`);
+      await app.get(EventRunner).run('user_joined', user);
+      if (moment === 'before') await dieHere();
+    },
+  );
+  await dieHere();
+}
+
+await Promise.all(moments.map(signUp));
