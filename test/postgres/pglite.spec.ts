@@ -109,7 +109,7 @@ describe("With the application's own PGlite, which has one session,", () => {
     name: 'Postgres',
     engineOf: postgres,
     place: () => ({ pglite }),
-    looks: { isShared: false, count: () => countLooks() },
+    looks: { isShared: false, count: async () => countLooks() },
     own: [
       {
         what: 'a PGlite of the application',

@@ -70,8 +70,8 @@ export interface OwnConnection<Options> {
 }
 
 export interface Looks {
-  /** Starts counting; a class `Idle` is among the callbacks. Returns how to read the count. */
-  count(): () => number;
+  /** Starts counting, as often as each instance looks, or more often. Returns how to read the count. */
+  count(): Promise<() => number>;
   /** Whether there may be several instances at once. */
   readonly isShared: boolean;
 }
@@ -235,12 +235,6 @@ function leavesConnections<Options extends object>(
   });
 }
 
-/** Has nothing to do: only an instance that looks for itself asks for it. */
-@Injectable()
-class Idle {
-  @Callback('idle', { delivery: 'durable' }) rest() {}
-}
-
 function beginsAtOnce<Options extends object>(
   { engineOf }: EngineUnderTest<Options>,
   place: () => Options,
@@ -251,7 +245,7 @@ function beginsAtOnce<Options extends object>(
     begin: (number: number) => Promise<void>,
     end: (number: number) => Promise<void>,
   ) {
-    const read = looks.count();
+    const read = await looks.count();
     let [sought, unsought] = [0, 0];
     for (let number = 0; unsought < 16; number++) {
       const before = read();
@@ -273,8 +267,8 @@ function beginsAtOnce<Options extends object>(
           if (what === 'first') await gate.promise;
         }
       }
-      const one = await startApp([Slow, Idle], { engine: engineOf(place()) });
-      await startApp([Slow, Idle], { engine: engineOf(place()) });
+      const one = await startApp([Slow], { engine: engineOf(place()) });
+      await startApp([Slow], { engine: engineOf(place()) });
       await one.events.run('slow', 'first');
       await until(() => ran.length === 1);
       await expectToBeginUnsought(
@@ -295,7 +289,7 @@ function beginsAtOnce<Options extends object>(
         throw new Error('no');
       }
     }
-    const { app, events } = await startApp([Doomed, Idle], { engine: engineOf(place()) });
+    const { app, events } = await startApp([Doomed], { engine: engineOf(place()) });
     await expectToBeginUnsought(
       async (number) => {
         await events.run('doomed', number);
