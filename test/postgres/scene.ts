@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeEach } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
 import type { EventsOptions } from 'nestjs-callbacks';
 import type { DurableCallback, DurableEngine, NewDelivery } from 'nestjs-callbacks/engine';
 import { postgres, type PostgresOptions } from 'nestjs-callbacks/postgres';
@@ -26,15 +26,13 @@ export const deliveryOf = (options: Partial<NewDelivery> = {}): NewDelivery => (
 
 /** A pool on a server, and for each test a schema of its own. */
 export class Scene {
-  readonly pool: pg.Pool;
+  pool!: pg.Pool;
   /** Of the test that runs. */
   schema = '';
   private schemas = 0;
   private readonly engines: DurableEngine[] = [];
 
-  constructor(private readonly connectionString: string) {
-    this.pool = new pg.Pool({ connectionString, max: 8 });
-  }
+  constructor(private readonly connectionString: string) {}
 
   /** Options that name this test's schema. */
   get place(): PostgresOptions {
@@ -49,6 +47,10 @@ export class Scene {
   /** The same for an application. */
   options(more: PostgresOptions = {}, others: EventsOptions = {}): EventsOptions {
     return { engine: postgres({ ...this.place, ...more }), ...others };
+  }
+
+  connect(): void {
+    this.pool = new pg.Pool({ connectionString: this.connectionString, max: 8 });
   }
 
   begin(): void {
@@ -87,6 +89,8 @@ export class Scene {
 /** A scene for the tests of a `describe`. */
 export function sceneOn(connectionString: string): Scene {
   const scene = new Scene(connectionString);
+  // Of a describe that is skipped, nothing is opened.
+  beforeAll(() => scene.connect());
   beforeEach(() => scene.begin());
   afterEach(async () => {
     await closeApps();

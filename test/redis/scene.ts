@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeEach } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { EventsOptions } from 'nestjs-callbacks';
 import { redis, type RedisOptions } from 'nestjs-callbacks/redis';
@@ -6,13 +6,17 @@ import { closeApps, until } from '../support/app.js';
 
 /** A client of a server, and for each test a prefix of its own. */
 export class Scene {
-  readonly client: Redis;
+  client!: Redis;
   /** Of the test that runs. */
   prefix = '';
   private prefixes = 0;
 
-  constructor(private readonly url: string) {
-    this.client = new Redis(url);
+  constructor(private readonly url: string) {}
+
+  /** Options of ioredis for its server. */
+  get connection(): { host: string; port: number } {
+    const { hostname: host, port } = new URL(this.url);
+    return { host, port: Number(port || 6379) };
   }
 
   /** Options that name this test's prefix. */
@@ -23,6 +27,10 @@ export class Scene {
   /** The same for an application. */
   options(more: RedisOptions = {}, others: EventsOptions = {}): EventsOptions {
     return { engine: redis({ ...this.place, ...more }), ...others };
+  }
+
+  connect(): void {
+    this.client = new Redis(this.url);
   }
 
   begin(): void {
@@ -38,6 +46,8 @@ export class Scene {
 /** A scene for the tests of a `describe`. */
 export function sceneOn(url: string): Scene {
   const scene = new Scene(url);
+  // Of a describe that is skipped, nothing is opened.
+  beforeAll(() => scene.connect());
   beforeEach(() => scene.begin());
   afterEach(async () => {
     await closeApps();

@@ -1,4 +1,5 @@
 /** What the Redis engine takes, and promises on a server: as every engine, and of former names, turns, claims and BullMQ's own tools. */
+import { isDeepStrictEqual } from 'node:util';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Queue } from 'bullmq';
@@ -45,8 +46,6 @@ describe('redis()', () => {
 
 describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(), (url) => {
   const scene = sceneOn(url);
-  const { hostname: host, port } = new URL(url);
-  const options = { host, port: Number(port || 6379) };
 
   engineSuite({
     name: 'Redis',
@@ -63,7 +62,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
       {
         what: 'a Redis of the application',
         async open() {
-          const connection = new Redis(options);
+          const connection = new Redis(scene.connection);
           const isAsBefore = async () => (await connection.ping()) === 'PONG';
           return {
             options: { connection, prefix: scene.prefix },
@@ -75,8 +74,10 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
       {
         what: 'options of ioredis',
         async open() {
-          const isAsBefore = async () => Object.keys(options).length === 2;
-          return { options: { connection: options, prefix: scene.prefix }, isAsBefore, close: async () => {} };
+          const { connection } = scene;
+          const before = { ...connection };
+          const isAsBefore = async () => isDeepStrictEqual(connection, before);
+          return { options: { connection, prefix: scene.prefix }, isAsBefore, close: async () => {} };
         },
       },
     ],
