@@ -42,8 +42,8 @@ export function print({ node, machine, date, speed, seconds, sections, goals }) 
   list(sections.background, ({ name, bytes, told }) => [name, `${Math.round(bytes / 1024)}, ${told}`]);
 
   title(`Goals (missed by more than ${TOLERANCE * 100} % is a failure)`);
-  for (const { what, value, limit, isMet, isMissed } of goals) {
-    const verdict = isMet ? 'met' : isMissed ? 'MISSED' : 'nearly';
+  for (const { what, value, limit, isMet, isMissed, isTooNoisy } of goals) {
+    const verdict = isMet ? 'met' : isTooNoisy ? 'too noisy' : isMissed ? 'MISSED' : 'nearly';
     console.log(what.padEnd(80), cell(value.toFixed(3), 8), '≤', cell(limit.toFixed(3), 7), verdict);
   }
 }

@@ -1,6 +1,7 @@
 // What a run, a boot and a callback cost, against what one would use instead. `npm run bench` builds first.
 //
-//   --quick        fewer samples: under a minute
+//   --quick        fewer samples: about a minute. What seems to miss a goal is measured again as in a full run; where
+//                  other work on the machine takes the cores away, it says "too noisy" rather than "MISSED"
 //   --json         prints JSON and nothing else
 //   --save         writes results/node-<major>.json, and renews the chart and the table of the README
 //
@@ -32,13 +33,22 @@ const PLAN = [
   })),
   ...['bytesPerRun', 'bytesPerCallback', 'inFlight'].map((name) => ({ name, execArgv: COUNTING })),
   ...['growth', 'background'].map((name) => ({ name, execArgv: ['--expose-gc'] })),
-];
+].map((part) => ({ which: [], execArgv: [], ...part }));
+const keyOf = ({ name, which }) => [name, ...which].join(' ');
 
-const sections = {};
+/** What each part of the plan measured: its rows, and how much of a core it got. */
+const measured = new Map();
+
+/** A process that has less of a core than this was kept waiting so often that its times say little. */
+const ENOUGH_OF_A_CORE = 0.9;
+/** How often what a quick run seems to miss is measured again, while the machine is not busy. */
+const SECOND_LOOKS = 2;
+
 const startedAt = performance.now();
-for (const { name, which = [], execArgv = [] } of PLAN) {
-  say(`\r\u001b[K${name} ${which.join(' ')}`);
-  sections[name] = [...(sections[name] ?? []), ...(await section([speed, name, ...which], execArgv))];
+for (const part of PLAN) await measure(part, speed);
+for (let look = 0; speed === 'quick' && look < SECOND_LOOKS; look++) {
+  const missed = judged().filter(({ isMissed, isTooNoisy }) => isMissed && !isTooNoisy);
+  for (const part of PLAN.filter((one) => missed.some(({ of }) => of === keyOf(one)))) await measure(part, 'full');
 }
 say(`\r\u001b[K`);
 
@@ -48,9 +58,9 @@ const result = {
   date: new Date().toISOString().slice(0, 10),
   speed,
   seconds: Math.round((performance.now() - startedAt) / 1000),
-  sections,
+  sections: sectionsOf(measured),
+  goals: judged(),
 };
-result.goals = goals(sections);
 
 if (has('--json')) console.log(JSON.stringify(result, null, 1));
 else print(result);
@@ -58,7 +68,28 @@ if (has('--save')) {
   writeFileSync(resultsFile(result), `${JSON.stringify(result, null, 1)}\n`);
   await renew();
 }
-if (result.goals.some(({ isMissed }) => isMissed)) process.exitCode = 1;
+if (result.goals.some(({ isMissed, isTooNoisy }) => isMissed && !isTooNoisy)) process.exitCode = 1;
+
+/** The goals, and which of them a quick run cannot judge. */
+function judged() {
+  return goals(sectionsOf(measured)).map((goal) => {
+    const isBusy = measured.get(goal.of).share < ENOUGH_OF_A_CORE;
+    return { ...goal, isTooNoisy: speed === 'quick' && goal.isMissed && goal.isOfTime && isBusy };
+  });
+}
+
+function sectionsOf(parts) {
+  const sections = {};
+  for (const part of PLAN) {
+    sections[part.name] = [...(sections[part.name] ?? []), ...parts.get(keyOf(part)).rows];
+  }
+  return sections;
+}
+
+async function measure(part, howFast) {
+  say(`\r\u001b[K${keyOf(part)}`);
+  measured.set(keyOf(part), await section([howFast, part.name, ...part.which], part.execArgv));
+}
 
 function section(argv, execArgv) {
   const child = fork(new URL('section.mjs', import.meta.url), argv, { execArgv });

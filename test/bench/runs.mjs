@@ -46,7 +46,7 @@ async function ofAllKinds(names, options) {
 export async function dispatch(isQuick, kind, count) {
   const candidates = {};
   for (const { name, make } of PEERS) candidates[name] = await make(bodies(kind, Number(count)));
-  const times = await sample(candidates, { rounds: isQuick ? 20 : 200, warmUp: isQuick ? 5 : 20 });
+  const times = await sample(candidates, { rounds: isQuick ? 20 : 200, warmUp: 20 });
   return rowsOf(times, HELPER, { kind, count: Number(count) });
 }
 

@@ -1,13 +1,10 @@
-/** That the README tells the truth: its tables are those of the code, and what it shows compiles. */
-import { readdirSync, readFileSync } from 'node:fs';
+/** That the READMEs tell the truth: their tables are those of the code, and what they link to is there. */
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { EVENTS_ERROR_CODES } from 'nestjs-callbacks';
-import { compile } from '../support/compile.js';
+import { anchorsOf, BLOCKS, ENTRIES, linksOf, read, readmeOf, READMES, root } from '../support/readmes.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const read = (file: string) => readFileSync(join(root, file), 'utf8');
 const filesOf = (folder: string) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
@@ -27,42 +24,68 @@ describe('The README', () => {
     expect(untested).toEqual([]);
   });
 
-  it('lists the options of EventsModule and of @Callback() with the defaults that their docstrings name', () => {
-    const normal = (text: string) => text.replaceAll(/[`']/g, '').trim();
-    const files = [
-      'core/options/events.options.ts',
-      'core/options/callback.options.ts',
-      'core/options/durable.options.ts',
-      'postgres/options.ts',
-      'testing/test-kit.ts',
-    ];
-    for (const file of files.map((name) => `lib/${name}`)) {
-      const documented = [...read(file).matchAll(/@default (.+)\n\s+\*\/\n\s+(?:readonly )?(\w+)\?:/g)];
-      expect(documented.length).toBeGreaterThanOrEqual(3);
-      for (const [, value, option] of documented) {
-        const rows = [...readme.matchAll(new RegExp(`^\\| \`(?:\\w+\\.)?${option}\`.*\\| (.+?) *\\|$`, 'gm'))];
-        const defaults = rows.map(([, found]) => normal(found));
-        expect([option, defaults]).toEqual([
-          option,
-          expect.arrayContaining([option === 'id' ? 'Class.method' : normal(value)]),
-        ]);
-      }
-    }
-  });
-
   it('shows a recipe as it is tested, and links to all', () => {
     const recipes = filesOf('test/recipes');
     expect(recipes.filter((file) => !readme.includes(`](${file})`))).toEqual([]);
     expect(readme).toContain(`\n// src/recipes/typeorm.ts\n${read('test/recipes/typeorm.ts')}\``);
   });
 
-  it('has only ts blocks that compile, as they stand, as files of one project', () => {
-    const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, block]) => block);
-    const names = blocks.map(
-      (block) => /^\/\/ ([\w/.-]+\.ts)/.exec(block)?.[1] ?? 'a first line that names the file is missing',
+  it('lists every entry of the package, with a link to its README', () => {
+    const section = /\n## Entries\n([\s\S]*?)\n## /.exec(readme)![1];
+    const listed = [...section.matchAll(/^\| `nestjs-callbacks\/([\w-]+)`.*\]\((.*?)\) *\|$/gm)];
+    expect(listed.map(([, entry, link]) => [entry, link]).toSorted()).toEqual(
+      ENTRIES.map((entry) => [entry, readmeOf(entry)]).toSorted(),
     );
-    expect(blocks.length).toBeGreaterThan(12);
-    const messages = compile(blocks, names);
-    expect(names.map((name, index) => [name, messages[index]])).toEqual(names.map((name) => [name, []]));
+  });
+});
+
+describe('The README of an entry', () => {
+  it.each(ENTRIES)('says first which entry it is of: %s', (entry) => {
+    expect(read(readmeOf(entry))).toMatch(new RegExp(`^# nestjs-callbacks/${entry}\n\n\\w`));
+  });
+
+  it('is packed', () => {
+    const { files } = JSON.parse(read('package.json')) as { files: string[] };
+    expect(files).toContain('lib/*/README.md');
+  });
+
+  it('links only to READMEs, as nothing else that it could link to is packed', () => {
+    const links = ENTRIES.map(readmeOf).flatMap(linksOf);
+    expect(links.filter(({ file }) => !READMES.includes(file))).toEqual([]);
+  });
+});
+
+describe('A README', () => {
+  it.each(READMES)('links to what is there: %s', (readme) => {
+    const isThere = ({ file, anchor }: ReturnType<typeof linksOf>[number]) =>
+      existsSync(join(root, file)) && (anchor === undefined || anchorsOf(file).includes(anchor));
+    const links = linksOf(readme);
+    expect(links.length).toBeGreaterThan(readme === 'README.md' ? 20 : -1);
+    expect(links.filter((link) => !isThere(link))).toEqual([]);
+  });
+
+  it('has ts blocks that name a file in their first line, each another one', () => {
+    expect(BLOCKS.filter(({ name }) => name === undefined)).toEqual([]);
+    const names = BLOCKS.map(({ name }) => name);
+    expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+  });
+
+  it.each([
+    ['core/options/events.options.ts', 'README.md'],
+    ['core/options/callback.options.ts', 'README.md'],
+    ['core/options/durable.options.ts', 'README.md'],
+    ['postgres/options.ts', readmeOf('postgres')],
+    ['redis/options.ts', readmeOf('redis')],
+    ['testing/test-kit.ts', readmeOf('testing')],
+  ])('lists the options of %s with the defaults that their docstrings name: %s', (file, readme) => {
+    const normal = (text: string) => text.replaceAll(/[`']/g, '').trim();
+    const documented = [...read(`lib/${file}`).matchAll(/@default (.+)\n\s+\*\/\n\s+(?:readonly )?(\w+)\?:/g)];
+    expect(documented.length).toBeGreaterThanOrEqual(3);
+    for (const [, value, option] of documented) {
+      const rows = [...read(readme).matchAll(new RegExp(`^\\| \`(?:\\w+\\.)?${option}\`.*\\| (.+?) *\\|$`, 'gm'))];
+      const defaults = rows.map(([, found]) => normal(found));
+      const expected = option === 'id' ? 'Class.method' : normal(value);
+      expect([option, defaults]).toEqual([option, expect.arrayContaining([expected])]);
+    }
   });
 });

@@ -1,23 +1,20 @@
-/** The specs that the README shows are run, as they stand, among the other files that it shows. */
+/** The specs that the READMEs show are run, as they stand, among the other files that they show. */
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, expect, it } from '@jest/globals';
+import { BLOCKS, read, root } from '../support/readmes.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = join(root, 'test', 'generated', 'readme');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-it('Every spec in the README passes', async () => {
-  const blocks = [
-    ...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/```ts\n(\/\/ (src\/[\w/.-]+)[\s\S]*?)```/g),
-  ];
-  for (const [, source, name] of blocks) {
+it('Every spec in a README passes', async () => {
+  for (const { name, source } of BLOCKS) {
+    if (!name?.startsWith('src/')) continue;
     mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), source);
   }
-  const config = JSON.parse(readFileSync(join(root, 'jest.config.json'), 'utf8')) as object;
+  const config = JSON.parse(read('jest.config.json')) as object;
   const own = { ...config, rootDir: root, roots: [folder], testPathIgnorePatterns: ['/node_modules/'] };
   const output = await new Promise<string>((resolve) =>
     execFile(
@@ -39,6 +36,7 @@ it('Every spec in the README passes', async () => {
   }
   const { numPassedTests, testResults } = JSON.parse(output.slice(output.indexOf('{"'))) as Results;
   expect(testResults.filter(({ status }) => status !== 'passed').map(({ message }) => message)).toEqual([]);
+  expect(testResults.length).toBe(BLOCKS.filter(({ name }) => name?.endsWith('.spec.ts')).length);
   expect(testResults.length).toBeGreaterThanOrEqual(6);
   expect(numPassedTests).toBeGreaterThan(30);
 }, 120_000);

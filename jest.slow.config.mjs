@@ -1,0 +1,10 @@
+// The specs that are slow, and that rarely break: `npm run check` runs them, and `npm test` does not.
+import { readFileSync } from 'node:fs';
+
+const config = JSON.parse(readFileSync(new URL('jest.config.json', import.meta.url), 'utf8'));
+
+export default {
+  ...config,
+  testMatch: ['**/*.slow.spec.ts'],
+  testPathIgnorePatterns: ['/node_modules/', '/test/generated/'],
+};
