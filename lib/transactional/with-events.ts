@@ -62,7 +62,7 @@ function watched(
   let opened: object;
   const scope: TransactionScope = {
     partOf,
-    isCurrent(tx) {
+    isCurrent(tx): boolean {
       const host = TransactionHost.getInstance(connectionName);
       return host.isTransactionActive() && host.tx === tx;
     },

@@ -35,11 +35,17 @@ export class OutsideCalls {
   private listen(): void {
     if (this.isListening) return;
     this.isListening = true;
+    // Node loads `fetch()` when somebody uses its classes. It must have made its channel before: Node 20 forgets a channel
+    // that nobody but us has held, and may then forget by mistake the one that has been made in its place.
+    void globalThis.Request;
     subscribe('undici:request:create', this.onFetch);
     subscribe('http.client.request.start', this.onRequest);
   }
 
   stop(): void {
+    // Asking Node to unsubscribe makes the channel, too.
+    if (!this.isListening) return;
+    this.isListening = false;
     unsubscribe('undici:request:create', this.onFetch);
     unsubscribe('http.client.request.start', this.onRequest);
   }

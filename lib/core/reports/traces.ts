@@ -1,5 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type Channel, type ChannelListener, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
+import diagnostics, {
+  type Channel,
+  type ChannelListener,
+  type TracingChannel,
+  tracingChannel,
+} from 'node:diagnostics_channel';
 import type { EventKey } from '../events/event-map.js';
 import { SafeLogger } from './safe-logger.js';
 import { awaitable, whenSettled } from '../async/promises.js';
@@ -39,9 +44,27 @@ export interface CallbackTrace extends Trace {
   result?: unknown;
 }
 
+/** The two channels of this process. */
+interface Channels {
+  readonly run: TracingChannel<unknown, RunTrace>;
+  readonly callback: TracingChannel<unknown, CallbackTrace>;
+}
+
+const CHANNELS = Symbol.for('nestjs-callbacks:channels');
+
+/**
+ * Node 20 forgets the name of a channel some time after the channel was collected, though another may have the name by then:
+ * its subscribers would hear nothing. So ours are kept for as long as the process lives, also when a test runner drops this
+ * module and loads it anew.
+ */
+const kept = diagnostics as typeof diagnostics & { [CHANNELS]?: Channels };
+const channels = (kept[CHANNELS] ??= {
+  run: tracingChannel('nestjs-callbacks:run'),
+  callback: tracingChannel('nestjs-callbacks:callback'),
+});
+
 /** `node:diagnostics_channel` tracing channels: nothing is paid for them until somebody subscribes. */
-export const runChannel = tracingChannel<unknown, RunTrace>('nestjs-callbacks:run');
-export const callbackChannel = tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback');
+export const { run: runChannel, callback: callbackChannel } = channels;
 
 const STEPS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
 const WATCH = Symbol.for('nestjs-callbacks:watch');
