@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { Callback, EventDeliveries, inTransaction } from 'nestjs-callbacks';
 import { memoryEngine } from 'nestjs-callbacks/testing';
 import { closeApps, startApp } from '../support/app.js';
+import { Project } from '../support/child-process.js';
 import { open } from '../transactions/any-transaction.js';
 
 afterEach(closeApps);
@@ -64,6 +65,47 @@ describe('reportsOutsideCalls', () => {
     } finally {
       server.close();
       server.closeAllConnections();
+    }
+  });
+
+  it('hears of fetch() though an application without the option has closed before, in a process that collects garbage', async () => {
+    const project = new Project();
+    try {
+      project.write(
+        'program.ts',
+        `import 'reflect-metadata';
+        import { createServer } from 'node:http';
+        import { Injectable, Module } from '@nestjs/common';
+        import { NestFactory } from '@nestjs/core';
+        import { Callback, EventRunner, EventsModule, inTransaction } from 'nestjs-callbacks';
+
+        const server = createServer((_, response) => response.end('thanks')).listen(0, '127.0.0.1');
+        await new Promise((resolve) => server.once('listening', resolve));
+        @Injectable()
+        class Webhooks {
+          @Callback('x') async calls() { await (await fetch('http://127.0.0.1:' + server.address().port)).text(); }
+        }
+        const start = (reportsOutsideCalls) => {
+          class AppModule {}
+          Module({ imports: [EventsModule.forRoot({ reportsOutsideCalls })], providers: [Webhooks] })(AppModule);
+          return NestFactory.createApplicationContext(AppModule, { logger: ['warn'] });
+        };
+        await (await start(false)).close();
+        await new Promise((resolve) => setTimeout(resolve));
+        gc();
+        // Node loads its fetch() before it knows that the channel is gone.
+        void globalThis.Request;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        const app = await start(true);
+        await inTransaction((work) => work({}), () => app.get(EventRunner).run('x'));
+        await app.close();
+        server.close();
+        server.closeAllConnections();`,
+      );
+      const { output } = await project.run('program.js', { flags: ['--expose-gc'] });
+      expect(output).toContain('Webhooks.calls called GET http://127.0.0.1:');
+    } finally {
+      project.remove();
     }
   });
 });

@@ -191,7 +191,7 @@ export function specify(open: () => Promise<Setting>) {
       await expect(events.with({ tx }).run('user_joined', 'Ada', 'ada@example.org')).rejects.toMatchObject({
         code: 'EVENTS_COMMIT_UNSEEN',
         message: expect.stringMatching(
-          /^"user_joined" was run with .+, of which nobody can see the end, and Reactions.announce waits for that\. No callback has run; open the transaction by inTransaction/,
+          /^"user_joined" was run with .+\. Nobody can see how that ends, and Reactions.announce waits for its end\. No callback has run; open the transaction by inTransaction/,
         ),
       });
       await insert(tx, 'Ada');

@@ -4,14 +4,14 @@ import { EventsError } from './events-error.js';
 export const commitUnseen = (event: string, callback: string, kind: string) =>
   new EventsError(
     'EVENTS_COMMIT_UNSEEN',
-    `"${event}" was run with ${kind}, of which nobody can see the end, and ${callback} waits for that. No callback has run; ` +
+    `"${event}" was run with ${kind}. Nobody can see how that ends, and ${callback} waits for its end. No callback has run; ` +
       'open the transaction by inTransaction(…), or through the adapter that withEvents() wraps, and run it inside.',
   );
 
 export const transactionOver = (event: string, reason: string, hasRun: boolean, cause?: unknown) =>
   new EventsError(
     'EVENTS_TRANSACTION_OVER',
-    `"${event}" was run in a transaction that ${reason}. ${hasRun ? 'What follows has not happened' : 'No callback has run'}; ` +
+    `"${event}" was run in a transaction that ${reason}. ${hasRun ? 'Its later steps have not happened' : 'No callback has run'}; ` +
       'await the run before the transaction ends, or run it outside.',
     cause === undefined ? {} : { cause },
   );
@@ -27,7 +27,7 @@ export const transactionAborted = (cause: unknown) =>
   new EventsError(
     'EVENTS_TRANSACTION_ABORTED',
     `A statement of the transaction has failed and somebody has caught that, so that Postgres can only roll it back: ${sentenceOf(cause)} ` +
-      'Let the error through, or keep the statement in a savepoint, as that of an optional callback is.',
+      'Let the error through, or keep the statement in a savepoint, as an optional callback does.',
     { cause },
   );
 

@@ -129,7 +129,7 @@ export class MemoryEngine implements DurableEngine {
     const now = this.clock.now();
     for (const worker of this.workers) {
       for (let row; worker.running < worker.callback.concurrency && (row = this.kept.next(worker.callback, now));) {
-        void this.perform(worker, row, now);
+        void this.begin(worker, row, now);
       }
     }
     this.callOffWakeUp();
@@ -139,7 +139,7 @@ export class MemoryEngine implements DurableEngine {
     if (due.length > 0) this.callOffWakeUp = this.clock.wakeAt(Math.min(...due), () => this.pump());
   }
 
-  private async perform(worker: Worker, row: Row, now: number): Promise<void> {
+  private async begin(worker: Worker, row: Row, now: number): Promise<void> {
     const claim: Claim = { expiresAt: Date.now() + this.leaseMs, abort: new AbortController() };
     Object.assign(row, { claim, state: 'running', since: now, attempts: row.attempts + 1 });
     this.claims.add(claim);
