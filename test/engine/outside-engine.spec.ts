@@ -9,7 +9,8 @@ import { Callback } from 'nestjs-callbacks';
 import type { DurableEngine } from 'nestjs-callbacks/engine';
 import { closeApps, startApp, until } from '../support/app.js';
 import { keepsTheContract } from '../support/contract.js';
-import { openPGlite, tableEngine } from './table-engine/table-engine.js';
+import { openPGlite } from '../support/pglite-folder.js';
+import { tableEngine } from './table-engine/table-engine.js';
 
 let database: PGlite;
 beforeAll(async () => {

@@ -1,10 +1,11 @@
 /** What engines that share the application's own PGlite do to its `transaction()`, and that they put it back. */
-import { PGlite } from '@electric-sql/pglite';
+import type { PGlite } from '@electric-sql/pglite';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback, type EventRunner } from 'nestjs-callbacks';
 import { postgres } from 'nestjs-callbacks/postgres';
 import { closeApps, startApp } from '../support/app.js';
+import { openPGlite } from '../support/pglite-folder.js';
 
 @Injectable()
 class Emails {
@@ -14,7 +15,7 @@ class Emails {
 describe('Two engines on one PGlite', () => {
   let pglite: PGlite;
   beforeAll(async () => {
-    pglite = await PGlite.create();
+    pglite = await openPGlite();
   });
   afterAll(() => pglite.close());
   afterEach(closeApps);

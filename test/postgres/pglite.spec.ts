@@ -1,9 +1,9 @@
 /** What the Postgres engine promises on PGlite: one process a folder, nothing lost, and no waiting for oneself. */
-import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PGlite } from '@electric-sql/pglite';
+import type { PGlite } from '@electric-sql/pglite';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback, currentEvent, EventDeliveries } from 'nestjs-callbacks';
@@ -12,6 +12,7 @@ import { closeApps, deferred, startApp, until } from '../support/app.js';
 import { Project } from '../support/child-process.js';
 import { Emails, engineSuite, isIdle, ran } from '../support/engine-suite.js';
 import { hasSaid } from '../support/killed-instance.js';
+import { makePGliteFolder, openPGlite } from '../support/pglite-folder.js';
 
 const root = mkdtempSync(join(tmpdir(), 'pglite-'));
 const folder = join(root, 'deliveries');
@@ -19,7 +20,8 @@ afterAll(() => rmSync(root, { recursive: true }));
 
 describe('In a folder', () => {
   let project: Project;
-  beforeAll(() => {
+  beforeAll(async () => {
+    await makePGliteFolder(folder);
     project = new Project();
     project.write(
       'instance.ts',
@@ -93,11 +95,8 @@ describe('In a folder', () => {
 describe("With the application's own PGlite, which has one session,", () => {
   let pglite: PGlite;
   beforeAll(async () => {
-    const own = join(root, 'own');
-    // Making a database takes seconds: the one that the engine has made in its folder serves.
-    if (existsSync(folder)) cpSync(folder, own, { recursive: true });
-    pglite = await PGlite.create(own);
-    await pglite.exec('drop schema if exists nestjs_callbacks cascade; create table notes (text text)');
+    pglite = await openPGlite();
+    await pglite.exec('create table notes (text text)');
   });
   afterAll(() => pglite.close());
   afterEach(async () => {

@@ -225,19 +225,16 @@ describe('A file of the library', () => {
     expect(many).toEqual([]);
   });
 
-  it(
-    'has methods that answer a boolean and change nothing where their name begins with is, has, can or takes',
-    () => {
-      const isStatement = (name: ts.Node | undefined) => name && /^(is|has|can|takes)[A-Z]/.test(name.getText());
-      const wrong = nodesOf(
-        (node): node is ts.MethodDeclaration | ts.GetAccessorDeclaration =>
-          (ts.isMethodDeclaration(node) || ts.isGetAccessorDeclaration(node)) && !!isStatement(node.name),
-      )
-        .filter(({ node }) => !answersBoolean(node) || changesSomething(node))
-        .map(({ file, node }) => `${file}: ${nameOf(node)}`);
-      expect(wrong).toEqual([]);
-    },
-  );
+  it('has methods that answer a boolean and change nothing where their name begins with is, has, can or takes', () => {
+    const isStatement = (name: ts.Node | undefined) => name && /^(is|has|can|takes)[A-Z]/.test(name.getText());
+    const wrong = nodesOf(
+      (node): node is ts.MethodDeclaration | ts.GetAccessorDeclaration =>
+        (ts.isMethodDeclaration(node) || ts.isGetAccessorDeclaration(node)) && !!isStatement(node.name),
+    )
+      .filter(({ node }) => !answersBoolean(node) || changesSomething(node))
+      .map(({ file, node }) => `${file}: ${nameOf(node)}`);
+    expect(wrong).toEqual([]);
+  });
 
   it('has no function that answers nothing though its name says that something is so', () => {
     const isSilent = ({ body }: WithBody) => ts.isBlock(body) && !/\breturn [^;]/.test(body.getText());

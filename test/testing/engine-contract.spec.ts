@@ -1,6 +1,6 @@
 /** The contract of engines: each engine here keeps it, and for each rule there is a broken one that it catches. */
 import { afterAll, beforeAll, describe } from '@jest/globals';
-import { PGlite } from '@electric-sql/pglite';
+import type { PGlite } from '@electric-sql/pglite';
 import type { DurableEngine, SqlTransaction } from 'nestjs-callbacks/engine';
 import { postgres } from 'nestjs-callbacks/postgres';
 import { redis } from 'nestjs-callbacks/redis';
@@ -8,6 +8,7 @@ import { memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { keepsTheContract } from '../support/contract.js';
+import { openPGlite } from '../support/pglite-folder.js';
 import { describeWith, findPostgres, findRedis } from '../support/servers.js';
 
 const server = await findPostgres();
@@ -25,7 +26,7 @@ describe('The memory engine', () => {
 describe('The Postgres engine on PGlite', () => {
   let database: PGlite;
   beforeAll(async () => {
-    database = await PGlite.create();
+    database = await openPGlite();
     // It has one session, in which only one instance at a time can make the tables.
     const engine = postgres({ pglite: database })();
     await engine.start({ log() {}, warn() {}, report() {} });

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, afterEach, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import type { EngineFactory } from 'nestjs-callbacks/engine';
 import { Callback, currentEvent, EventsModule } from 'nestjs-callbacks';
@@ -10,6 +10,7 @@ import { postgres } from 'nestjs-callbacks/postgres';
 import { memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
 import pg from 'pg';
 import { turn } from '../support/app.js';
+import { makePGliteFolder } from '../support/pglite-folder.js';
 import { describeWith, findPostgres } from '../support/servers.js';
 import { closeAll, down, Emails, ran, start } from '../support/test-kit.js';
 
@@ -60,7 +61,8 @@ describe('keepsEngine', () => {
 
 const folder = mkdtempSync(join(tmpdir(), 'testing-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-keepsEngineOn('PGlite', () => postgres({ folder }));
+beforeAll(() => makePGliteFolder(join(folder, 'data')));
+keepsEngineOn('PGlite', () => postgres({ folder: join(folder, 'data') }));
 describeWith('On Postgres (DATABASE_URL, or the local server)', await findPostgres(), (connectionString) => {
   const schema = `testing_${process.pid}`;
   afterAll(async () => {

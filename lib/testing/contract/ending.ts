@@ -146,8 +146,10 @@ export const endingRules: readonly ContractRule[] = [
       await attempts.begun(1);
       await scene.until('the one that was cut off has noticed', () => answers['cut off'].length > 0);
       open();
-      await scene.until('the other has completed', () => answers.other.length > 0);
-      assert.deepEqual(answers, { 'cut off': [false], other: [true] });
+      // Before it was cut off, and on the other instance, a claim may have run out on a busy machine, too.
+      await scene.until('the other has completed', () => answers.other.includes(true));
+      assert.ok(!answers['cut off'].includes(true), 'it was settled though its claim had run out');
+      assert.equal(answers.other.filter(Boolean).length, 1);
     },
     'several sessions',
   ),

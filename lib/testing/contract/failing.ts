@@ -9,17 +9,21 @@ export const failingRules: readonly ContractRule[] = [
     async (scene) => {
       const callback = scene.callback();
       const engine = await scene.open(callback);
-      const failing = scene.delivery();
+      const [failing, putOff] = [scene.delivery(), scene.delivery()];
       const times: number[] = [];
       const attempts = scene.attempts(engine, callback, async (attempt) => {
+        if (attempt.delivery.id === putOff.id) return attempt.retryIn(FAR_MS, error);
         if (attempt.delivery.id !== failing.id) return attempt.complete();
         times.push(performance.now());
         return attempt.attempt < 3 ? attempt.retryIn(300, error) : attempt.complete();
       });
-      await engine.store([failing]);
+      await engine.store([putOff]);
       await attempts.begun(1);
+      await engine.store([failing]);
+      await attempts.begun(2);
       await engine.store([scene.delivery()]);
-      await attempts.begun(4);
+      await attempts.begun(5);
+      assert.equal(attempts.ids.filter((id) => id === putOff.id).length, 1, 'it was tried again long before its time');
       const own = attempts.all.filter(({ delivery }) => delivery.id === failing.id);
       assert.deepEqual(
         own.map(({ attempt }) => attempt),
