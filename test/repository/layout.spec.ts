@@ -29,7 +29,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (file: string) => readFileSync(join(root, file), 'utf8');
 const filesOf = (folder: string) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((file) => /\.m?ts$/.test(file) && !file.startsWith('generated/'))
+    .filter((file) => /\.m?ts$/.test(file) && !/(^|\/)(generated|node_modules)\//.test(file))
     .map((file) => join(folder, file));
 
 interface Import {

@@ -7,7 +7,7 @@ import { anchorsOf, BLOCKS, ENTRIES, linksOf, read, readmeOf, READMES, root } fr
 
 const filesOf = (folder: string) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts'))
+    .filter((file) => file.endsWith('.ts') && !/(^|\/)(generated|node_modules)\//.test(file))
     .map((file) => join(folder, file));
 
 describe('The README', () => {
