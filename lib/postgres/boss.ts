@@ -5,7 +5,9 @@ import type { CompleteOptions } from './options.js';
 
 const importBoss = () => loadPeer('pg-boss', () => import('pg-boss'));
 
-/** Starts pg-boss on a connection. It makes and keeps up its schema, creates queues, claims jobs and removes completed ones. */
+/**
+ * Starts pg-boss on a connection. It makes and keeps up its schema, creates queues, claims jobs and removes completed ones.
+ */
 export async function startBoss(
   connection: Connection,
   { schema, migrate }: CompleteOptions,

@@ -48,7 +48,7 @@ type Answer = boolean | 'locked';
 
 const QUERY_TIMEOUT_MS = 5_000;
 
-/** What {@link Claims} need. */
+/** The things that {@link Claims} need. */
 export interface ClaimsOptions {
   readonly connection: Connection;
   readonly statements: Statements;

@@ -29,7 +29,7 @@ import { isQueueMissing, Writer } from './writer.js';
 const QUERY_TIMEOUT_MS = 5_000;
 const BOOT_TIMEOUT_MS = 30_000;
 
-/** What an engine works with from when its database is open. */
+/** The parts of an engine that exist once its database is open. */
 interface Opened {
   readonly host: EngineHost;
   readonly connection: Connection;

@@ -12,7 +12,7 @@ export interface Move {
   readonly to: string;
 }
 
-/** What the database has found in a queue. */
+/** The answer of the database about one queue. */
 interface Due {
   readonly name: string;
   /** Something is due, though it may have to wait for its key. */

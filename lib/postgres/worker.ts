@@ -3,7 +3,7 @@ import type { ClaimedJob } from './claims.js';
 
 const { setImmediate } = timers;
 
-/** What a worker does with the deliveries of one callback, and how many at a time. */
+/** Says how a worker performs the deliveries of one callback, and how many at a time. */
 export interface WorkerOptions {
   readonly concurrency: number;
   /** Each delivery that ends may let another of its key begin. */

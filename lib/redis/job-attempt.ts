@@ -22,7 +22,7 @@ export interface TakenJob {
   readonly takenAt: number;
 }
 
-/** What an attempt asks and tells the worker that took its job. */
+/** The worker that took the job of an attempt, as the attempt asks and tells it. */
 export interface Taker {
   /** Whether BullMQ is to hand out the next job in the step that completes this one. */
   wantsNext(): boolean;
@@ -30,7 +30,7 @@ export interface Taker {
   onRetry(dueAt: number): void;
 }
 
-/** What BullMQ answers: the next job, if it was asked for one, and when the one after that is due. */
+/** An answer of BullMQ: the next job, if it was asked for one, and when the one after that is due. */
 export type Answer = unknown[] | void;
 
 /** Makes one attempt at a job, and has BullMQ move the job when the attempt ends. */

@@ -49,7 +49,9 @@ type Fields = Record<(typeof FIELDS)[number], string | null>;
 /** Reads the time out of a score: BullMQ orders delayed jobs by time and, within a millisecond, by a number of 12 bits. */
 const timeOf = (score: string) => Math.floor(Number(score) / 0x1000);
 
-/** Writes fields to a job only while it is dead. Written to one that was just discarded, they would bring half of it back. */
+/**
+ * Writes fields to a job only while it is dead. Written to one that was just discarded, they would bring half of it back.
+ */
 const WRITE_TO_DEAD = `
   if not redis.call('zscore', KEYS[1], ARGV[1]) then return 0 end
   redis.call('hset', KEYS[2], unpack(ARGV, 2))

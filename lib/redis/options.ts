@@ -5,7 +5,7 @@ export interface RedisOptions {
   /** The URL of a Redis server, as in `redis://user:password@host:6379/0`. Others may use its database, too. */
   readonly url?: string;
   /**
-   * What BullMQ takes as a connection: options of ioredis, or the application's own `Redis` or `Cluster`. The engine opens
+   * A connection as BullMQ takes it: options of ioredis, or the application's own `Redis` or `Cluster`. The engine opens
    * connections of its own, like that one.
    */
   readonly connection?: object;

@@ -32,7 +32,7 @@ const MOST_EVENTS = 1_000;
 /** The longest time between two removals of completed deliveries. */
 const FORGETTING_MS = 60_000;
 
-/** What an engine works with from when its server is reached. */
+/** The parts of an engine that exist once its server is reached. */
 interface Opened {
   readonly host: EngineHost;
   readonly health: EngineHealth;

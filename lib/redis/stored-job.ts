@@ -41,7 +41,7 @@ export const jobOf = ({ id, callback, key, arguments: args, delayMs }: NewDelive
 
 /** Fields of our own beside BullMQ's. BullMQ's scripts write them in the same step in which they move the job. */
 export interface OwnFields {
-  /** What the last attempt failed with. BullMQ's own fields say less of it. */
+  /** The error of the last attempt. BullMQ's own fields say less of it. */
   readonly error?: StoredError;
   /** When the job is due, in milliseconds since 1970. */
   readonly due?: number;

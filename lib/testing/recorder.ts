@@ -11,7 +11,9 @@ export interface RecordedRun<Args extends readonly unknown[] = readonly unknown[
   readonly status: 'running' | 'fulfilled' | 'rejected';
   /** The error that the run rejected with. */
   readonly reason?: unknown;
-  /** The calls that the run has caused, in their order: inline, after-commit and background callbacks, and durable attempts. */
+  /**
+   * The calls that the run has caused, in their order: inline, after-commit and background callbacks, and durable attempts.
+   */
   readonly calls: readonly RecordedCall[];
 }
 
@@ -23,9 +25,9 @@ export interface RecordedCall {
   readonly delivery: DeliveryMode;
   readonly arguments: readonly unknown[];
   readonly status: 'running' | 'fulfilled' | 'rejected';
-  /** What it returned. */
+  /** The value that it returned. */
   readonly value?: unknown;
-  /** What it threw. */
+  /** The error that it threw. */
   readonly reason?: unknown;
   /** Which attempt at a durable delivery it is, 1 for the first; `id` is that of the delivery. */
   readonly attempt?: number;

@@ -1,12 +1,12 @@
 import { type TransactionalAdapter, TransactionHost } from '@nestjs-cls/transactional';
 import { inTransaction, type TransactionScope } from '../index.js';
 
-/** What an adapter makes of its connection. */
+/** The way in which an adapter opens transactions on its connection. */
 type AdapterOptions = ReturnType<TransactionalAdapter<any, any, any>['optionsFactory']>;
 type Wrap = AdapterOptions['wrapWithTransaction'];
 type WrapNested = NonNullable<AdapterOptions['wrapWithNestedTransaction']>;
 
-/** What `@nestjs-cls/transactional` adds to them. */
+/** `@nestjs-cls/transactional` adds the name of the connection. */
 type Named = AdapterOptions & { readonly connectionName?: string };
 
 /**

@@ -113,7 +113,9 @@ export class DeliveryAttempt implements Pending {
     this.signal.abort(error);
   }
 
-  /** What was passed to `run()` is stored, so that the schemas hold here as they do there. */
+  /**
+   * Reads the arguments. They are stored as they were passed to `run()`, so that the schemas hold here as they do there.
+   */
   private async readArguments(): Promise<readonly unknown[]> {
     const { key, label, definition } = this.event;
     const args = readArguments(label, this.attempt.delivery.arguments, typeof key === 'function' ? key : undefined);

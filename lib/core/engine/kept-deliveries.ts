@@ -11,7 +11,7 @@ import {
 export const fits = (address: DeliveryAddress, { event, callback }: DeliveryFilter): boolean =>
   (event === undefined || address.event === event) && (callback === undefined || address.callback === callback);
 
-/** What tells one delivery from all others. */
+/** The fields that tell one delivery from all others. */
 export type DeliveryIdentity = Pick<Delivery, 'id' | 'event' | 'callback'>;
 
 /** Compares deliveries for `sort()`, in the order of `list()`: by id, then by event and callback. */
@@ -37,7 +37,7 @@ export function countsByAddress(found: readonly FoundDeliveries[]): DeliveryCoun
   return [...counts.values()].filter((sum) => COUNTED.some((state) => sum[state] > 0));
 }
 
-/** What `store()` and `work()` fail with for a callback that `declare()` was not called for. */
+/** Makes the error of `store()` and `work()` for a callback that was never declared. */
 export const neverDeclared = ({ event, callback }: DeliveryAddress): Error =>
   new Error(`${callback} was never declared for "${event}".`);
 

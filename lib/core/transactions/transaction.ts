@@ -17,7 +17,7 @@ export interface Held {
 }
 
 /**
- * What becomes of something held: `'passed on'` and `'put off'` hand it to the transaction around, as it is or to its end.
+ * The fate of something held. `'passed on'` and `'put off'` hand it to the transaction around: as it is, or for the end of that.
  */
 type Fate = 'carried out' | 'dropped' | 'doubted' | 'passed on' | 'put off';
 type Fates = Readonly<Record<TransactionEnd, Readonly<Record<Held['on'], Fate>>>>;

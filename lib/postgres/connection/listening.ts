@@ -3,7 +3,7 @@ import type { PgClient } from './pg-pool.js';
 
 const { sleep } = timers;
 
-/** What to listen to, and who is told. */
+/** Says which channel to listen to, and who is told. */
 export interface ListeningOptions {
   readonly channel: string;
   /** Takes a client out of the pool. */

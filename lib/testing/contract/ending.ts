@@ -6,7 +6,7 @@ const { sleep } = timers;
 
 const isAborted = ({ signal }: EngineAttempt) => signal.aborted;
 
-/** What happens when an instance stops, crashes, or is cut off. */
+/** Rules on instances that stop, crash, or are cut off. */
 export const endingRules: readonly ContractRule[] = [
   rule('takes no more after stopWorking(), while what runs goes on and settles', async (scene) => {
     const callback = scene.callback('Emails.greet', { concurrency: 2 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { uuidv7 } from 'uuidv7';
 import { type ContractRule, error, FAR_MS, gate, rule, same } from './scene.js';
 
-/** What becomes of a delivery whose attempt does not succeed. */
+/** Rules on deliveries whose attempt does not succeed. */
 export const failingRules: readonly ContractRule[] = [
   rule(
     'tries again after the delay that was asked for, counting attempts, and leaves the others alone',

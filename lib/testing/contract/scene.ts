@@ -50,7 +50,7 @@ export interface ContractRule {
   /** A sentence about an engine, to be the title of a test. */
   readonly title: string;
   /**
-   * What an engine must have for the rule to apply: a capability, or several sessions. An embedded store has one session:
+   * The things that an engine must have for the rule to apply: a capability, or several sessions. An embedded store has one session:
    * no instance can be cut off from it, and no transactions overlap.
    */
   readonly needs: readonly ContractNeed[];
@@ -76,7 +76,7 @@ export const error = { name: 'Error', message: 'the mail server is down', stack:
 class Scene {
   private readonly engines: DurableEngine[] = [];
   private readonly event = `event-${randomUUID()}`;
-  /** What engines have reported that were not cut off. */
+  /** The reports of engines that were not cut off. */
   readonly reports: string[] = [];
   private readonly cutOff = new Set<DurableEngine>();
   readonly harness: EngineHarness;

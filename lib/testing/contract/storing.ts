@@ -5,7 +5,7 @@ import { type ContractRule, error, FAR_MS, gate, MOMENT_MS, rule, same } from '.
 
 const { sleep } = timers;
 
-/** What is stored is performed: once, by one instance, and only where it belongs. */
+/** Rules on storing: each delivery is performed once, by one instance, and only where it belongs. */
 export const storingRules: readonly ContractRule[] = [
   rule('performs what is stored, with event, callback, key and arguments as they were', async (scene) => {
     const callback = scene.callback();

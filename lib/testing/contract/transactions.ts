@@ -9,7 +9,7 @@ const rolledBack = (work: Promise<void>) =>
     if (reason !== rollBack) throw reason;
   });
 
-/** What is stored, and completed, in a transaction. */
+/** Rules on storing and completing deliveries in a transaction. */
 export const transactionsRules: readonly ContractRule[] = [
   rule(
     'stores in a transaction: the deliveries are there when it commits, and not before',

@@ -53,7 +53,9 @@ export interface EventsMatchers<R> {
   toHaveFailed(callback: string, error?: unknown): R;
 }
 
-/** To be passed to `expect.extend()` of Jest, Vitest or their like; `nestjs-callbacks/testing/jest` and `…/vitest` do that. */
+/**
+ * To be passed to `expect.extend()` of Jest, Vitest or their like; `nestjs-callbacks/testing/jest` and `…/vitest` do that.
+ */
 export const eventsMatchers = {
   toHaveRun(this: Context, events: unknown, event: unknown, ...expected: unknown[]): Verdict {
     const type = classOf(event);

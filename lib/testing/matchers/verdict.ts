@@ -18,7 +18,7 @@ export interface Verdict {
   message(): string;
 }
 
-/** What a matcher looks for among all that was run or called. */
+/** Says which run or call a matcher looks for. */
 export interface Happening<T> {
   readonly call: readonly unknown[];
   readonly words: 'run' | 'called';

@@ -30,7 +30,7 @@ export interface Row {
   error?: StoredError;
 }
 
-/** What an instance holds while it performs a delivery. */
+/** The claim of an instance on a delivery that it performs. */
 export interface Claim {
   expiresAt: number;
   readonly abort: AbortController;
@@ -38,11 +38,14 @@ export interface Claim {
 
 const keyOf = ({ event, callback }: DeliveryAddress) => JSON.stringify([event, callback]);
 
-/** What several memory engines share, as instances of an application share a database. Gone with the process. */
+/**
+ * Keeps deliveries for several memory engines, as a database does for the instances of an application. It is gone with the
+ * process.
+ */
 export class MemoryStore {
   /** By address, then by id, each in the order in which they were stored. */
   private readonly lanes = new Map<string, Map<string, Row>>();
-  /** Of all that were ever stored, also of those that are done: what comes again is passed over. */
+  /** The identities of all deliveries ever stored, also of those that are done: one that comes again is passed over. */
   private readonly known = new Set<string>();
   private readonly declared = new Map<string, DurableCallback>();
   private readonly listeners = new Set<() => void>();
@@ -192,7 +195,7 @@ export class MemoryStore {
     return this.rows.filter((row) => fits(row, filter) && (!wanted || wanted.has(row.id)));
   }
 
-  /** What waits or is dead under a former id goes to the callback that had it. */
+  /** Hands deliveries that wait or are dead under a former id to the callback that had the id. */
   private adopt(): void {
     for (const { event, callback, formerly } of this.declared.values()) {
       for (const former of formerly) {
@@ -213,7 +216,10 @@ export class MemoryStore {
 
 const isDue = ({ state, since }: Row, now: number) => state === 'waiting' && since <= now;
 
-/** What may not begin: of each key, all but the one that runs, or else the first that is dead or to be tried again. */
+/**
+ * The deliveries that may not begin: of each key, all but the one that runs, or else the first that is dead or to be tried
+ * again.
+ */
 function heldUp(lane: ReadonlyMap<string, Row>): ReadonlySet<Row> {
   const holders = new Map<string | undefined, Row>();
   for (const row of lane.values()) {
