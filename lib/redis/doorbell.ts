@@ -75,7 +75,9 @@ export class Doorbell {
       this.waitsAt = this.hungry;
       try {
         if (this.waitsAt.length === 0) await new Promise<void>((resolve) => (this.onChange = resolve));
-        else await this.wait();
+        else if (this.connections.waiting.status === 'ready') await this.wait();
+        // The connection tells by itself that it is broken. It may be back a little later than the one for commands.
+        else await sleep(PAUSE_MS);
       } catch (error) {
         if (this.hasStopped) return;
         this.health.failed(error);

@@ -20,16 +20,21 @@ export function findRedisProgram() {
   });
 }
 
-/** Not so high that the port of a cluster's bus, which is 10,000 higher, is none. */
+/** How much higher the port of a cluster's bus is. */
+const BUS = 10_000;
+
+const isFree = (port) =>
+  new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+
+/** Below the ports that systems give to outgoing connections, which come and go: so is that of the bus. */
 async function freePort() {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 20_000);
-    const isFree = await new Promise((resolve) => {
-      const server = createServer();
-      server.once('error', () => resolve(false));
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-    });
-    if (isFree) return port;
+    const port = 10_000 + Math.floor(Math.random() * 12_000);
+    if ((await isFree(port)) && (await isFree(port + BUS))) return port;
   }
 }
 
@@ -57,9 +62,14 @@ export class PrivateRedis {
   async start() {
     const settings = { ...this.#settings, port: this.port, bind: '127.0.0.1', dir: this.#folder, save: '' };
     const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    this.#child = spawn(findRedisProgram(), args, { stdio: 'ignore' });
+    const child = spawn(findRedisProgram(), args, { stdio: 'ignore' });
+    this.#child = child;
     await this.ask(async (client) => {
-      while ((await client.ping().catch(() => 'no')) !== 'PONG') await sleep(10);
+      while ((await client.ping().catch(() => 'no')) !== 'PONG') {
+        if (child.exitCode !== null)
+          throw new Error(`redis-server on port ${this.port} has ended by ${child.exitCode}`);
+        await sleep(10);
+      }
     });
   }
 

@@ -1,14 +1,12 @@
 /** The contract of engines: each engine here keeps it, and for each rule there is a broken one that it catches. */
 import { afterAll, beforeAll, describe } from '@jest/globals';
-import type { PGlite } from '@electric-sql/pglite';
-import type { DurableEngine, SqlTransaction } from 'nestjs-callbacks/engine';
+import type { DurableEngine } from 'nestjs-callbacks/engine';
 import { postgres } from 'nestjs-callbacks/postgres';
 import { redis } from 'nestjs-callbacks/redis';
 import { memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { keepsTheContract } from '../support/contract.js';
-import { openPGlite } from '../support/pglite-folder.js';
 import { describeWith, findPostgres, findRedis } from '../support/servers.js';
 
 const server = await findPostgres();
@@ -21,43 +19,6 @@ describe('The memory engine', () => {
     offers: ['order', 'several sessions'],
     atATime: Infinity,
   });
-});
-
-describe('The Postgres engine on PGlite', () => {
-  let database: PGlite;
-  beforeAll(async () => {
-    database = await openPGlite();
-    // It has one session, in which only one instance at a time can make the tables.
-    const engine = postgres({ pglite: database })();
-    await engine.start({ log() {}, warn() {}, report() {} });
-    await engine.stop();
-  });
-  afterAll(() => database.close());
-
-  const pglites = new WeakMap<DurableEngine, { isCut: boolean }>();
-  keepsTheContract(
-    () => ({
-      leaseMs: 2_000,
-      open(leaseMs) {
-        const state = { isCut: false };
-        const refuse = () => Promise.reject(new Error('cut off'));
-        const pglite = {
-          query: (sql: string, params?: unknown[]) => (state.isCut ? refuse() : database.query(sql, params)),
-          exec: (sql: string) => (state.isCut ? refuse() : database.exec(sql)),
-          transaction: (work: (tx: unknown) => Promise<unknown>) => database.transaction(work as never),
-          listen: (channel: string, listener: (payload: string) => void) => database.listen(channel, listener),
-        };
-        const engine = postgres({ pglite: pglite as never, leaseMs })();
-        pglites.set(engine, state);
-        return engine;
-      },
-      cutOff(engine) {
-        pglites.get(engine)!.isCut = true;
-      },
-      transaction: (work) => database.transaction((tx) => work(tx as unknown as SqlTransaction)),
-    }),
-    { offers: ['order', 'transactions'], atATime: 6 },
-  );
 });
 
 describeWith('The Postgres engine on a server (DATABASE_URL, or the local one)', server, (connectionString) => {

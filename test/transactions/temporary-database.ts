@@ -1,7 +1,7 @@
 import pg from 'pg';
 
-/** A database of its own on a server, for as long as a spec wants it. */
-export function temporaryDatabase(admin: string, name: string) {
+/** A database of its own on a server, for as long as a spec wants it. Where specs are skipped, there is no server. */
+export function temporaryDatabase(admin: string | undefined, name: string) {
   const database = `${name}_${process.pid}`;
   const administer = async (statement: string) => {
     const client = new pg.Client({ connectionString: admin });
@@ -9,7 +9,7 @@ export function temporaryDatabase(admin: string, name: string) {
     await client.query(statement).finally(() => client.end());
   };
   return {
-    url: Object.assign(new URL(admin), { pathname: database }).href,
+    url: admin ? Object.assign(new URL(admin), { pathname: database }).href : '',
     create: () => administer(`create database ${database}`),
     drop: () => administer(`drop database if exists ${database} with (force)`),
     administer,
