@@ -36,10 +36,10 @@ const PLAN = [
 ].map((part) => ({ which: [], execArgv: [], ...part }));
 const keyOf = ({ name, which }) => [name, ...which].join(' ');
 
-/** What each part of the plan measured: its rows, and how much of a core it got. */
+/** What each part of the plan measured: its rows, and how much of the time it had the core that it wanted. */
 const measured = new Map();
 
-/** A process that has less of a core than this was kept waiting so often that its times say little. */
+/** A process that has a core less often than this was kept waiting so much that its times say little. */
 const ENOUGH_OF_A_CORE = 0.9;
 /** How often what a quick run seems to miss is measured again, while the machine is not busy. */
 const SECOND_LOOKS = 2;
