@@ -2,3 +2,4 @@
 
 export { show } from './errors/describe.js';
 export { EVENTS_TEST_HOOKS, type CalledCallback, type EventsTestHooks } from './options/test-hooks.js';
+export { IS_BOOLEAN } from './options/option-checks.js';

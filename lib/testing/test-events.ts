@@ -1,6 +1,6 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { show } from '../core/seams.js';
-import { type OptionChecks, requireOptions } from '../engine/index.js';
+import { isWhole, type OptionChecks, requireOptions } from '../engine/index.js';
 import {
   type CallbackArguments,
   type CallbackEvent,
@@ -209,16 +209,13 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
 
 const nothing = () => {};
 
-const isCount = (least: number, most: number) => (value: unknown) =>
-  Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most;
-
 const WAIT_CHECKS: OptionChecks = {
-  timeoutMs: { isValid: isCount(0, 2 ** 31 - 1), expected: 'Pass real milliseconds, a whole number.' },
+  timeoutMs: { isValid: isWhole(1, 0, 2 ** 31 - 1), expected: 'Pass real milliseconds, a whole number.' },
 };
 
 const FAIL_CHECKS: OptionChecks = {
   attempt: {
-    isValid: (value) => [value].flat().every(isCount(1, Number.MAX_SAFE_INTEGER)),
+    isValid: (value) => [value].flat().every(isWhole(1, 1)),
     expected: 'Pass a number, 1 for the first, or several.',
   },
   error: { isValid: () => true, expected: '' },

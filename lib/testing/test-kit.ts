@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { type OptionCheck, requireOptions } from '../engine/index.js';
-import type { EventsTestHooks } from '../core/seams.js';
+import { type EventsTestHooks, IS_BOOLEAN } from '../core/seams.js';
 import { VirtualClock } from './memory/clock.js';
 import { deliveredTwice } from './deliver-twice.js';
 import { memoryEngine } from './memory/memory-engine.js';
@@ -30,8 +30,6 @@ export interface TestEventsOptions {
    */
   readonly keepsEngine?: boolean;
 }
-
-const IS_BOOLEAN: OptionCheck = { isValid: (value) => typeof value === 'boolean', expected: 'Pass true or false.' };
 
 const CHECKS: Record<keyof TestEventsOptions, OptionCheck> = {
   shuffle: {

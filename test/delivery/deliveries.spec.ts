@@ -1,5 +1,5 @@
 /** What a delivery promises, on any engine: how it arrives, and what becomes of one that cannot be performed or settled. */
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback, type CallbackFailure, currentEvent, defineEvent } from 'nestjs-callbacks';
 import { memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
@@ -13,10 +13,7 @@ beforeEach(() => {
   ran = [];
 });
 
-afterEach(async () => {
-  jest.useRealTimers();
-  await closeApps();
-});
+afterEach(closeApps);
 
 describe('With a schema,', () => {
   it('what was passed is stored, and parsed again on arrival; what does not fit any more is dead at once', async () => {

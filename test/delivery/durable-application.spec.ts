@@ -1,5 +1,5 @@
 /** What an application with durable callbacks promises, on any engine: when it does not start, what it says, how it closes. */
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { type DurableEngine } from 'nestjs-callbacks/engine';
 import { Callback, currentEvent, EventDeliveries, EventRunner } from 'nestjs-callbacks';
@@ -13,10 +13,7 @@ beforeEach(() => {
   ran = [];
 });
 
-afterEach(async () => {
-  jest.useRealTimers();
-  await closeApps();
-});
+afterEach(closeApps);
 
 describe('The application', () => {
   @Injectable()

@@ -1,5 +1,5 @@
 /** What `delivery: 'durable'` promises of a run, on any engine: what is stored and when, under which id, and what is refused. */
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConflictException, Injectable, Module, type OnModuleInit } from '@nestjs/common';
 import { LazyModuleLoader } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
@@ -14,10 +14,7 @@ beforeEach(() => {
   ran = [];
 });
 
-afterEach(async () => {
-  jest.useRealTimers();
-  await closeApps();
-});
+afterEach(closeApps);
 
 describe('A run with durable callbacks', () => {
   @Injectable()

@@ -1,5 +1,5 @@
 /** What `EventDeliveries` promises on any engine: lists, retries and discards, and arguments that are checked. */
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback } from 'nestjs-callbacks';
 import { closeApps } from '../support/app.js';
@@ -11,10 +11,7 @@ beforeEach(() => {
   ran = [];
 });
 
-afterEach(async () => {
-  jest.useRealTimers();
-  await closeApps();
-});
+afterEach(closeApps);
 
 describe('EventDeliveries', () => {
   @Injectable()

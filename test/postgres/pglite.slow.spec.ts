@@ -11,7 +11,6 @@ import { postgres } from 'nestjs-callbacks/postgres';
 import { closeApps, deferred, startApp, until } from '../support/app.js';
 import { Project } from '../support/child-process.js';
 import { Emails, engineSuite, isIdle, ran } from '../support/engine-suite.js';
-import { hasSaid } from '../support/killed-instance.js';
 import { makePGliteFolder, openPGlite } from '../support/pglite-folder.js';
 
 const root = mkdtempSync(join(tmpdir(), 'pglite-'));
@@ -68,7 +67,7 @@ describe('In a folder', () => {
 
   it('a second process is refused with the pid of the first; what that leaves when it is killed is taken over', async () => {
     const first = project.start('instance.js', { args: [folder] });
-    await hasSaid(first, 'begun from a process');
+    await first.printed('begun from a process');
 
     const second = await project.run('instance.js', { args: [folder] });
     expect(second).toEqual({

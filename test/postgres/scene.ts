@@ -4,6 +4,7 @@ import type { DurableCallback, DurableEngine, NewDelivery } from 'nestjs-callbac
 import { postgres, type PostgresOptions } from 'nestjs-callbacks/postgres';
 import pg from 'pg';
 import { uuidv7 } from 'uuidv7';
+import { inPgTransaction } from '../support/pg-transaction.js';
 import { closeApps } from '../support/app.js';
 
 export const callbackOf = (options: Partial<DurableCallback> = {}): DurableCallback => ({
@@ -71,18 +72,8 @@ export class Scene {
     return engine;
   }
 
-  async inTransaction(work: (client: pg.PoolClient) => Promise<void>): Promise<void> {
-    const client = await this.pool.connect();
-    try {
-      await client.query('begin');
-      await work(client);
-      await client.query('commit');
-    } catch (error) {
-      await client.query('rollback');
-      throw error;
-    } finally {
-      client.release();
-    }
+  inTransaction(work: (client: pg.PoolClient) => Promise<void>): Promise<void> {
+    return inPgTransaction(this.pool, work);
   }
 }
 

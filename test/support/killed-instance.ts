@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from './app.js';
 import { Project } from './child-process.js';
 
 /**
@@ -32,20 +30,10 @@ export async function killWhilePerforming(engine: string, env: NodeJS.ProcessEnv
       await app.get(EventRunner).run('x', 'Ada');`,
     );
     const killed = project.start('instance.js', { env });
-    const tooEarly = killed.ended.then(({ output }) => {
-      throw new Error(`The instance has ended before it was killed: ${output}`);
-    });
-    await Promise.race([hasSaid(killed, 'begun'), tooEarly]);
+    await killed.printed('begun');
     killed.kill('SIGKILL');
     await killed.ended;
   } finally {
     project.remove();
   }
 }
-
-/** Resolves when a process has printed something. It leaves the processor to that process meanwhile. */
-export const hasSaid = (running: { readonly output: string }, text: string) =>
-  until(async () => {
-    await sleep(10);
-    return running.output.includes(text);
-  });

@@ -7,6 +7,7 @@ import { memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { keepsTheContract } from '../support/contract.js';
+import { inPgTransaction } from '../support/pg-transaction.js';
 import { describeWith, findPostgres, findRedis } from '../support/servers.js';
 
 const server = await findPostgres();
@@ -48,19 +49,7 @@ describeWith('The Postgres engine on a server (DATABASE_URL, or the local one)',
         const pool = poolOf.get(engine)!;
         pool.connect = () => Promise.reject(new Error('cut off'));
       },
-      async transaction(work) {
-        const client = await shared.connect();
-        try {
-          await client.query('begin');
-          await work(client);
-          await client.query('commit');
-        } catch (error) {
-          await client.query('rollback');
-          throw error;
-        } finally {
-          client.release();
-        }
-      },
+      transaction: (work) => inPgTransaction(shared, work),
     }),
     { offers: ['order', 'transactions', 'several sessions'], atATime: 6 },
   );

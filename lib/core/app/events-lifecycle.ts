@@ -30,7 +30,7 @@ export class EventsLifecycle
   }
 
   async onModuleDestroy(): Promise<void> {
-    this.shutdown.stopWorking();
+    this.work.stop();
     await this.shutdown.drain();
   }
 

@@ -102,9 +102,8 @@ const runtimeOf = (
     },
     {
       provide: Shutdown,
-      useFactory: (runtime: Runtime, work: DeliveryWork, settlements: Settlements) =>
-        new Shutdown(runtime, work, settlements),
-      inject: [EVENTS_RUNTIME, DeliveryWork, Settlements],
+      useFactory: (runtime: Runtime, settlements: Settlements) => new Shutdown(runtime, settlements),
+      inject: [EVENTS_RUNTIME, Settlements],
     },
     EventsLifecycle,
   ],

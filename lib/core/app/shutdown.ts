@@ -1,4 +1,3 @@
-import type { DeliveryWork } from '../delivery/delivery-work.js';
 import type { Settlements } from '../delivery/settlements.js';
 import { shutdownTimeout } from '../errors/run-errors.js';
 import type { Runtime } from '../runs/runtime.js';
@@ -17,15 +16,9 @@ export class Shutdown {
 
   constructor(
     private readonly runtime: Runtime,
-    private readonly work: DeliveryWork,
     private readonly settlements: Settlements,
   ) {
     this.patienceMs = runtime.options.shutdownTimeout;
-  }
-
-  /** Takes no more deliveries. */
-  stopWorking(): void {
-    this.work.stop();
   }
 
   /**

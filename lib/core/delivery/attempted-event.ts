@@ -4,8 +4,8 @@ import type { CurrentDelivery, CurrentEvent } from '../callbacks/current-event.j
 /** Tells a callback that its attempt is broken off: its time is over, its claim is lost, or the application gives it up. */
 export class AttemptSignal {
   private readonly abortion = new LazyAbort();
-  private disconnect = () => {};
-  private isConnected = false;
+  /** Absent until somebody asks for the signal. */
+  private disconnect: (() => void) | undefined;
 
   /** @param claim aborts when the claim on the delivery is lost */
   constructor(private readonly claim: () => AbortSignal) {}
@@ -20,7 +20,7 @@ export class AttemptSignal {
 
   /** The signal itself. A lost claim matters only once somebody asks for this. */
   get signal(): AbortSignal {
-    if (!this.isConnected) this.connect();
+    if (!this.disconnect) this.connect();
     return this.abortion.signal;
   }
 
@@ -30,11 +30,10 @@ export class AttemptSignal {
 
   /** The attempt has ended: its claim matters no more. */
   end(): void {
-    this.disconnect();
+    this.disconnect?.();
   }
 
   private connect(): void {
-    this.isConnected = true;
     const claim = this.claim();
     const whenLost = () => this.abort(claim.reason);
     this.disconnect = () => claim.removeEventListener('abort', whenLost);

@@ -1,4 +1,5 @@
 import { messageOf } from '../errors/thrown.js';
+import { addressKey } from './address-name.js';
 import {
   type Delivery,
   type DeliveryAddress,
@@ -29,7 +30,7 @@ export type FoundDeliveries = DeliveryAddress & Partial<DeliveryCounts>;
 export function countsByAddress(found: readonly FoundDeliveries[]): DeliveryCounts[] {
   const counts = new Map<string, { -readonly [Field in keyof DeliveryCounts]: DeliveryCounts[Field] }>();
   for (const { event, callback, ...some } of found) {
-    const key = JSON.stringify([event, callback]);
+    const key = addressKey({ event, callback });
     const sum = counts.get(key) ?? { event, callback, waiting: 0, delayed: 0, running: 0, dead: 0 };
     counts.set(key, sum);
     for (const state of COUNTED) sum[state] += some[state] ?? 0;

@@ -48,16 +48,16 @@ function meant(option: string, prefix: string, checks: Checks): string {
 
 export const IS_BOOLEAN: Check = { isValid: (value) => typeof value === 'boolean', expected: 'Pass true or false.' };
 
-export const isCount = (least: number): Check => ({
-  isValid: (value) => Number.isSafeInteger(value) && value >= least,
-  expected: `Pass a whole number, ${least} or more.`,
-});
-
 /** Makes a check of whether a value is a multiple of `unit`, from `least` to `most`. */
 export const isWhole =
   (unit: number, least: number, most = Infinity) =>
   (value: unknown): boolean =>
     typeof value === 'number' && Number.isSafeInteger(value / unit) && value >= least && value <= most;
+
+export const isCount = (least: number): Check => ({
+  isValid: isWhole(1, least),
+  expected: `Pass a whole number, ${least} or more.`,
+});
 
 /** Ten years: an engine must be able to add it to a date. */
 const MOST_MS = 10 * 366 * 24 * 60 * 60 * 1_000;

@@ -7,7 +7,7 @@ import type { InstanceScope } from '../nest/instance-scope.js';
 import { asPartOf, tracedRun } from '../reports/traces.js';
 import { withTransaction } from '../transactions/current-transaction.js';
 import type { Transaction } from '../transactions/transaction.js';
-import { HeldWork } from './held-work.js';
+import { HeldWork, type HeldWorkOptions } from './held-work.js';
 import type { Outcome } from './outcome.js';
 import type { RunContext } from './run-context.js';
 import type { Runtime } from './runtime.js';
@@ -126,7 +126,7 @@ export class AfterInline {
     return { callback: callback.id, status: 'held', durationMs: 0 };
   }
 
-  private hold(transaction: Transaction, work: Omit<ConstructorParameters<typeof HeldWork>[2], 'event'>): void {
+  private hold(transaction: Transaction, work: Omit<HeldWorkOptions, 'event'>): void {
     const { inFlight, failures } = this.runtime;
     transaction.hold(new HeldWork(inFlight, failures.logger, { event: this.event.label, ...work }));
   }

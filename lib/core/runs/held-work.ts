@@ -4,7 +4,7 @@ import type { SafeLogger } from '../reports/safe-logger.js';
 import type { Held } from '../transactions/transaction.js';
 
 /** Work that is to be done when a transaction has ended. */
-interface Work {
+export interface HeldWorkOptions {
   readonly on: 'commit' | 'rollback';
   readonly event: string;
   /** The name of the callback that waits. */
@@ -24,7 +24,7 @@ export class HeldWork implements Held, Pending {
   constructor(
     private readonly inFlight: InFlight,
     private readonly logger: SafeLogger,
-    private readonly held: Work,
+    private readonly held: HeldWorkOptions,
   ) {
     inFlight.add(this);
   }

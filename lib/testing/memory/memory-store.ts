@@ -1,4 +1,5 @@
 import {
+  addressName,
   compare,
   countsByAddress,
   type DeliveryAddress,
@@ -36,8 +37,6 @@ export interface Claim {
   readonly abort: AbortController;
 }
 
-const keyOf = ({ event, callback }: DeliveryAddress) => JSON.stringify([event, callback]);
-
 /**
  * Keeps deliveries for several memory engines, as a database does for the instances of an application. It is gone with the
  * process.
@@ -61,15 +60,15 @@ export class MemoryStore {
   }
 
   declare(callbacks: readonly DurableCallback[]): void {
-    for (const callback of callbacks) this.declared.set(keyOf(callback), callback);
+    for (const callback of callbacks) this.declared.set(addressName(callback), callback);
     this.adopt();
   }
 
   add(deliveries: readonly NewDelivery[], now: number): void {
-    const unknown = deliveries.find((delivery) => !this.declared.has(keyOf(delivery)));
+    const unknown = deliveries.find((delivery) => !this.declared.has(addressName(delivery)));
     if (unknown) throw neverDeclared(unknown);
     for (const { delayMs, ...delivery } of deliveries) {
-      const identity = `${keyOf(delivery)} ${delivery.id}`;
+      const identity = `${addressName(delivery)} ${delivery.id}`;
       if (this.known.has(identity)) continue;
       this.known.add(identity);
       this.laneOf(delivery).set(delivery.id, {
@@ -184,7 +183,7 @@ export class MemoryStore {
   }
 
   private laneOf(address: DeliveryAddress): Map<string, Row> {
-    const key = keyOf(address);
+    const key = addressName(address);
     const lane = this.lanes.get(key) ?? new Map<string, Row>();
     this.lanes.set(key, lane);
     return lane;
@@ -203,7 +202,7 @@ export class MemoryStore {
         for (const row of lane.values()) {
           if (row.state === 'running') continue;
           lane.delete(row.id);
-          const identity = `${keyOf({ event, callback })} ${row.id}`;
+          const identity = `${addressName({ event, callback })} ${row.id}`;
           if (this.known.has(identity)) continue;
           this.known.add(identity);
           row.callback = callback;
