@@ -7,6 +7,7 @@ const config = JSON.parse(readFileSync(new URL('../jest.config.json', import.met
 export default {
   ...config,
   rootDir: fileURLToPath(new URL('..', import.meta.url)),
+  globalSetup: '<rootDir>/test/support/pglite-template.mjs',
   testMatch: ['**/*.slow.spec.ts'],
   testPathIgnorePatterns: ['/node_modules/', '/test/generated/'],
 };
