@@ -1,7 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { whenSettled } from './promises.js';
-
-const ignore = () => {};
+import { handled, whenSettled } from './promises.js';
 
 /** Work that somebody waits for: it ends, or is given up from outside. */
 export interface Pending {
@@ -181,10 +179,4 @@ export class InFlight {
     this.abort.abort(error);
     for (const pending of this.all) pending.fail(error);
   }
-}
-
-/** Marks a promise as handled, so that a caller who forgot to await it does not lose the process. */
-export function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(ignore);
-  return promise;
 }

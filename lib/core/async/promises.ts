@@ -49,3 +49,11 @@ function promiseOf<T>(work: PromiseLike<T>): Promise<T> {
     return new Promise((resolve) => resolve(work));
   }
 }
+
+const ignore = () => {};
+
+/** Marks a promise as handled, so that a caller who forgot to await it does not lose the process. */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(ignore);
+  return promise;
+}

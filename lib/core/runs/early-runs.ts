@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
 import { closed, neverStarted } from '../errors/run-errors.js';
 import type { Failures } from '../reports/failures.js';
-import { handled } from '../async/in-flight.js';
+import { handled } from '../async/promises.js';
 
 const LONGEST_POLL_MS = 100;
 const WARN_AFTER_MS = 5_000;

@@ -1,4 +1,4 @@
-import { handled } from '../async/in-flight.js';
+import { handled } from '../async/promises.js';
 import { scopeOf } from '../callbacks/current-event.js';
 import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
 import { severalFailed } from '../errors/run-errors.js';

@@ -1,5 +1,5 @@
-import { handled, type Pending } from '../async/in-flight.js';
-import { awaitable, whenSettled } from '../async/promises.js';
+import type { Pending } from '../async/in-flight.js';
+import { awaitable, handled, whenSettled } from '../async/promises.js';
 import { call, callAndTrace, callTraced } from '../callbacks/call.js';
 import { scopeOf } from '../callbacks/current-event.js';
 import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';

@@ -1,5 +1,4 @@
-import { handled } from '../async/in-flight.js';
-import { isThenable } from '../async/promises.js';
+import { handled, isThenable } from '../async/promises.js';
 import { currentEvent, describeRun, withCurrentEvent } from '../callbacks/current-event.js';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import { closed } from '../errors/run-errors.js';
