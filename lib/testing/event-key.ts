@@ -16,5 +16,3 @@ export function classOf(event: unknown): Function | undefined {
   const { constructor } = event;
   return typeof constructor === 'function' && constructor !== Object && constructor !== Array ? constructor : undefined;
 }
-
-export const labelOf = (key: EventKey) => (typeof key === 'string' ? key : key.name);

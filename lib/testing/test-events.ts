@@ -1,5 +1,5 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { show } from '../core/seams.js';
+import { eventLabel, show } from '../core/seams.js';
 import { isWhole, type OptionChecks, requireOptions } from '../engine/index.js';
 import {
   type CallbackArguments,
@@ -8,7 +8,7 @@ import {
   type EventKey,
   EventsInspector,
 } from '../index.js';
-import { keyOf, labelOf } from './event-key.js';
+import { keyOf } from './event-key.js';
 import { type RecordedCall, type RecordedRun, Recorder } from './recorder.js';
 import { OutstandingInEngine, OutstandingInMemory } from './outstanding.js';
 import { Settling } from './settling.js';
@@ -119,7 +119,7 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
   ): void {
     const key = keyOf('TestEvents.fakeEvent()', event);
     const known = [...new Set(this.inspector.callbacks.map((callback) => callback.event))];
-    if (!known.includes(key)) throw eventUnanswered('TestEvents.fakeEvent()', labelOf(key), known.map(labelOf));
+    if (!known.includes(key)) throw eventUnanswered('TestEvents.fakeEvent()', eventLabel(key), known.map(eventLabel));
     requireFunction('fakeEvent()', replacement);
     this.kit.standIns.fakeEvent(key, replacement);
   }
@@ -196,7 +196,7 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
     if (this.isStarted) return;
     for (const { event, callback, delivery } of this.inspector.callbacks) {
       if (callback !== id || delivery !== 'durable' || this.recorder.runsOf(event).length === 0) continue;
-      throw notStarted(`${where} was called`, [`a delivery of "${labelOf(event)}" to ${id}`]);
+      throw notStarted(`${where} was called`, [`a delivery of "${eventLabel(event)}" to ${id}`]);
     }
   }
 

@@ -1,7 +1,7 @@
-import { show } from '../../core/seams.js';
+import { eventLabel, show } from '../../core/seams.js';
 import { messageOf } from '../../engine/index.js';
 import type { CallbackArguments, CallbackEvent, EventDefinition, RunEvent } from '../../index.js';
-import { classOf, keyOf, labelOf } from '../event-key.js';
+import { classOf, keyOf } from '../event-key.js';
 import type { RecordedCall, RecordedRun } from '../recorder.js';
 import { TestEvents } from '../test-events.js';
 import { testingInvalid } from '../testing-errors.js';
@@ -63,7 +63,7 @@ export const eventsMatchers = {
     const subject = subjectOf('toHaveRun', events);
     const key = type ?? keyOf('toHaveRun()', event);
     return happened(this, subject, {
-      call: ['toHaveRun', labelOf(key), ...args],
+      call: ['toHaveRun', eventLabel(key), ...args],
       words: 'run',
       args,
       named: subject.recordedRuns(key),
@@ -78,7 +78,7 @@ export const eventsMatchers = {
     const named = subject.recordedRuns(key);
     const line = (run: RecordedRun) =>
       `${JSON.stringify(run.event)}${inBrackets(this, run)}${ending(run, ', and failed: ')}`;
-    return verdict(this, subject, named.length === times, ['toHaveRunTimes', labelOf(key), times], () => [
+    return verdict(this, subject, named.length === times, ['toHaveRunTimes', eventLabel(key), times], () => [
       list(named, line, `It was run ${named.length === 1 ? 'once' : `${named.length} times`}:`, 'It was not run.'),
       named.length === 0 ? list(subject.runs, line, 'What was run:', 'Nothing was run.') : '',
     ]);
