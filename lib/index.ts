@@ -4,19 +4,22 @@ export type { EventsOptions } from './core/options/events.options.js';
 
 // Declaring events
 export type {
+  AnyDefinition,
   CallbackArguments,
-  CallbackEvent,
   EventClass,
   EventKey,
   EventMap,
   EventName,
+  EventObject,
+  NeitherClassNorPromise,
+  NoArgumentsFitAllOfTheseEvents,
+  NotATuple,
   RunArguments,
-  RunEvent,
 } from './core/events/event-map.js';
 export { defineEvent, EventDefinition, type PassedTo, type ReceivedFrom } from './core/events/event-definition.js';
 
 // Answering them
-export { Callback } from './core/callbacks/callback.decorator.js';
+export { Callback, type CallbackDecorator } from './core/callbacks/callback.decorator.js';
 export type { CallbackOptions, CallbackTarget, DeliveryMode } from './core/options/callback.options.js';
 export type { DurableOptions, RetryOptions } from './core/options/durable.options.js';
 export { currentEvent, type CurrentDelivery, type CurrentEvent } from './core/callbacks/current-event.js';

@@ -3,12 +3,8 @@ export { TestEventsModule } from './test-events.module.js';
 export { TestEvents } from './test-events.js';
 export type { TestEventsOptions } from './test-kit.js';
 export type { RecordedCall, RecordedRun } from './recorder.js';
-export {
-  eventsMatchers,
-  type EventsMatchers,
-  type ExpectedArguments,
-  type ExpectedEvent,
-} from './matchers/matchers.js';
+export { eventsMatchers, type EventsMatchers, type ExpectedArguments } from './matchers/matchers.js';
+export type { Context as MatcherContext, Verdict as MatcherVerdict } from './matchers/verdict.js';
 
 // An engine for tests
 export { memoryEngine, type MemoryEngineOptions } from './memory/memory-engine.js';

@@ -2,10 +2,12 @@ import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShut
 import { eventLabel, show } from '../core/seams.js';
 import { isWhole, type OptionChecks, requireOptions } from '../engine/index.js';
 import {
+  type AnyDefinition,
   type CallbackArguments,
-  type CallbackEvent,
+  type EventClass,
   EventDeliveries,
   type EventKey,
+  type EventName,
   EventsInspector,
 } from '../index.js';
 import { keyOf } from './event-key.js';
@@ -73,7 +75,9 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
    * @example
    * const [{ arguments: [name, email], calls }] = events.runsOf('user_joined');
    */
-  runsOf<const Event>(event: CallbackEvent<Event>): readonly RecordedRun<CallbackArguments<Event>>[] {
+  runsOf<Event extends EventName | EventClass | AnyDefinition>(
+    event: Event,
+  ): readonly RecordedRun<CallbackArguments<Event>>[] {
     const runs: readonly unknown[] = this.recorder.runsOf(keyOf('TestEvents.runsOf()', event));
     return runs as readonly RecordedRun<CallbackArguments<Event>>[];
   }
@@ -113,8 +117,8 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
    *
    * @throws EVENTS_TESTING_INVALID when no callback answers it
    */
-  fakeEvent<const Event>(
-    event: CallbackEvent<Event>,
+  fakeEvent<Event extends EventName | EventClass | AnyDefinition>(
+    event: Event,
     replacement: (...args: CallbackArguments<Event>) => unknown = nothing,
   ): void {
     const key = keyOf('TestEvents.fakeEvent()', event);

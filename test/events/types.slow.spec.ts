@@ -25,6 +25,13 @@ const map = `
     interface EventMap {
       user_joined: [name: string, email: string];
       server_started: [];
+      user_met: [name: string, email: string | undefined];
+      tagged: string[];
+      maybe?: [count: number];
+      fixed: readonly [count: number];
+      either: [one: string] | [one: string, two: number];
+      no_tuple: string;
+      no_tuple_either: { name: string };
     }
   }
 `;
@@ -43,9 +50,54 @@ const takes: Record<string, string> = {
     events.runSettled('user_joined', 'Ada', 'a@b').then((outcomes) => outcomes.map((outcome) => outcome.status === 'fulfilled' ? outcome.value : outcome.callback));
     events.runParallel(userLeft, 'Ada');`,
   'a wrapper of your own': `
-    import { type RunArguments, type RunEvent } from 'nestjs-callbacks';
-    const emit = <const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>) => events.run<Event>(event, ...args);
-    emit('user_joined', 'Ada', 'ada@example.org');`,
+    import { type EventName, type EventObject, type RunArguments } from 'nestjs-callbacks';
+    const emit = <Event extends EventName | EventObject>(event: Event, ...args: RunArguments<Event>) => events.run(event, ...args);
+    emit('user_joined', 'Ada', 'ada@example.org'); emit(userLeft, 'Ada'); emit(new UserJoined('Ada', 'a@b'));`,
+  'A13: a wrapper for names, and one that runs several ways': `
+    import { type EventName, type RunArguments } from 'nestjs-callbacks';
+    const emit = <E extends EventName>(event: E, ...args: RunArguments<E>) => events.run(event, ...args);
+    class Notifier {
+      constructor(private readonly events: EventRunner) {}
+      async notify<E extends EventName>(key: string, event: E, ...args: RunArguments<E>) {
+        await this.events.with({ key }).runSettled(event, ...args);
+        await this.events.runParallel<E>(event, ...args);
+      }
+    }
+    emit('user_joined', 'Ada', 'ada@example.org'); emit('server_started');
+    new Notifier(events).notify('key', 'user_joined', 'Ada', 'ada@example.org');`,
+  'A13: a wrapper for definitions': `
+    import { EventDefinition, type RunArguments } from 'nestjs-callbacks';
+    const emit = <E extends EventDefinition<string, any, any>>(event: E, ...args: RunArguments<E>) => events.run(event, ...args);
+    emit(userLeft, 'Ada'); emit(typed, 5);`,
+  'A13: a wrapper of the decorator': `
+    import { type CallbackDecorator, type EventName } from 'nestjs-callbacks';
+    const On = <E extends EventName>(event: E): CallbackDecorator<E> => Callback(event, { optional: true });
+    class Answer { @On('user_joined') one(name: string) {} }`,
+  'A12: one of several events, with arguments that fit all of them': `
+    declare const name: 'user_joined' | 'user_met';
+    events.run(name, 'Ada', 'ada@example.org');
+    declare const event: 'user_joined' | typeof greeted;
+    const greeted = defineEvent<[name: string, email: string | number]>('greeted');
+    events.run(event, 'Ada', 'ada@example.org');`,
+  'an entry that is optional, read-only, or one of several tuples': `
+    events.run('maybe', 5); events.run('fixed', 5); events.run('either', 'one'); events.run('either', 'one', 2);
+    events.run('tagged'); events.run('tagged', 'one', 'two');`,
+  'what is an object, an interface, or anything': `
+    interface DomainEvent { readonly at: Date }
+    declare const kept: { events: object[]; domain: DomainEvent[]; any: any; empty: {} };
+    for (const event of kept.events) events.run(event);
+    for (const event of kept.domain) events.run(event);
+    events.run(kept.any); events.run(kept.any, 1, 2); events.run('user_joined', kept.any, kept.any);
+    const publish = <T extends object>(event: T) => events.run(event as object);
+    publish(new UserJoined('Ada', 'a@b'));`,
+  'an instance of an empty class': `
+    class Started {} const started = {} as Started | { readonly at: Date };
+    events.run(new Started()); events.runSettled(new Started()); events.run(started);
+    class Answer { @Callback(Started) one(event: Started) {} }`,
+  'events with a field like a method of a promise': `
+    class Planned { readonly then = new Date(); readonly call = 'mobile'; readonly name = 'x'; readonly length = 5; }
+    class Called { call(): void {} apply(): void {} }
+    events.run(new Planned()); events.run(new Called());`,
   'a runner made by with()': `events.with({}).run('user_joined', 'Ada', 'ada@example.org');`,
   'a method that takes all the arguments': method(`@Callback('user_joined')`, '(name: string, email: string)'),
   'a method that takes fewer, or wider ones': method(`@Callback('user_joined')`, '(name: string | number)'),
@@ -92,11 +144,11 @@ takes['what is recorded of an event, and a fake of it, by its arguments'] = test
 const refuses: Record<string, [source: string, ...messages: RegExp[]]> = {
   'a mistyped name at the call': [
     `events.run('user_joind', 'Ada', 'a@b');`,
-    /^Argument of type '"user_joind"' is not assignable to parameter of type '"user_joined" \| "server_started"'\.$/,
+    /^Argument of type '"user_joind"' is not assignable to parameter of type '(?=.*"user_joined" \| "server_started").*'\.$/,
   ],
   'a mistyped name at the decorator': [
     method(`@Callback('user_joind')`, '()'),
-    /^Argument of type '"user_joind"' is not assignable to parameter of type '"user_joined" \| "server_started"'\.$/,
+    /^Argument of type '"user_joind"' is not assignable to parameter of type '(?=.*"user_joined" \| "server_started").*'\.$/,
   ],
   'too few arguments': [`events.run('user_joined', 'Ada');`, /^Expected 3 arguments, but got 2\.$/],
   'too many arguments': [`events.run('server_started', 'Ada');`, /^Expected 1 arguments, but got 2\.$/],
@@ -114,15 +166,65 @@ const refuses: Record<string, [source: string, ...messages: RegExp[]]> = {
   ],
   'a class where an instance is meant': [
     `events.run(UserJoined);`,
-    /^Argument of type 'typeof UserJoined' is not assignable to parameter of type '"an instance of this class, not the class itself"'\.$/,
+    /^Argument of type 'typeof UserJoined' is not assignable to parameter of type '.*EventObject.*'\.\nDid you mean to use 'new' with this expression\?$/,
   ],
   'a promise of an event': [
     `events.run(Promise.resolve(new UserJoined('Ada', 'a@b')));`,
-    /is not assignable to parameter of type '"what this promise resolves to: await it first"'\.$/,
+    /^Argument of type 'Promise<UserJoined>' is not assignable to parameter of type '.*EventObject.*'\./,
+    /is not assignable to type 'NeitherClassNorPromise'/,
+    /\nDid you forget to use 'await'\?$/,
   ],
   'an event that is nothing of the kind': [
     `events.run(5);`,
-    /^Argument of type '5' is not assignable to parameter of type '"a name, an instance of an event class, or what defineEvent\(\) returned"'\.$/,
+    /^Argument of type '5' is not assignable to parameter of type '.*EventObject.*'\.$/,
+  ],
+  'A12: any name at all, without arguments': [
+    `import { type EventName } from 'nestjs-callbacks'; declare const name: EventName; events.run(name);`,
+    /^Argument of type '\[\]' is not assignable to parameter of type 'never'\.$/,
+  ],
+  'A12: one of two names, with the arguments of one': [
+    `declare const name: 'user_joined' | 'maybe'; events.run(name, 'Ada');`,
+    /^Argument of type 'string' is not assignable to parameter of type 'NoArgumentsFitAllOfTheseEvents'\.$/,
+  ],
+  'A12: one of two names, with too few for one': [
+    `declare const name: 'user_joined' | 'server_started'; events.run(name);`,
+    /^Expected 2 arguments, but got 1\./,
+  ],
+  'A12: one of two definitions, with the arguments of one': [
+    `events.run(Math.random() > 0.5 ? userLeft : typed, 'Ada');`,
+    /Type 'string' is not assignable to type 'number'\.$/,
+  ],
+  'A12: a definition or an instance, with arguments': [
+    `events.run(Math.random() > 0.5 ? userLeft : new UserJoined('Ada', 'a@b'), 'Ada');`,
+    /^Argument of type 'string' is not assignable to parameter of type 'NoArgumentsFitAllOfTheseEvents'\.$/,
+  ],
+  'A12: a method that takes the arguments of one of two events': [
+    `declare const name: 'user_joined' | 'maybe'; ${method('@Callback(name)', '(name: string)')}`,
+    /Types of parameters 'name' and 'args' are incompatible/,
+  ],
+  'A13: a wrong argument of a wrapper': [
+    `import { type EventName, type RunArguments } from 'nestjs-callbacks';
+    const emit = <E extends EventName>(event: E, ...args: RunArguments<E>) => events.run(event, ...args);
+    emit('user_joined', 'Ada', 5);`,
+    /^Argument of type 'number' is not assignable to parameter of type 'string'\.$/,
+  ],
+  'A13: a mistyped name of a wrapper': [
+    `import { type EventName, type RunArguments } from 'nestjs-callbacks';
+    const emit = <E extends EventName>(event: E, ...args: RunArguments<E>) => events.run(event, ...args);
+    emit('user_joind', 'Ada', 'a@b');`,
+    /^Argument of type '"user_joind"' is not assignable to parameter of type '"user_joined" \| "server_started" .*'\.$/,
+  ],
+  'A15: an entry of EventMap that is no tuple, at the call': [
+    `events.run('no_tuple', 'Ada');`,
+    /^Argument of type 'string' is not assignable to parameter of type 'NotATuple<"In EventMap, no_tuple must have a tuple, as in no_tuple: \[name: string\]">'\.$/,
+  ],
+  'A15: an entry of EventMap that is no tuple, at the decorator': [
+    method(`@Callback('no_tuple_either')`, '(event: { name: string })'),
+    /NotATuple<"In EventMap, no_tuple_either must have a tuple, as in no_tuple_either: \[name: string\]">/,
+  ],
+  'A15: an entry of EventMap that is no tuple, run without arguments': [
+    `events.run('no_tuple');`,
+    /^Expected 2 arguments, but got 1\./,
   ],
   'a method with a wrong parameter': [
     method(`@Callback('user_joined')`, '(age: number)'),
@@ -153,7 +255,7 @@ const refuses: Record<string, [source: string, ...messages: RegExp[]]> = {
   ],
   'a mistyped name in a matcher': [
     testing(`expect(tested).toHaveRun('user_joind');`),
-    /^Argument of type '"user_joind"' is not assignable to parameter of type '"user_joined" \| "server_started"'\.$/,
+    /^Argument of type '"user_joind"' is not assignable to parameter of type '(?=.*"user_joined" \| "server_started").*'\.$/,
   ],
   'a wrong argument in a matcher': [
     testing(`expect(tested).toHaveRun('user_joined', 'Ada', 5);`),
@@ -209,5 +311,35 @@ describe('While EventMap is empty, the compiler', () => {
 
   it('still checks classes and definitions', () => {
     expect([instance.length, definition.length]).toEqual([1, 1]);
+  });
+});
+
+describe('A23: With an index signature in EventMap, beside declared names, the compiler', () => {
+  const open = `
+    enum Kind { Paid = 'order.paid' }
+    declare module 'nestjs-callbacks' {
+      interface EventMap { [name: string]: any[]; user_joined: [name: string, email: string]; [Kind.Paid]: [total: number] }
+    }`;
+  const [, computed, wrong, kind, wrongKind, answers, wrapped] = compile(
+    [
+      open,
+      `events.run(\`tenant.\${1}.joined\`, 1, 'two'); events.run('anything'); events.run('user_joined', 'Ada', 'a@b');`,
+      `events.run('user_joined', 'Ada', 5);`,
+      `enum Kind { Paid = 'order.paid' } events.run(Kind.Paid, 5);`,
+      `events.run('order.paid', 'five');`,
+      `class Answer { @Callback('tenant.' + 1) one(name: string) {} @Callback('user_joined') two(name: string) {} }`,
+      `import { type EventName, type RunArguments } from 'nestjs-callbacks';
+       const emit = <E extends EventName>(event: E, ...args: RunArguments<E>) => events.run(event, ...args);
+       emit('user_joined', 'Ada', 'a@b'); emit('tenant.' + 1, 5);`,
+    ].map((source) => `${head} ${source} export {};`),
+  );
+
+  it('takes other names, and computed ones', () => {
+    expect([computed, kind, answers, wrapped]).toEqual([[], [], [], []]);
+  });
+
+  it('still checks the declared ones', () => {
+    expect(wrong).toEqual([`Argument of type 'number' is not assignable to parameter of type 'string'.`]);
+    expect(wrongKind).toEqual([`Argument of type 'string' is not assignable to parameter of type 'number'.`]);
   });
 });

@@ -2,7 +2,14 @@ import { type CallbackOptions, checkCallbackOptions } from '../options/callback.
 import { declaredTwice, notAMethod, standardDecorator } from '../errors/callback-errors.js';
 import { eventInvalid } from '../errors/run-errors.js';
 import { EventDefinition } from '../events/event-definition.js';
-import { type CallbackArguments, type CallbackEvent, type EventKey, eventLabel } from '../events/event-map.js';
+import {
+  type AnyDefinition,
+  type CallbackArguments,
+  type EventClass,
+  type EventKey,
+  eventLabel,
+  type EventName,
+} from '../events/event-map.js';
 
 /** One `@Callback()`, as the registry reads it. */
 export interface Declaration {
@@ -36,8 +43,8 @@ const declarations = new WeakMap<object, Declaration[]>();
  * @throws EVENTS_NOT_A_METHOD, EVENTS_EVENT_INVALID, EVENTS_CALLBACK_INVALID, EVENTS_DECLARED_TWICE while the class is
  * being defined.
  */
-export function Callback<const Event>(
-  event: CallbackEvent<Event>,
+export function Callback<Event extends EventName | EventClass | AnyDefinition>(
+  event: Event,
   options: CallbackOptions = {},
 ): CallbackDecorator<Event> {
   if (typeof options === 'string' || typeof options === 'symbol') {

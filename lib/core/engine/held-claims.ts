@@ -23,6 +23,7 @@ const SURE_SHARE = 0.9;
 
 /** A claim of this instance, until it is settled, or has run out. */
 export class HeldClaim<Claimed> {
+  /** @internal */
   readonly abort = new LazyAbort();
   /** How many callers are settling it at this moment. */
   settling = 0;

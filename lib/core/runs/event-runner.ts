@@ -1,5 +1,5 @@
 import { currentEvent } from '../callbacks/current-event.js';
-import type { RunArguments, RunEvent } from '../events/event-map.js';
+import type { EventName, EventObject, RunArguments } from '../events/event-map.js';
 import { runWatch } from '../reports/traces.js';
 import { currentTransaction } from '../transactions/current-transaction.js';
 import type { Outcome } from './outcome.js';
@@ -37,7 +37,7 @@ export class EventRunner {
    * transaction EVENTS_COMMIT_UNSEEN, EVENTS_TRANSACTION_OVER, EVENTS_TRANSACTION_FOREIGN, EVENTS_TRANSACTION_ABORTED,
    * EVENTS_SAVEPOINT_FAILED
    */
-  run<const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>): Promise<void> {
+  run<Event extends EventName | EventObject>(event: Event, ...args: RunArguments<Event>): Promise<void> {
     // The common case first: a name without a schema, and nobody who watches runs.
     if (typeof event === 'string' && this.isPlain) {
       const known = this.runtime.registry.find(event);
@@ -57,7 +57,7 @@ export class EventRunner {
    * @throws EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED, EVENTS_EVENT_INVALID, EVENTS_DEFINITION_CONFLICT,
    * EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT; what storing rejects with
    */
-  runSettled<const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>): Promise<Outcome[]> {
+  runSettled<Event extends EventName | EventObject>(event: Event, ...args: RunArguments<Event>): Promise<Outcome[]> {
     return this.start(event, args, runSettled, []);
   }
 
@@ -68,7 +68,7 @@ export class EventRunner {
    *
    * @throws what a callback throws, or EVENTS_SEVERAL_FAILED; and what `run` throws
    */
-  runParallel<const Event>(event: RunEvent<Event>, ...args: RunArguments<Event>): Promise<void> {
+  runParallel<Event extends EventName | EventObject>(event: Event, ...args: RunArguments<Event>): Promise<void> {
     return this.start(event, args, runInParallel, undefined);
   }
 

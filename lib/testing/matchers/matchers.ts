@@ -1,17 +1,12 @@
 import { eventLabel, show } from '../../core/seams.js';
 import { messageOf } from '../../engine/index.js';
-import type { CallbackArguments, CallbackEvent, EventDefinition, RunEvent } from '../../index.js';
+import type { AnyDefinition, CallbackArguments, EventClass, EventName, EventObject } from '../../index.js';
 import { classOf, keyOf } from '../event-key.js';
 import type { RecordedCall, RecordedRun } from '../recorder.js';
 import { TestEvents } from '../test-events.js';
 import { testingInvalid } from '../testing-errors.js';
 import { type Context, happened, list, short, type Verdict, verdict } from './verdict.js';
 import { errorLike } from './error-like.js';
-
-/** A name, a class or a definition; or an instance of an event class, for one that is equal to it. */
-export type ExpectedEvent<Event> = Event extends string | Function | EventDefinition<any, any, any>
-  ? CallbackEvent<Event>
-  : RunEvent<Event>;
 
 /** Stands for many values in a matcher, as `expect.any(String)` does. */
 interface Asymmetric {
@@ -22,7 +17,8 @@ interface Asymmetric {
 type AllOrNone<Args extends readonly unknown[]> = [] | { [Index in keyof Args]: Args[Index] | Asymmetric };
 
 /** The arguments that go with a name, a class or a definition; an instance of a class is itself the argument. */
-export type ExpectedArguments<Event> = AllOrNone<CallbackArguments<Event>>;
+export type ExpectedArguments<Event> =
+  CallbackArguments<Event> extends infer Args extends readonly unknown[] ? AllOrNone<Args> : never;
 
 /** The matchers that `expect(events)` has for a {@link TestEvents}. */
 export interface EventsMatchers<R> {
@@ -34,9 +30,9 @@ export interface EventsMatchers<R> {
    * expect(events).toHaveRun(new UserJoined('Ada'));
    * expect(events).not.toHaveRun('user_left');
    */
-  toHaveRun<const Event>(event: ExpectedEvent<Event>, ...args: ExpectedArguments<Event>): R;
+  toHaveRun<Event extends EventName | EventClass | EventObject>(event: Event, ...args: ExpectedArguments<Event>): R;
   /** Expects how often an event was run. */
-  toHaveRunTimes<const Event>(event: CallbackEvent<Event>, times: number): R;
+  toHaveRunTimes<Event extends EventName | EventClass | AnyDefinition>(event: Event, times: number): R;
   /**
    * Expects that a callback was called, whatever came of it: with these arguments, or with any if none are given.
    *

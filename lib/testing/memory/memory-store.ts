@@ -86,7 +86,7 @@ export class MemoryStore {
     this.changed();
   }
 
-  /** The next delivery that a callback may perform now. */
+  /** @internal The next delivery that a callback may perform now. */
   next(callback: DurableCallback, now: number): Row | undefined {
     const lane = this.laneOf(callback);
     const held = callback.isOrdered ? heldUp(lane) : undefined;
@@ -114,11 +114,12 @@ export class MemoryStore {
     return [...this.declared.values()];
   }
 
-  /** All deliveries that are not done. */
+  /** @internal All deliveries that are not done. */
   get rows(): readonly Row[] {
     return [...this.lanes.values()].flatMap((lane) => [...lane.values()]);
   }
 
+  /** @internal */
   remove(row: Row): void {
     this.laneOf(row).delete(row.id);
     this.changed();
