@@ -1,6 +1,7 @@
 // The core's door for the other entries of this package. It is in no `exports`: users must not depend on what it opens.
 
 export { show } from './errors/describe.js';
+export { isSchema } from './events/event-definition.js';
 export { eventLabel } from './events/event-map.js';
 export { EVENTS_TEST_HOOKS, type CalledCallback, type EventsTestHooks } from './options/test-hooks.js';
 export { IS_BOOLEAN } from './options/option-checks.js';

@@ -1,4 +1,4 @@
-import { show } from '../core/seams.js';
+import { isSchema, show } from '../core/seams.js';
 import { EventDefinition, type EventKey } from '../index.js';
 import { testingInvalid } from './testing-errors.js';
 
@@ -6,7 +6,7 @@ import { testingInvalid } from './testing-errors.js';
 export function keyOf(where: string, event: unknown): EventKey {
   if (typeof event === 'string' && event !== '') return event;
   if (event instanceof EventDefinition) return event.name as string;
-  if (typeof event === 'function' && typeof event.prototype === 'object') return event;
+  if (!isSchema(event) && typeof event === 'function' && typeof event.prototype === 'object') return event;
   throw testingInvalid(where, `${show(event)} as the event`, 'Pass a name, a class, or what defineEvent() returned.');
 }
 

@@ -7,6 +7,7 @@ import ts from 'typescript';
 
 /** The rooms of the core, in their order: a file imports its own room and those before it. */
 const ROOMS = [
+  'copies',
   'errors',
   'async',
   'events',

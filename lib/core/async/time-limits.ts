@@ -1,3 +1,4 @@
+import { recognizeCopies } from '../copies/shared.js';
 import { clearTimeout, setTimeout } from './timers.js';
 
 /** Resolves as some work does, and rejects when that takes longer than so many milliseconds. */
@@ -22,6 +23,7 @@ export function within<T>(ms: number | undefined, work: Promise<T>): Promise<T> 
 export class NoAnswerError extends Error {
   override readonly name = 'NoAnswerError';
 }
+recognizeCopies(NoAnswerError, 'NoAnswerError');
 
 /** Resolves when some work has settled, and after so many milliseconds anyway. */
 export function atMost(ms: number, work: Promise<unknown>): Promise<void> {

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import { engineMissing } from '../errors/delivery-errors.js';
@@ -9,7 +10,7 @@ import type { DeliveryMode } from '../options/callback.options.js';
 import { completeDurableOptions } from '../options/durable.options.js';
 import { type CompleteOptions, EVENTS_SETTINGS } from '../options/events.options.js';
 import { SafeLogger } from '../reports/safe-logger.js';
-import { type Declaration, declarationsOf, idOf } from './callback.decorator.js';
+import { type Declaration, declarationsOf, idOf } from './declarations.js';
 import { CallbackHosts, type Host, type OnProblem } from './callback-hosts.js';
 import type { Orderable } from './callback-order.js';
 import { invocationOf } from './invocation.js';
@@ -19,6 +20,8 @@ import type { DurableSettings, RegisteredCallback } from './registered-event.js'
 export interface Found extends RegisteredCallback, Orderable {
   readonly declaration: Declaration;
   readonly wrapper: Wrapper;
+  /** The class that has it. */
+  readonly type: Function;
 }
 
 /** Finds the callbacks that Nest's providers and controllers declare, and how each is to be called. */
@@ -46,6 +49,7 @@ export class CallbackDiscovery {
       for (const wrapper of this.wrappersOf(module)) {
         const prototype = wrapper.isAlias ? null : prototypeOf(wrapper);
         const declarations = declarationsOf(prototype);
+        if (declarations.length === 0) this.warnOfHidden(wrapper);
         if (!prototype || declarations.length === 0) continue;
         const host = { wrapper, module, prototype };
         if (hosts.admit(host, declarations)) this.readHost(host, declarations, byEvent, onProblem);
@@ -86,6 +90,7 @@ export class CallbackDiscovery {
       durable: delivery === 'durable' ? this.durableSettings(id, declaration) : undefined,
       declaration,
       wrapper,
+      type: prototype.constructor,
       stage: STAGES.findIndex((stage) => stage.includes(delivery)),
       before: toArray(options.before),
       after: toArray(options.after),
@@ -103,8 +108,18 @@ export class CallbackDiscovery {
     };
   }
 
+  /** A proxy that does not show its class shows no callbacks either. */
+  private warnOfHidden({ token, instance, isAlias, isNotMetatype }: Wrapper): void {
+    if (isAlias || !isNotMetatype || typeof token !== 'function' || !types.isProxy(instance)) return;
+    if (declarationsOf(token.prototype as object | null).length === 0) return;
+    this.warn(
+      `${token.name} is provided by a proxy that hides its class, so its callbacks are not called. Give the proxy a trap ` +
+        `getPrototypeOf: () => ${token.name}.prototype, or have the callbacks in a provider that is no proxy.`,
+    );
+  }
+
   /** Modules are read again when a module is loaded later. */
-  private warn(message: string): void {
+  warn(message: string): void {
     if (!this.warned.has(message)) this.logger.warn(message);
     this.warned.add(message);
   }

@@ -1,7 +1,7 @@
 import { callbackInvalid } from '../errors/callback-errors.js';
 import type { EventKey } from '../events/event-map.js';
 import type { NestModule, Wrapper } from '../nest/internals.js';
-import { type Declaration, idOf } from './callback.decorator.js';
+import { type Declaration, idOf } from './declarations.js';
 
 /** A provider or controller that has callbacks. */
 export interface Host {

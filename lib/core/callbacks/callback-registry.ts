@@ -1,9 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
-import { declarationsOf, idOf } from './callback.decorator.js';
+import { declarationsOf, idOf } from './declarations.js';
 import { CallbackDiscovery, type Found } from './callback-discovery.js';
 import type { CallbackTarget } from '../options/callback.options.js';
 import { inOrder } from './callback-order.js';
+import { doubtfulNames } from './doubtful-names.js';
 import { UniqueAddresses } from './unique-addresses.js';
 import { Entrypoints } from '../nest/entrypoints.js';
 import { definitionConflict } from '../errors/callback-errors.js';
@@ -111,6 +112,7 @@ export class CallbackRegistry {
         return [key, withoutCallbacks({ key, label: eventLabel(key), application, problem })] as const;
       }
     });
+    for (const warning of doubtfulNames(found)) this.discovery.warn(warning);
     this.events = new Map(events);
     this.createdRead = modules.length;
     if (!this.hasBooted) this.settings.hooks?.onComplete?.();

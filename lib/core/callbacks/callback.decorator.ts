@@ -1,23 +1,15 @@
 import { type CallbackOptions, checkCallbackOptions } from '../options/callback.options.js';
 import { declaredTwice, notAMethod, standardDecorator } from '../errors/callback-errors.js';
 import { eventInvalid } from '../errors/run-errors.js';
-import { EventDefinition } from '../events/event-definition.js';
+import { EventDefinition, isSchema, NAME_THE_SCHEMA } from '../events/event-definition.js';
 import {
   type AnyDefinition,
   type CallbackArguments,
   type EventClass,
-  type EventKey,
   eventLabel,
   type EventName,
 } from '../events/event-map.js';
-
-/** One `@Callback()`, as the registry reads it. */
-export interface Declaration {
-  readonly key: EventKey;
-  readonly definition?: EventDefinition<string, unknown[], unknown[]>;
-  readonly method: string | symbol;
-  readonly options: CallbackOptions;
-}
+import { declare, type Declaration, ownDeclarations } from './declarations.js';
 
 /** The method must take what the event carries; `descriptor` is optional so that `applyDecorators` accepts it. */
 export type CallbackDecorator<Event> = <Method extends (...args: CallbackArguments<Event>) => unknown>(
@@ -25,8 +17,6 @@ export type CallbackDecorator<Event> = <Method extends (...args: CallbackArgumen
   method: string | symbol,
   descriptor?: TypedPropertyDescriptor<Method>,
 ) => void;
-
-const declarations = new WeakMap<object, Declaration[]>();
 
 /**
  * Makes a method of a provider or controller answer an event: `run()` calls it with the event's arguments. Stack it
@@ -58,37 +48,12 @@ export function Callback<Event extends EventName | EventClass | AnyDefinition>(
     const callback = requireMethod(target, method, descriptor);
     const { key, definition } = eventOf(event, callback);
     checkCallbackOptions(options, callback);
-    const own = declarations.get(target) ?? [];
-    if (own.some((other) => other.method === method && other.key === key))
+    if (ownDeclarations(target).some((other) => other.method === method && other.key === key))
       throw declaredTwice(callback, eventLabel(key));
-    own.push({ key, definition, method, options: { ...options } });
-    declarations.set(target, own);
+    const declared = descriptor!.value as Function;
+    declare(target, { key, definition, method, options: { ...options }, declared });
   };
 }
-
-/**
- * The callbacks that instances of a prototype have: those of its base classes first, and in each class as written. A
- * subclass that declares a method for the same event again replaces the options and keeps the place.
- */
-export function declarationsOf(prototype: object | null): readonly Declaration[] {
-  let declaring = prototype;
-  while (declaring && !declarations.has(declaring)) declaring = Object.getPrototypeOf(declaring) as object | null;
-  if (!declaring) return NONE;
-  const own = declarations.get(declaring)!;
-  const inherited = declarationsOf(Object.getPrototypeOf(declaring) as object | null);
-  if (inherited.length === 0) return own;
-  const isSame = (a: Declaration, b: Declaration) => a.method === b.method && a.key === b.key;
-  return [
-    ...inherited.map((base) => own.find((declared) => isSame(declared, base)) ?? base),
-    ...own.filter((declared) => !inherited.some((base) => isSame(declared, base))),
-  ];
-}
-
-const NONE: readonly Declaration[] = [];
-
-/** The name by which a callback is known, given that of its class. */
-export const idOf = ({ method, options }: Declaration, className: string) =>
-  options.id ?? `${className || '(anonymous class)'}.${String(method)}`;
 
 function requireMethod(target: object, method: string | symbol, descriptor: unknown): string {
   if (method === undefined) throw notAMethod(`the class ${(target as Function).name}`);
@@ -106,6 +71,7 @@ function requireMethod(target: object, method: string | symbol, descriptor: unkn
 function eventOf(event: unknown, callback: string): Pick<Declaration, 'key' | 'definition'> {
   if (event instanceof EventDefinition) return { key: event.name, definition: event };
   if (typeof event === 'string' && event !== '') return { key: event };
+  if (isSchema(event)) throw eventInvalid(`@Callback() on ${callback}`, event, NAME_THE_SCHEMA);
   if (typeof event === 'function' && event.prototype) return { key: event };
   throw eventInvalid(
     `@Callback() on ${callback}`,

@@ -1,3 +1,4 @@
+import { shared } from '../copies/shared.js';
 import { Ambient } from '../async/ambient.js';
 import { currentTransaction } from '../transactions/current-transaction.js';
 import type { Transaction } from '../transactions/transaction.js';
@@ -53,7 +54,7 @@ export interface CurrentDelivery {
   completeIn(transaction: TransactionHandle): Promise<void>;
 }
 
-const ambient = new Ambient<CurrentEvent>();
+const ambient = shared('current event', () => new Ambient<CurrentEvent>());
 
 /**
  * Answers with the run that the calling code is part of: in durable callbacks, in callbacks of runs made through

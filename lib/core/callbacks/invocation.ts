@@ -1,6 +1,6 @@
 import { awaitable } from '../async/promises.js';
 import type { EventKey } from '../events/event-map.js';
-import type { EnhancedMethod } from '../nest/enhanced-method.js';
+import type { Enhanced, EnhancedMethod } from '../nest/enhanced-method.js';
 import type { Enhancers } from '../nest/enhancers.js';
 import type { InstanceScope } from '../nest/instance-scope.js';
 import { moduleRefOf } from '../nest/internals.js';
@@ -8,6 +8,7 @@ import { asksNestForAll, NESTS } from '../nest/scoped-instance.js';
 import type { DeliveryMode } from '../options/callback.options.js';
 import type { EventsTestHooks } from '../options/test-hooks.js';
 import type { Host } from './callback-hosts.js';
+import { functionsOf } from './declarations.js';
 import type { RegisteredCallback } from './registered-event.js';
 
 type Invoke = NonNullable<RegisteredCallback['invoke']>;
@@ -35,8 +36,9 @@ export function invocationOf(
   standIn: EventsTestHooks['call'],
 ): Invoke | undefined {
   const { event, id, delivery, method } = callback;
-  const enhanced = enhancers.methodOf({ event, id, method, ...host });
-  const invoke = isOne(host) ? throughEnhancers(host, enhanced) : onScopedInstance(callback, host, enhancers, enhanced);
+  const asEnhanced = { event, id, method, functionsOf, ...host };
+  const enhanced = enhancers.methodOf(asEnhanced);
+  const invoke = isOne(host) ? throughEnhancers(host, enhanced) : onScopedInstance(asEnhanced, enhancers, enhanced);
   if (!standIn) return invoke;
   const really = invoke ?? ((args) => (host.wrapper.instance as Target)[method](...args));
   return (args, scope) => standIn({ event, callback: id, delivery }, args, () => really(args, scope));
@@ -49,16 +51,12 @@ const throughEnhancers = ({ wrapper }: Host, enhanced: EnhancedMethod | undefine
   enhanced && ((args) => enhanced.call(wrapper.instance as object, undefined, args));
 
 /** Calls it on the instance that its class has in the scope of the run. */
-function onScopedInstance(
-  { id, method }: Declared,
-  { wrapper, module, prototype }: Host,
-  enhancers: Enhancers,
-  enhanced: EnhancedMethod | undefined,
-): Invoke {
+function onScopedInstance(callback: Enhanced, enhancers: Enhancers, enhanced: EnhancedMethod | undefined): Invoke {
+  const { wrapper, module, method } = callback;
   const moduleRef = moduleRefOf(module);
   const asksNest = asksNestForAll();
   const callOn = (target: Target, args: readonly unknown[], scope: InstanceScope) => {
-    enhancers.refuseOthers(id, Object.getPrototypeOf(target) as object, prototype, method);
+    enhancers.refuseOthers(callback, Object.getPrototypeOf(target) as object);
     return enhanced ? enhanced.call(target, scope.idFor(moduleRef), args) : target[method](...args);
   };
   return (args, scope) => {

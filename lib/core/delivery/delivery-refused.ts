@@ -1,3 +1,5 @@
+import { recognizeCopies } from '../copies/shared.js';
+
 /**
  * Thrown by a durable callback: this delivery can never succeed, so it goes to the dead letters without further attempts.
  *
@@ -7,3 +9,4 @@
 export class DeliveryRefused extends Error {
   override readonly name = 'DeliveryRefused';
 }
+recognizeCopies(DeliveryRefused, 'DeliveryRefused');

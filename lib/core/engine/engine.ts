@@ -1,3 +1,4 @@
+import { recognizeCopies } from '../copies/shared.js';
 import type { StoredError } from '../errors/stored-error.js';
 
 /**
@@ -202,6 +203,7 @@ export interface SqlTransaction {
 export class UnknownOutcomeError extends Error {
   override readonly name = 'UnknownOutcomeError';
 }
+recognizeCopies(UnknownOutcomeError, 'UnknownOutcomeError');
 
 /** Says that deliveries cannot be stored in a transaction, which is left as it was: `store()` rejects with it. */
 export class TransactionRefusedError extends Error {
@@ -215,3 +217,4 @@ export class TransactionRefusedError extends Error {
     super(reason === 'over' ? 'no transaction is open there' : 'that is a transaction of another database', options);
   }
 }
+recognizeCopies(TransactionRefusedError, 'TransactionRefusedError');

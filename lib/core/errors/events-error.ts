@@ -1,3 +1,5 @@
+import { recognizeCopies } from '../copies/shared.js';
+
 /** Every {@link EventsError.code}. The README explains each one. */
 export const EVENTS_ERROR_CODES = [
   'EVENTS_NOT_A_METHOD',
@@ -70,3 +72,4 @@ export class EventsError extends Error {
     if (id !== undefined) this.id = id;
   }
 }
+recognizeCopies(EventsError, 'EventsError');

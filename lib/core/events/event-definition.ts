@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { argumentsInvalid, eventInvalid, schemaFailed } from '../errors/run-errors.js';
 import { isThenable } from '../async/promises.js';
+import { recognizeCopies } from '../copies/shared.js';
 
 /**
  * An event as a value: its name, and one schema per argument. Made by {@link defineEvent}, taken by `@Callback()` and
@@ -16,6 +17,8 @@ export class EventDefinition<Name extends string, Passed extends unknown[], Rece
     readonly schemas: readonly StandardSchemaV1[],
   ) {}
 }
+
+recognizeCopies(EventDefinition, 'EventDefinition');
 
 /** The arguments that `run(definition, …)` takes. */
 export type PassedTo<Definition> = Definition extends EventDefinition<string, infer Passed, infer _> ? Passed : never;
@@ -63,7 +66,7 @@ export function defineEvent(name: string, ...schemas: StandardSchemaV1[]) {
     throw eventInvalid('defineEvent()', name, 'Pass its name first, a string that is not empty.');
   }
   schemas.forEach((schema, index) => {
-    if (typeof schema?.['~standard']?.validate !== 'function') {
+    if (!isSchema(schema)) {
       throw eventInvalid(
         `defineEvent('${name}')`,
         schema,
@@ -73,6 +76,14 @@ export function defineEvent(name: string, ...schemas: StandardSchemaV1[]) {
   });
   return new EventDefinition<string, unknown[], unknown[]>(name, Object.freeze(schemas));
 }
+
+/** Whether something is a Standard Schema. Those of some libraries are functions. */
+export const isSchema = (value: unknown): value is StandardSchemaV1 =>
+  typeof (value as Partial<StandardSchemaV1> | null | undefined)?.['~standard']?.validate === 'function';
+
+/** The remedy for a schema in the place of an event. */
+export const NAME_THE_SCHEMA =
+  "It is a schema. Make an event of it, which has a name: defineEvent('user_joined', schema).";
 
 type Result = StandardSchemaV1.Result<unknown>;
 

@@ -8,6 +8,7 @@ import {
   STATIC_CONTEXT,
   type Wrapper,
 } from './internals.js';
+import type { FunctionsOf } from './method-metadata.js';
 
 /** A callback as its guards, interceptors, pipes and filters see it. */
 export interface Enhanced {
@@ -17,6 +18,7 @@ export interface Enhanced {
   readonly prototype: object;
   readonly wrapper: Wrapper;
   readonly module: NestModule;
+  readonly functionsOf: FunctionsOf;
 }
 
 /** Which enhancers a method has that need more than Nest does for them by itself. */

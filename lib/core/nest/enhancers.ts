@@ -4,6 +4,7 @@ import { enhancerUnavailable } from '../errors/callback-errors.js';
 import { type CompleteOptions, EVENTS_SETTINGS } from '../options/events.options.js';
 import { type Enhanced, EnhancedMethod } from './enhanced-method.js';
 import { handlerOf } from './event-host.js';
+import { chainOf, metadataOf } from './method-metadata.js';
 import { notingRefusals } from './guard-refusals.js';
 import {
   creatorLike,
@@ -43,10 +44,10 @@ export class Enhancers {
    * @throws EVENTS_ENHANCER_UNAVAILABLE when one of them could not be applied
    */
   methodOf(callback: Enhanced): EnhancedMethod | undefined {
-    const { event, id, method, prototype, module } = callback;
+    const { method, id, prototype, module, functionsOf } = callback;
     const isGlobal = this.options.appliesGlobalEnhancers;
-    if (!isGlobal && !declaresAny(prototype, method)) return undefined;
-    const handler = handlerOf(event, id, prototype, method);
+    if (!isGlobal && !declaresAny(callback)) return undefined;
+    const handler = handlerOf(callback, metadataOf(prototype, method, functionsOf));
     const declared = (kind: Kind) =>
       [prototype.constructor, handler].flatMap((place) => (Reflect.getMetadata(kind.key, place) as unknown[]) ?? []);
     for (const kind of ENHANCERS) {
@@ -66,14 +67,15 @@ export class Enhancers {
    *
    * @throws EVENTS_ENHANCER_UNAVAILABLE
    */
-  refuseOthers(id: string, actual: object, expected: object, method: string | symbol): void {
-    if (actual === expected) return;
-    const declared = (key: string, { constructor, [method]: handler }: Record<string | symbol, object>) =>
-      [constructor, handler].map((place) => Reflect.getMetadata(key, place) as unknown);
+  refuseOthers({ id, method, prototype, functionsOf }: Enhanced, actual: object): void {
+    if (actual === prototype) return;
+    const declared = (key: string, at: object) => [
+      ...((Reflect.getMetadata(key, at.constructor) as unknown[] | undefined) ?? []),
+      ...((metadataOf(at, method, functionsOf).get(key) as unknown[] | undefined) ?? []),
+    ];
     for (const { key, decorator } of ENHANCERS) {
-      const known = declared(key, expected as Record<string | symbol, object>);
-      const found = declared(key, actual as Record<string | symbol, object>);
-      if (found.some((metadata, place) => metadata !== undefined && metadata !== known[place])) {
+      const known = declared(key, prototype);
+      if (declared(key, actual).some((enhancer) => !known.includes(enhancer))) {
         throw enhancerUnavailable(
           id,
           decorator,
@@ -103,7 +105,9 @@ export class Enhancers {
  * Refuses an enhancer that Nest would leave out in silence, as it does where it finds no instance. A guard that is left out
  * lets everybody pass.
  */
-function requireApplicable({ id, wrapper, module }: Enhanced, { decorator, does }: Kind, enhancer: unknown): void {
+function requireApplicable(callback: Enhanced, kind: Kind, enhancer: unknown): void {
+  const { id, wrapper, module } = callback;
+  const { decorator, does } = kind;
   if (typeof enhancer !== 'function') {
     if (typeof (enhancer as Record<string, unknown> | null)?.[does] === 'function') return;
     throw enhancerUnavailable(id, decorator, `one of them has no method ${does}()`);
@@ -115,7 +119,9 @@ function requireApplicable({ id, wrapper, module }: Enhanced, { decorator, does 
     throw enhancerUnavailable(
       id,
       decorator,
-      `${module.name} does not know ${enhancer.name}, since Nest reads enhancers only from classes that it creates itself`,
+      isReplaced(callback, kind, enhancer)
+        ? `Nest does not find ${enhancer.name} there, since a decorator above it puts another function in the place of the method: write that one below`
+        : `${module.name} does not know ${enhancer.name}, since Nest reads enhancers only from classes that it creates itself`,
     );
   }
   // One that depends on the request is created with each run.
@@ -124,6 +130,15 @@ function requireApplicable({ id, wrapper, module }: Enhanced, { decorator, does 
   if (!isResolved || typeof (instance as Record<string, unknown>)[does] !== 'function') {
     throw enhancerUnavailable(id, decorator, `there is no instance of ${enhancer.name} with a method ${does}()`);
   }
+}
+
+/** Whether the function that was decorated is the method no more. */
+function isReplaced({ prototype, method, functionsOf }: Enhanced, { key }: Kind, enhancer: unknown): boolean {
+  const has = (one: Function | undefined) => one && (Reflect.getOwnMetadata(key, one) as unknown[])?.includes(enhancer);
+  return [...chainOf(prototype)].some((at) => {
+    const functions = functionsOf(at, method);
+    return functions.some(has) && !has(functions.at(-1));
+  });
 }
 
 /** Refuses a callback whose enhancers or parameters Nest could not read. */
@@ -146,10 +161,9 @@ function requireReadable({ id, method, prototype, wrapper }: Enhanced, hasPipes:
 }
 
 /** Has a quick look, for the many callbacks without: at the class and its bases, at the method and what it overrides. */
-function declaresAny(prototype: object, method: string | symbol): boolean {
-  for (let at: object | null = prototype; at && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
-    const declared = Object.getOwnPropertyDescriptor(at, method)?.value as unknown;
-    if (hasOwnEnhancer(at.constructor) || hasOwnEnhancer(declared)) return true;
+function declaresAny({ prototype, method, functionsOf }: Enhanced): boolean {
+  for (const at of chainOf(prototype)) {
+    if (hasOwnEnhancer(at.constructor) || functionsOf(at, method).some(hasOwnEnhancer)) return true;
   }
   // Nest looks along these too, which need not be the constructors of those.
   let base: unknown = Object.getPrototypeOf(prototype.constructor);

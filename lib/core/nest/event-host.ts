@@ -1,4 +1,5 @@
 import type { ArgumentsHost } from '@nestjs/common';
+import { shared } from '../copies/shared.js';
 import type { EventKey } from '../events/event-map.js';
 
 /** Tells guards, interceptors and filters of a callback about the call. */
@@ -13,7 +14,7 @@ export interface EventHost {
 
 type Handler = (this: Record<string | symbol, (...args: unknown[]) => unknown>, ...args: unknown[]) => unknown;
 
-const calls = new WeakMap<Function, Omit<EventHost, 'arguments'>>();
+const calls = shared('handlers', () => new WeakMap<Function, Omit<EventHost, 'arguments'>>());
 
 /**
  * Returns the event behind an execution context whose `getType()` is `'event'`, and `undefined` for any other context, so
@@ -33,22 +34,20 @@ export function switchToEvent(host: ArgumentsHost & { getHandler?(): Function })
 
 /**
  * Makes the function that Nest knows as the handler of a callback. It looks the method up on each call, so that spies are
- * seen. It carries the method's metadata, so that `Reflector` finds it: that of an override, else that of the method below.
+ * seen. It carries the method's metadata, so that `Reflector` finds it.
  */
-export function handlerOf(event: EventKey, id: string, prototype: object, method: string | symbol): Handler {
+export function handlerOf({ event, id, method }: HandledCallback, metadata: ReadonlyMap<unknown, unknown>): Handler {
   const handler: Handler = function (...args) {
     return this[method](...args);
   };
   Object.defineProperty(handler, 'name', { value: typeof method === 'string' ? method : method.description });
-  for (let at: object | null = prototype; at && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
-    const declared = Object.getOwnPropertyDescriptor(at, method)?.value as Function | undefined;
-    if (typeof declared !== 'function') continue;
-    for (const key of Reflect.getOwnMetadataKeys(declared)) {
-      if (!Reflect.hasOwnMetadata(key, handler)) {
-        Reflect.defineMetadata(key, Reflect.getOwnMetadata(key, declared), handler);
-      }
-    }
-  }
+  for (const [key, value] of metadata) Reflect.defineMetadata(key, value, handler);
   calls.set(handler, { event, callback: id });
   return handler;
+}
+
+interface HandledCallback {
+  readonly event: EventKey;
+  readonly id: string;
+  readonly method: string | symbol;
 }

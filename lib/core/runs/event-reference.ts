@@ -2,7 +2,7 @@ import { isThenable } from '../async/promises.js';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import { definitionConflict } from '../errors/callback-errors.js';
 import { eventInvalid } from '../errors/run-errors.js';
-import { checkArguments, EventDefinition } from '../events/event-definition.js';
+import { checkArguments, EventDefinition, isSchema, NAME_THE_SCHEMA } from '../events/event-definition.js';
 import type { EventKey } from '../events/event-map.js';
 
 type Definition = EventDefinition<string, unknown[], unknown[]>;
@@ -18,6 +18,7 @@ export interface Reference {
 export function referenceOf(event: unknown, args: readonly unknown[]): Reference {
   if (typeof event === 'string' && event !== '') return { key: event, args };
   if (event instanceof EventDefinition) return { key: event.name, definition: event, args };
+  if (isSchema(event)) throw eventInvalid('run()', event, NAME_THE_SCHEMA);
   if (typeof event === 'function') {
     throw eventInvalid('run()', event, `Pass an instance of it: run(new ${event.name || 'TheEvent'}(…)).`);
   }

@@ -1,8 +1,9 @@
+import { shared } from '../copies/shared.js';
 import { Ambient } from '../async/ambient.js';
 import { Transaction } from './transaction.js';
 import { readHandle } from './data-layers.js';
 
-const ambient = new Ambient<Transaction | undefined>();
+const ambient = shared('current transaction', () => new Ambient<Transaction | undefined>());
 
 /** The transaction that the calling code works in, or has worked in, if it was opened through this package. */
 export function currentTransaction(): Transaction | undefined {
@@ -28,7 +29,7 @@ export const inSavepoint = <T>(transaction: Transaction, work: () => T | Promise
 };
 
 /** Runs with the same handle share what is known of it, as a handle is one connection. */
-const unseen = new WeakMap<object, Transaction>();
+const unseen = shared('unseen transactions', () => new WeakMap<object, Transaction>());
 
 /** The transaction of a handle: one that the calling code works in, or else one whose end nobody will see. */
 export function transactionOf(handle: object): Transaction {

@@ -1,4 +1,5 @@
 import type { AsyncResource } from 'node:async_hooks';
+import { shared } from '../copies/shared.js';
 import type { SqlTransaction } from '../engine/engine.js';
 import { Savepoints, type TransactionEnd } from './savepoints.js';
 import { throwAborted } from './sql-state.js';
@@ -54,7 +55,7 @@ interface Surroundings {
 }
 
 /** Handles that stand for one transaction, which has ended. */
-const ended = new WeakSet<object>();
+const ended = shared('ended transactions', () => new WeakSet<object>());
 
 /** An open transaction, or a savepoint of one, as runs in it see it. */
 export class Transaction {
