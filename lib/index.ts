@@ -11,7 +11,7 @@ export type {
   EventMap,
   EventName,
   EventObject,
-  NeitherClassNorPromise,
+  NoClassPromiseOrSchema,
   NoArgumentsFitAllOfTheseEvents,
   NotATuple,
   RunArguments,

@@ -253,3 +253,38 @@ describe('A definition', () => {
     );
   });
 });
+
+describe('A2: A schema in the place of an event', () => {
+  // As those of arktype: a function.
+  const callable = Object.assign((value: unknown) => value, {
+    '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } as const,
+  });
+  class Class {
+    static readonly '~standard' = callable['~standard'];
+  }
+  const message = expect.stringContaining("Make an event of it, which has a name: defineEvent('user_joined', schema).");
+
+  it.each([
+    ['a function', callable],
+    ['a class', Class],
+    ['an object', z.string()],
+  ])('is refused, whether it is %s, at the decorator and by run()', async (_, schema) => {
+    expect(() => Callback(schema as never)(class {}.prototype, 'x', { value: () => {} } as never)).toThrow(
+      expect.objectContaining({ code: 'EVENTS_EVENT_INVALID', message }),
+    );
+    const { events } = await startApp([]);
+    await expect(events.run(schema as never)).rejects.toMatchObject({ code: 'EVENTS_EVENT_INVALID', message });
+  });
+
+  it('is a schema of defineEvent(), also when it is a function', async () => {
+    const joined = defineEvent('joined', callable);
+    class Emails {
+      @Callback(joined) greet(name: unknown) {
+        ran.push([name]);
+      }
+    }
+    const { events } = await startApp([Emails]);
+    await events.run(joined, 'Ada');
+    expect(ran).toEqual([['Ada']]);
+  });
+});

@@ -171,13 +171,14 @@ const refuses: Record<string, [source: string, ...messages: RegExp[]]> = {
   'a promise of an event': [
     `events.run(Promise.resolve(new UserJoined('Ada', 'a@b')));`,
     /^Argument of type 'Promise<UserJoined>' is not assignable to parameter of type '.*EventObject.*'\./,
-    /is not assignable to type 'NeitherClassNorPromise'/,
+    /is not assignable to type 'NoClassPromiseOrSchema'/,
     /\nDid you forget to use 'await'\?$/,
   ],
   'an event that is nothing of the kind': [
     `events.run(5);`,
     /^Argument of type '5' is not assignable to parameter of type '.*EventObject.*'\.$/,
   ],
+  'a schema that has no name': [`events.run(z.string());`, /is not assignable to type 'NoClassPromiseOrSchema'/],
   'A12: any name at all, without arguments': [
     `import { type EventName } from 'nestjs-callbacks'; declare const name: EventName; events.run(name);`,
     /^Argument of type '\[\]' is not assignable to parameter of type 'never'\.$/,

@@ -38,10 +38,10 @@ export class Project {
   }
 
   /** Compiles a folder of this repository into the project. */
-  copy(name: string): void {
+  copy(name: string, to = name): void {
     for (const file of readdirSync(join(root, name), { recursive: true, encoding: 'utf8' })) {
       if (!file.endsWith('.ts') || file.endsWith('.spec.ts')) continue;
-      this.write(join(name, file), readFileSync(join(root, name, file), 'utf8'));
+      this.write(join(to, file), readFileSync(join(root, name, file), 'utf8'));
     }
   }
 

@@ -21,12 +21,13 @@ export type EventName = keyof EventMap extends never ? string : { [Name in keyof
 export type EventClass<Event extends object = object> = Function & { readonly prototype: Event };
 
 /** What `run()` takes beside names: an instance of an event class, or a definition. */
-export type EventObject = object & NeitherClassNorPromise;
+export type EventObject = object & NoClassPromiseOrSchema;
 
-/** Only functions have the one method, only promises the other. */
-export interface NeitherClassNorPromise {
+/** Only functions have the first of these, only promises the second, only schemas the third. */
+export interface NoClassPromiseOrSchema {
   readonly [Symbol.hasInstance]?: never;
   readonly then?: NotAMethod;
+  readonly '~standard'?: never;
 }
 
 type NotAMethod = string | number | bigint | boolean | symbol | null | (object & { readonly call?: never });
