@@ -5,13 +5,20 @@ import { compile } from '../support/compile.js';
 import { BLOCKS, READMES, root } from '../support/readmes.js';
 
 it('The ts blocks of all READMEs compile, as they stand, as files of one project', () => {
-  expect(BLOCKS.length).toBeGreaterThan(12);
-  const names = BLOCKS.map(({ name, readme }) => name ?? `unnamed, in ${readme}`);
+  const together = BLOCKS.filter(({ isAlone }) => !isAlone);
+  expect(together.length).toBeGreaterThan(12);
+  const names = together.map(({ name, readme }) => name ?? `unnamed, in ${readme}`);
   const messages = compile(
-    BLOCKS.map(({ source }) => source),
+    together.map(({ source }) => source),
     names,
   );
   expect(names.map((name, index) => [name, messages[index]])).toEqual(names.map((name) => [name, []]));
+});
+
+it('The ts blocks of other applications compile, each alone', () => {
+  const alone = BLOCKS.filter(({ isAlone }) => isAlone);
+  expect(alone.length).toBeGreaterThan(0);
+  expect(alone.map(({ source }) => compile([source]))).toEqual(alone.map(() => [[]]));
 });
 
 it('All READMEs are packed, each at its place', () => {

@@ -23,14 +23,17 @@ export interface Block {
   /** The file that its first line names; `undefined` if that names none. */
   readonly name: string | undefined;
   readonly source: string;
+  /** Whether it is a file of another application than the rest, which it would change. */
+  readonly isAlone: boolean;
 }
 
-/** The `ts` blocks of all READMEs: files of one project. */
+/** The `ts` blocks of all READMEs: files of one project, but for those that are alone. */
 export const BLOCKS: readonly Block[] = READMES.flatMap((readme) =>
   [...read(readme).matchAll(/```ts\n([\s\S]*?)```/g)].map(([, source]) => ({
     readme,
     name: /^\/\/ ([\w/.-]+\.ts)/.exec(source)?.[1],
     source,
+    isAlone: source.startsWith("// another application's "),
   })),
 );
 
