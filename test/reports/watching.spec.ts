@@ -357,8 +357,8 @@ describe('The tracing channels', () => {
       callbacks.unsubscribe(broken);
     }
     expect(log.of('error').map((line) => line.split('\n')[0])).toEqual([
-      'A subscriber of tracing:nestjs-callbacks:run:start threw',
-      'A subscriber of tracing:nestjs-callbacks:callback:start threw',
+      'A subscriber of tracing:nestjs-callbacks:run:start threw: broken subscriber',
+      'A subscriber of tracing:nestjs-callbacks:callback:start threw: broken subscriber',
     ]);
     expect(runs.hasSubscribers).toBe(false);
   });

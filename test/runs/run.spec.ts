@@ -246,7 +246,7 @@ describe('run()', () => {
     ],
     [
       { name: 'x' },
-      "run() was given { name: 'x' } as the event. Pass a name, an instance of an event class, or what defineEvent() returned.",
+      'run() was given { name } as the event. Pass a name, an instance of an event class, or what defineEvent() returned.',
     ],
     [
       Promise.resolve(5),

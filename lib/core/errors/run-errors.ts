@@ -1,8 +1,8 @@
-import { show } from './describe.js';
+import { showCarried } from './describe.js';
 import { EventsError } from './events-error.js';
 
 export const eventInvalid = (where: string, found: unknown, hint: string) =>
-  new EventsError('EVENTS_EVENT_INVALID', `${where} was given ${show(found)} as the event. ${hint}`);
+  new EventsError('EVENTS_EVENT_INVALID', `${where} was given ${showCarried(found)} as the event. ${hint}`);
 
 export const withInvalid = (found: string, remedy: string, where = 'with()') =>
   new EventsError('EVENTS_WITH_INVALID', `${where} was given ${found}. ${remedy}`);
@@ -20,7 +20,7 @@ export const argumentsInvalid = (event: string, problem: string, issues?: unknow
 export const schemaFailed = (event: string, position: number, cause: unknown) =>
   new EventsError(
     'EVENTS_SCHEMA_FAILED',
-    `The schema of argument ${position} of "${event}" answered ${show(cause)} instead of a value or an issue. No callback has run; mend the schema.`,
+    `The schema of argument ${position} of "${event}" answered ${showCarried(cause)} instead of a value or an issue. No callback has run; mend the schema.`,
     { cause },
   );
 

@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import { show } from '../errors/describe.js';
+import { showThrown } from '../errors/describe.js';
 
 /** Writes to Nest's logger where nobody would catch an error of a broken one. */
 export class SafeLogger {
@@ -12,13 +12,13 @@ export class SafeLogger {
   log = (message: string) => this.attempt(message, () => this.logger.log(message));
   debug = (message: string) => this.attempt(message, () => this.logger.debug(message));
   warn = (message: string) => this.attempt(message, () => this.logger.warn(message));
-  error = (message: string, ...stack: unknown[]) => this.attempt(message, () => this.logger.error(message, ...stack));
+  error = (message: string, ...stack: string[]) => this.attempt(message, () => this.logger.error(message, ...stack));
 
   private attempt(message: string, write: () => void): void {
     try {
       write();
     } catch (problem) {
-      process.emitWarning(`${message} (and the logger threw when told: ${show(problem)})`);
+      process.emitWarning(`${message} (and the logger threw when told: ${showThrown(problem)})`);
     }
   }
 }

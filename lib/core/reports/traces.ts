@@ -5,6 +5,7 @@ import diagnostics, {
   type TracingChannel,
   tracingChannel,
 } from 'node:diagnostics_channel';
+import { describeThrown } from '../errors/thrown.js';
 import type { EventKey } from '../events/event-map.js';
 import { SafeLogger } from './safe-logger.js';
 import { awaitable, whenSettled } from '../async/promises.js';
@@ -123,7 +124,9 @@ function guard({ guarded, guardedBy }: Watch, listener: ChannelListener): Channe
       try {
         listener(message, name);
       } catch (error) {
-        new SafeLogger('EventRunner').error(`A subscriber of ${String(name)} threw`, error);
+        const { message: found, stack } = describeThrown(error);
+        const told = `A subscriber of ${String(name)} threw: ${found}`;
+        new SafeLogger('EventRunner').error(told, ...(stack === undefined ? [] : [stack]));
       }
     };
     guardedBy.set(listener, safe);
