@@ -1,7 +1,9 @@
 import { types } from 'node:util';
 import type { Json } from '../engine/engine.js';
 import { argumentsUnstorable, deliveryUnreadable } from '../errors/delivery-errors.js';
-import { pathOf, type Refuse, refuseMore, refuseSymbols, tagOf } from './unstorable.js';
+import { isSafe, unescape, writeString } from './stored-text.js';
+import { fieldOf, pathOf, type Refuse, refuseHidden, refuseMore, tagOf } from './unstorable.js';
+import { isBuiltIn, refuseInnerState } from './unstorable-classes.js';
 
 /** Stands for a value that JSON has no word for: `{ "$type": "Date", "value": "2026-01-31T00:00:00.000Z" }`. */
 interface Tagged {
@@ -21,9 +23,9 @@ export function storeArguments(event: string, args: readonly unknown[], isClassE
       throw argumentsUnstorable(event, isClassEvent ? undefined : index + 1, path, what);
     };
     try {
-      return isClassEvent
-        ? fieldsOf(argument as object, '', [argument as object], refuse)
-        : write(argument, '', [], refuse);
+      if (!isClassEvent) return write(argument, '', [], refuse);
+      refuseInnerState(argument as object, refuse);
+      return fieldsOf(argument as object, '', [argument as object], refuse);
     } catch (error) {
       if (error instanceof RangeError) refuse('', 'nested too deeply');
       throw error;
@@ -49,6 +51,10 @@ export function readArguments(event: string, stored: readonly Json[], eventClass
 type Write = (value: any, path: string, within: readonly object[], refuse: Refuse) => Json;
 
 interface Writer {
+  /** Its class, where that is not of JavaScript itself. */
+  readonly type?: Function;
+  /** A property that every such value has by itself. */
+  readonly own?: string;
   readonly is: (value: object) => boolean;
   readonly write: Write;
 }
@@ -58,7 +64,7 @@ interface Writer {
  * arrive as its base.
  */
 const WRITERS: Record<string, Writer> = {
-  Array: { is: Array.isArray, write: (value: unknown[], ...rest) => items(value, '', ...rest) },
+  Array: { own: 'length', is: Array.isArray, write: (value: unknown[], ...rest) => items(value, '', ...rest) },
   Object: {
     is: (value) => Object.getPrototypeOf(Object.getPrototypeOf(value)) === null && tagOf(value) === 'Object',
     write: fieldsOf,
@@ -82,14 +88,19 @@ const WRITERS: Record<string, Writer> = {
     write: (value: Set<unknown>, ...rest) => ({ $type: 'Set', value: items([...value], '.values()', ...rest) }),
   },
   RegExp: {
+    own: 'lastIndex',
     is: types.isRegExp,
     write: ({ source, flags, lastIndex }: RegExp, path, _, refuse) =>
       lastIndex === 0
         ? { $type: 'RegExp', value: [writeString(source), flags] }
         : refuse(`${path}.lastIndex`, `${lastIndex}, and would arrive as 0`),
   },
-  URL: { is: (value) => tagOf(value) === 'URL', write: ({ href }: URL) => ({ $type: 'URL', value: href }) },
-  Buffer: { is: Buffer.isBuffer, write: (value: Buffer) => ({ $type: 'Buffer', value: value.toString('base64') }) },
+  URL: { type: URL, is: (value) => tagOf(value) === 'URL', write: ({ href }: URL) => ({ $type: 'URL', value: href }) },
+  Buffer: {
+    type: Buffer,
+    is: Buffer.isBuffer,
+    write: (value: Buffer) => ({ $type: 'Buffer', value: value.toString('base64') }),
+  },
 };
 
 const TYPED_ARRAYS = [
@@ -164,9 +175,9 @@ function writeObject(value: object, path: string, within: readonly object[], ref
   const prototype = Object.getPrototypeOf(value) as object | null;
   if (!prototype) return { $type: 'Object without prototype', value: fieldsOf(value, path, inside, refuse) };
   const { name } = (prototype.constructor ?? {}) as { name?: unknown };
-  const writer = typeof name === 'string' && Object.hasOwn(WRITERS, name) ? WRITERS[name] : undefined;
+  const writer = writerFor(prototype);
   if (writer?.is(value)) {
-    if (writer.write !== fieldsOf) refuseMore(value, path, refuse);
+    if (writer.write !== fieldsOf) refuseMore(value, path, refuse, writer.own);
     return writer.write(value, path, inside, refuse);
   }
   // Math and JSON are said to be made by Object, too.
@@ -174,13 +185,27 @@ function writeObject(value: object, path: string, within: readonly object[], ref
   return refuse(path, `an instance of ${(typeof found === 'string' && found) || 'an unnamed class'}`);
 }
 
+const writers = new WeakMap<object, Writer | false>();
+
+/** The writer for the values of a prototype, which may be of another realm, but not of somebody's class of that name. */
+function writerFor(prototype: object): Writer | undefined {
+  let writer = writers.get(prototype);
+  if (writer === undefined) {
+    const { constructor: type } = prototype;
+    const named = typeof type === 'function' && Object.hasOwn(WRITERS, type.name) ? WRITERS[type.name] : undefined;
+    const isOfIt = named?.type ? named.type === type : named && isBuiltIn(type);
+    writers.set(prototype, (writer = (isOfIt && named) || false));
+  }
+  return writer || undefined;
+}
+
 function fieldsOf(value: object, path: string, within: readonly object[], refuse: Refuse): Json {
   const names = Object.keys(value);
-  refuseSymbols(value, path, refuse);
-  const entries = names.map((name): [string, Json] => [
-    name,
-    write((value as Record<string, unknown>)[name], pathOf(path, name), within, refuse),
-  ]);
+  refuseHidden(value, path, refuse);
+  const entries = names.map((name): [string, Json] => {
+    const at = pathOf(path, name);
+    return [name, write(fieldOf(value, name, at, refuse), at, within, refuse)];
+  });
   const isPlain = names.every((name) => name !== '$type' && isSafe(name));
   return isPlain
     ? (fromEntries(entries, (item) => item) as Json)
@@ -190,21 +215,6 @@ function fieldsOf(value: object, path: string, within: readonly object[], refuse
 /** @param of by which way one gets from the value at `path` to the items */
 const items = (values: readonly unknown[], of: string, path: string, within: readonly object[], refuse: Refuse) =>
   Array.from(values, (item, index) => write(item, `${path}${of}[${index}]`, within, refuse));
-
-/** Postgres takes neither a NUL character nor half of a surrogate pair, even escaped. */
-const UNSAFE = /\0|\p{Surrogate}/u;
-const isSafe = (text: string) => !UNSAFE.test(text);
-
-const writeString = (text: string): Json => (isSafe(text) ? text : { $type: 'String', value: escape(text) });
-const escape = (text: string) =>
-  text.replace(/[\\\0]|\p{Surrogate}/gu, (character) =>
-    character === '\\' ? '\\\\' : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-function unescape(text: string): string {
-  return text.replace(/\\(\\|u([0-9a-f]{4}))/g, (_, escaped: string, code?: string) =>
-    code ? String.fromCharCode(parseInt(code, 16)) : escaped,
-  );
-}
 
 function read(stored: Json): unknown {
   if (typeof stored !== 'object' || stored === null) return stored;

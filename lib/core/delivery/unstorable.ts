@@ -1,3 +1,5 @@
+import { messageOf } from '../errors/thrown.js';
+
 /** Refuses an argument for what is found at a path in it. */
 export type Refuse = (path: string, what: string) => never;
 
@@ -10,12 +12,15 @@ export const pathOf = (path: string, name: string) =>
 /**
  * Refuses properties that somebody has added to an array, a date and the like, as they would not arrive; and holes, which
  * would arrive as `undefined`.
+ *
+ * @param own a property that it always has
  */
-export function refuseMore(value: object, path: string, refuse: Refuse): void {
+export function refuseMore(value: object, path: string, refuse: Refuse, own?: string): void {
   refuseSymbols(value, path, refuse);
   // Their keys are too many to look through.
   if (ArrayBuffer.isView(value)) return;
-  const names = Object.keys(value);
+  const names = Object.getOwnPropertyNames(value);
+  if (own !== undefined) names.splice(names.lastIndexOf(own), 1);
   const items = Array.isArray(value) ? value.length : 0;
   const isMore = (name: string) =>
     !(String(Number(name)) === name && Number.isInteger(Number(name)) && Number(name) < items);
@@ -28,9 +33,25 @@ export function refuseMore(value: object, path: string, refuse: Refuse): void {
   refuse(`${path}[${hole === -1 ? names.length : hole}]`, 'a hole');
 }
 
-export function refuseSymbols(value: object, path: string, refuse: Refuse): void {
-  const symbol = Object.getOwnPropertySymbols(value).find((key) =>
-    Object.prototype.propertyIsEnumerable.call(value, key),
+/** Refuses fields that nobody sees who looks through them, as they would not arrive. */
+export function refuseHidden(value: object, path: string, refuse: Refuse): void {
+  refuseSymbols(value, path, refuse);
+  const hidden = Object.getOwnPropertyNames(value).find(
+    (name) => !Object.prototype.propertyIsEnumerable.call(value, name),
   );
+  if (hidden !== undefined) refuse(pathOf(path, hidden), 'not enumerable, and would not arrive');
+}
+
+function refuseSymbols(value: object, path: string, refuse: Refuse): void {
+  const [symbol] = Object.getOwnPropertySymbols(value);
   if (symbol) refuse(`${path}[${String(symbol)}]`, 'named by a symbol');
+}
+
+/** Reads a field, which may be a getter. */
+export function fieldOf(value: object, name: string, path: string, refuse: Refuse): unknown {
+  try {
+    return (value as Record<string, unknown>)[name];
+  } catch (error) {
+    return refuse(path, `not readable: ${messageOf(error)}`);
+  }
 }

@@ -38,7 +38,7 @@ export const callbackAmbiguous = (
 
 export const argumentsUnstorable = (event: string, position: number | undefined, path: string, found: string) => {
   const where =
-    position === undefined ? `its field${path ? ` ${path}` : ''}` : `argument ${position}${path && ` (${path})`}`;
+    position === undefined ? (path ? `its field ${path}` : 'it') : `argument ${position}${path && ` (${path})`}`;
   return new EventsError(
     'EVENTS_ARGUMENTS_UNSTORABLE',
     `"${event}" cannot be stored for its durable callbacks: ${where} is ${found}. No callback has run; ` +
