@@ -1,16 +1,28 @@
+import { types } from 'node:util';
+import { iteratorReturned } from '../errors/callback-errors.js';
 import { isObservable, lastValueFrom } from 'rxjs';
 
 /**
  * The promise to wait for before a value counts, as for any Nest handler: the value itself, or the last value of an
  * observable.
+ *
+ * @throws EVENTS_NOT_A_METHOD for what a generator returns: nothing of it has run, and nobody would ask it to
  */
 export function awaitable(value: unknown): PromiseLike<unknown> | undefined {
   if (value instanceof Promise) return value;
   if (typeof value !== 'object' && typeof value !== 'function') return undefined;
   if (isThenable(value)) return value;
-  return typeof value === 'object' && isObservable(value)
-    ? lastValueFrom(value, { defaultValue: undefined })
-    : undefined;
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (isObservable(value)) return lastValueFrom(value, { defaultValue: undefined });
+  if (isOfGenerator(value)) throw iteratorReturned();
+  return undefined;
+}
+
+/** Whether a generator returned it; also one that is compiled down, of which only the methods tell. */
+function isOfGenerator(value: object): boolean {
+  const { next, return: end, throw: fail } = value as Record<string, unknown>;
+  if (typeof next !== 'function' || typeof end !== 'function' || typeof fail !== 'function') return false;
+  return (Symbol.iterator in value || Symbol.asyncIterator in value) && !types.isProxy(value);
 }
 
 /** Whether a value must be waited for. Reading `then` may throw, as any getter may. */

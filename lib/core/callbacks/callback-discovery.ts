@@ -10,6 +10,7 @@ import type { DeliveryMode } from '../options/callback.options.js';
 import { completeDurableOptions } from '../options/durable.options.js';
 import { type CompleteOptions, EVENTS_SETTINGS } from '../options/events.options.js';
 import { SafeLogger } from '../reports/safe-logger.js';
+import { requireNoGenerator } from './callback.decorator.js';
 import { type Declaration, declarationsOf, idOf } from './declarations.js';
 import { CallbackHosts, type Host, type OnProblem } from './callback-hosts.js';
 import type { Orderable } from './callback-order.js';
@@ -80,6 +81,10 @@ export class CallbackDiscovery {
     const { wrapper, prototype } = host;
     const id = idOf(declaration, prototype.constructor.name);
     const delivery = options.delivery ?? 'inline';
+    requireNoGenerator(
+      methodOf(wrapper.instance ?? prototype, method),
+      `${prototype.constructor.name}.${String(method)}`,
+    );
     return {
       id,
       delivery,
@@ -123,6 +128,15 @@ export class CallbackDiscovery {
     if (!this.warned.has(message)) this.logger.warn(message);
     this.warned.add(message);
   }
+}
+
+/** The function that is called: an override's, which may be a property of the instance. Getters are not asked. */
+function methodOf(target: object, method: string | symbol): unknown {
+  for (let at: object | null = target; at; at = Object.getPrototypeOf(at) as object | null) {
+    const found = Object.getOwnPropertyDescriptor(at, method);
+    if (found) return found.value;
+  }
+  return undefined;
 }
 
 /** The sequence of a run. */

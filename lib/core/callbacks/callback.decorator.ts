@@ -1,5 +1,5 @@
 import { type CallbackOptions, checkCallbackOptions } from '../options/callback.options.js';
-import { declaredTwice, notAMethod, standardDecorator } from '../errors/callback-errors.js';
+import { declaredTwice, generatorFound, notAMethod, standardDecorator } from '../errors/callback-errors.js';
 import { eventInvalid } from '../errors/run-errors.js';
 import { EventDefinition, isSchema, NAME_THE_SCHEMA } from '../events/event-definition.js';
 import {
@@ -65,7 +65,15 @@ function requireMethod(target: object, method: string | symbol, descriptor: unkn
   const { value, get, set } = (descriptor ?? {}) as PropertyDescriptor;
   if (get ?? set) throw notAMethod(`${name}, which is an accessor`);
   if (typeof value !== 'function') throw notAMethod(`${name}, which is a property`);
+  requireNoGenerator(value, name);
   return name;
+}
+
+/** @throws EVENTS_NOT_A_METHOD */
+export function requireNoGenerator(method: unknown, name: string): void {
+  // Babel's generators for an older JavaScript have the tag, too.
+  const tag = typeof method === 'function' ? (method as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] : '';
+  if (tag === 'GeneratorFunction' || tag === 'AsyncGeneratorFunction') throw generatorFound(name);
 }
 
 function eventOf(event: unknown, callback: string): Pick<Declaration, 'key' | 'definition'> {

@@ -7,6 +7,19 @@ export const notAMethod = (what: string) =>
     `@Callback() was put on ${what}. Put it on a method of a provider or a controller: the instance's method is what answers the event.`,
   );
 
+export const generatorFound = (name: string) =>
+  new EventsError(
+    'EVENTS_NOT_A_METHOD',
+    `@Callback() was put on ${name}, which is a generator. A call of it runs nothing, but makes an iterator that nobody would ask. ` +
+      'Make it a method that does the work itself, async if need be.',
+  );
+
+export const iteratorReturned = () =>
+  new EventsError(
+    'EVENTS_NOT_A_METHOD',
+    'It returned an iterator, as a generator does when it is called, and nothing of it has run. Do the work in the callback itself.',
+  );
+
 export const standardDecorator = (name: string) =>
   new EventsError(
     'EVENTS_NOT_A_METHOD',
