@@ -1,5 +1,6 @@
 import { type CallbackOptions, checkCallbackOptions } from '../options/callback.options.js';
 import { declaredTwice, generatorFound, notAMethod, standardDecorator } from '../errors/callback-errors.js';
+import { show } from '../errors/describe.js';
 import { eventInvalid } from '../errors/run-errors.js';
 import { EventDefinition, isSchema, NAME_THE_SCHEMA } from '../events/event-definition.js';
 import {
@@ -37,9 +38,10 @@ export function Callback<Event extends EventName | EventClass | AnyDefinition>(
   event: Event,
   options: CallbackOptions = {},
 ): CallbackDecorator<Event> {
-  if (typeof options === 'string' || typeof options === 'symbol') {
+  // Without parentheses, it is itself called as a decorator is.
+  if (typeof options === 'symbol' || arguments.length > 2) {
     throw eventInvalid(
-      `@Callback on ${String(options)}`,
+      `@Callback on ${String(options as unknown)}`,
       undefined,
       `Write its event in parentheses: @Callback('user_joined').`,
     );
@@ -81,11 +83,10 @@ function eventOf(event: unknown, callback: string): Pick<Declaration, 'key' | 'd
   if (typeof event === 'string' && event !== '') return { key: event };
   if (isSchema(event)) throw eventInvalid(`@Callback() on ${callback}`, event, NAME_THE_SCHEMA);
   if (typeof event === 'function' && event.prototype) return { key: event };
-  throw eventInvalid(
-    `@Callback() on ${callback}`,
-    event,
-    event === undefined
+  const hint = Array.isArray(event)
+    ? 'Stack one @Callback() per event.'
+    : event === undefined
       ? 'Nothing was passed, or an import circle makes it undefined here: then move the event to a file of its own.'
-      : 'Pass a name, a class, or what defineEvent() returned.',
-  );
+      : 'Pass a name, a class, or what defineEvent() returned.';
+  throw eventInvalid(`@Callback() on ${callback}`, event, hint, show(event));
 }

@@ -1,8 +1,8 @@
 import { showCarried } from './describe.js';
 import { EventsError } from './events-error.js';
 
-export const eventInvalid = (where: string, found: unknown, hint: string) =>
-  new EventsError('EVENTS_EVENT_INVALID', `${where} was given ${showCarried(found)} as the event. ${hint}`);
+export const eventInvalid = (where: string, found: unknown, hint: string, shown = showCarried(found)) =>
+  new EventsError('EVENTS_EVENT_INVALID', `${where} was given ${shown} as the event. ${hint}`);
 
 export const withInvalid = (found: string, remedy: string, where = 'with()') =>
   new EventsError('EVENTS_WITH_INVALID', `${where} was given ${found}. ${remedy}`);

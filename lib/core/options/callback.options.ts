@@ -1,5 +1,6 @@
 import { DURABLE_CHECKS, type DurableOptions } from './durable.options.js';
 import { callbackInvalid } from '../errors/callback-errors.js';
+import { nearest } from '../errors/did-you-mean.js';
 import { show } from '../errors/describe.js';
 import { type Check, type Checks, IS_BOOLEAN, wrongOption } from './option-checks.js';
 
@@ -52,7 +53,7 @@ export interface CallbackOptions extends DurableOptions {
   formerly?: string | readonly string[];
 }
 
-const DELIVERIES: readonly unknown[] = ['inline', 'background', 'after-commit', 'after-rollback', 'durable'];
+const DELIVERIES: readonly string[] = ['inline', 'background', 'after-commit', 'after-rollback', 'durable'];
 
 const isName = (value: unknown) => typeof value === 'string' && value !== '';
 
@@ -74,7 +75,7 @@ const ONLY_DURABLE: Checks = {
 const CHECKS: Checks = {
   id: { isValid: isName, expected: 'Pass a string that is not empty.' },
   delivery: {
-    isValid: (delivery) => DELIVERIES.includes(delivery),
+    isValid: (delivery: string) => DELIVERIES.includes(delivery),
     expected: `Pass 'inline', 'background', 'after-commit', 'after-rollback' or 'durable'.`,
   },
   optional: IS_BOOLEAN,
@@ -89,10 +90,17 @@ function isTarget(target: unknown): boolean {
     : (typeof target === 'function' && typeof target.prototype === 'object') || isName(target);
 }
 
+function remedyFor(options: unknown): string {
+  const delivery = DELIVERIES.find((known) => known === options) ?? nearest(String(options), DELIVERIES);
+  if (typeof options !== 'string') return 'Pass an object, or leave them out.';
+  if (delivery) return `Write { delivery: '${delivery}' }.`;
+  return 'Pass an object, or leave them out; for several events stack one @Callback() per event.';
+}
+
 /** @throws EVENTS_CALLBACK_INVALID */
 export function checkCallbackOptions(options: CallbackOptions, callback: string): void {
   if (typeof options !== 'object' || options === null) {
-    throw callbackInvalid(callback, `the options ${show(options)}`, 'Pass an object, or leave them out.');
+    throw callbackInvalid(callback, `the options ${show(options)}`, remedyFor(options));
   }
   const wrong = wrongOption(options, CHECKS);
   if (wrong) {

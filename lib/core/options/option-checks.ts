@@ -1,5 +1,5 @@
 import { show } from '../errors/describe.js';
-import { nearest } from '../errors/did-you-mean.js';
+import { meantOption } from './meant-option.js';
 
 /** Checks one option. */
 export interface Check {
@@ -26,7 +26,9 @@ export interface WrongOption {
 export function wrongOption(options: object, checks: Checks, prefix = ''): WrongOption | undefined {
   for (const [field, value] of Object.entries(options)) {
     const option = prefix + field;
-    if (!Object.hasOwn(checks, option)) return { option, value, remedy: meant(option, prefix, checks), isKnown: false };
+    if (!Object.hasOwn(checks, option)) {
+      return { option, value, remedy: meantOption(option, prefix, Object.keys(checks)), isKnown: false };
+    }
     const { isValid, expected, refusesUndefined } = checks[option];
     if (value === undefined && !refusesUndefined) continue;
     if (!isValid(value)) return { option, value, remedy: expected, isKnown: true };
@@ -35,15 +37,6 @@ export function wrongOption(options: object, checks: Checks, prefix = ''): Wrong
     if (wrong) return wrong;
   }
   return undefined;
-}
-
-function meant(option: string, prefix: string, checks: Checks): string {
-  const near = nearest(option, Object.keys(checks));
-  if (near) return `Did you mean "${near}"?`;
-  const known = Object.keys(checks).filter(
-    (other) => other.startsWith(prefix) && !other.slice(prefix.length).includes('.'),
-  );
-  return `There are ${known.join(', ')}.`;
 }
 
 export const IS_BOOLEAN: Check = { isValid: (value) => typeof value === 'boolean', expected: 'Pass true or false.' };

@@ -54,6 +54,7 @@ export function checkRunContext(context: RunContext): void {
   const wrong = wrongOption(context, CHECKS);
   if (!wrong) return;
   const { option, value, isKnown, remedy } = wrong;
-  const reason = isKnown ? remedy : 'It has no such field. What the event carries is passed to run() after the event.';
+  const carried = remedy.startsWith('There are') ? ' What the event carries is passed to run() after the event.' : '';
+  const reason = isKnown ? remedy : `It has no such field. ${remedy}${carried}`;
   throw withInvalid(`${option}: ${show(value)}`, reason);
 }
