@@ -3,7 +3,7 @@ import { type EngineHost, loadPeer } from '../engine/index.js';
 import type { Connection } from './connection/connection.js';
 import type { CompleteOptions } from './options.js';
 
-const importBoss = () => loadPeer('pg-boss', () => import('pg-boss'));
+const importBoss = () => loadPeer('pg-boss', () => import('pg-boss'), ['@opentelemetry/api']);
 
 /**
  * Starts pg-boss on a connection. It makes and keeps up its schema, creates queues, claims jobs and removes completed ones.

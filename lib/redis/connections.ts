@@ -62,7 +62,7 @@ export class Connections {
 
 /** Resolves to what makes connections like the one that the options name. */
 async function maker({ url, connection, leaseMs }: CompleteOptions): Promise<(name: string) => Client> {
-  const { Redis } = await loadPeer('ioredis', () => import('ioredis'));
+  const { Redis } = await loadPeer('ioredis', () => import('ioredis'), ['bullmq']);
   return (connectionName) => {
     const own: ClientOptions = {
       lazyConnect: true,

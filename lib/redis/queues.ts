@@ -26,7 +26,9 @@ export async function openQueues(
   { commands }: Connections,
   { prefix, leaseMs }: CompleteOptions,
 ): Promise<(name: string) => Queue> {
-  const { RedisQueueBackend, RedisConnection, QueueKeys } = await loadPeer('bullmq', () => import('bullmq'));
+  const { RedisQueueBackend, RedisConnection, QueueKeys } = await loadPeer('bullmq', () => import('bullmq'), [
+    'ioredis',
+  ]);
   const connection = new RedisConnection(commands, { shared: true, blocking: false, skipVersionCheck: true });
   const keys = new QueueKeys(prefix);
   const any = new RedisQueueBackend(connection, 'any', keys.getKeys('any'), (type) => keys.toKey('any', type), {

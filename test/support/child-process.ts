@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { transformSync } from '@swc/core';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const { transform } = JSON.parse(readFileSync(join(root, 'jest.config.json'), 'utf8'));
+const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const [, { jsc }] = transform['\\.ts$'];
 
 export interface Ended {
@@ -28,13 +29,29 @@ export interface Running {
 export class Project {
   private readonly folder: string;
 
-  constructor() {
-    const cache = join(root, 'node_modules', '.cache');
-    mkdirSync(cache, { recursive: true });
-    this.folder = mkdtempSync(join(cache, 'nestjs-callbacks-'));
+  /**
+   * @param parent where the folder is made; within this repository its packages are there, elsewhere none is
+   * @param isCommonJs whether all of it is compiled to CommonJS
+   */
+  constructor(
+    parent = join(root, 'node_modules', '.cache'),
+    private readonly isCommonJs = false,
+  ) {
+    mkdirSync(parent, { recursive: true });
+    this.folder = mkdtempSync(join(parent, 'nestjs-callbacks-'));
     const exports = { '.': './lib/index.js', './*': './lib/*/index.js' };
-    this.write('package.json', JSON.stringify({ name: 'nestjs-callbacks', type: 'module', exports }));
+    const type = isCommonJs ? 'commonjs' : 'module';
+    this.write('package.json', JSON.stringify({ name: 'nestjs-callbacks', type, exports, peerDependencies }));
     this.copy('lib');
+  }
+
+  /** Lends it packages of this repository. */
+  lend(...names: string[]): void {
+    for (const name of names) {
+      const link = join(this.folder, 'node_modules', name);
+      mkdirSync(dirname(link), { recursive: true });
+      symlinkSync(join(root, 'node_modules', name), link);
+    }
   }
 
   /** Compiles a folder of this repository into the project. */
@@ -50,7 +67,10 @@ export class Project {
     const target = join(this.folder, file.replace(/\.ts$/, '.js'));
     mkdirSync(dirname(target), { recursive: true });
     const isSource = file.endsWith('.ts');
-    writeFileSync(target, isSource ? transformSync(content, { jsc, module: { type: 'es6' } }).code : content);
+    writeFileSync(
+      target,
+      isSource ? transformSync(content, { jsc, module: { type: this.isCommonJs ? 'commonjs' : 'es6' } }).code : content,
+    );
   }
 
   /** Runs one of its files in a process of its own, and waits for the end of that. */

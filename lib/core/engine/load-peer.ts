@@ -1,11 +1,58 @@
-/** Imports an optional peer, and says how to get it when it is not there. */
-export async function loadPeer<T>(name: string, importing: () => Promise<T>): Promise<T> {
+import { isMissing, wrongVersion } from './installed-packages.js';
+
+/**
+ * Imports an optional peer. Says which packages are missing, and how to get them, when it or something that it needs is not
+ * there, and when it is of a version that does not fit.
+ *
+ * @param others the packages that are needed, too: if they are missing as well, all are named at once
+ */
+export async function loadPeer<T>(
+  name: string,
+  importing: () => Promise<T>,
+  others: readonly string[] = [],
+): Promise<T> {
+  let loaded: T;
   try {
-    return await importing();
+    loaded = await importing();
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    const isMissing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
-    if (!isMissing) throw cause;
-    throw new Error(`the package ${name} is not there. Install it: npm install ${name}`, { cause });
+    const missing = missingIn(cause);
+    if (missing === undefined) throw wrongPeer(name, cause) ?? cause;
+    const all = [...new Set([missing, ...others.filter(isMissing)])];
+    const needed = all.length === 1 && missing !== name ? `, which ${name} needs,` : '';
+    throw new Error(
+      `the package${all.length > 1 ? 's' : ''} ${inWords(all)}${needed} ${all.length > 1 ? 'are' : 'is'} not there. ` +
+        `Install ${all.length > 1 ? 'them' : 'it'}: npm install ${all.join(' ')}`,
+      { cause },
+    );
   }
+  const wrong = wrongPeer(name);
+  if (wrong) throw wrong;
+  return loaded;
 }
+
+function wrongPeer(name: string, cause?: unknown): Error | undefined {
+  const wrong = wrongVersion(name);
+  if (!wrong) return undefined;
+  const { found, wanted } = wrong;
+  const install = wanted.split('||').at(-1)!.trim();
+  return new Error(
+    `the package ${name} is there in version ${found}, and ${wanted} is wanted. Install that: npm install "${name}@${install}"`,
+    cause === undefined ? {} : { cause },
+  );
+}
+
+const CODES: readonly unknown[] = ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'];
+
+/** The package that an import has not found. A file that is missing within one is no missing package. */
+function missingIn(error: unknown): string | undefined {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (!CODES.includes(code)) return undefined;
+  const specifier = /Cannot find (?:package|module) ["']([^"']+)["']/.exec(String(message))?.[1];
+  return specifier && PACKAGE.exec(specifier)?.[0];
+}
+
+/** The package of `@scope/name/file`; nothing of a path. */
+const PACKAGE = /^(?:@[^/\\:]+\/)?[^@./\\:][^/\\:]*(?![^/]*:)/;
+
+const inWords = (names: readonly string[]) =>
+  names.length === 1 ? names[0] : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;

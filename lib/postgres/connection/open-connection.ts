@@ -5,6 +5,9 @@ import type { CompleteOptions } from '../options.js';
 import { PGliteConnection } from './pglite-connection.js';
 import { ServerConnection } from './server-connection.js';
 
+/** The packages that the engine needs beside that of the database. */
+const BOSS = ['pg-boss', '@opentelemetry/api'];
+
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Opens the database that the options name. Loads only the package that this takes. */
@@ -13,7 +16,7 @@ export async function openConnection(options: CompleteOptions, host: EngineHost)
   if (pool) return new ServerConnection(pool, host);
   if (pglite) return new PGliteConnection(pglite);
   if (connectionString !== undefined) {
-    const { default: pg } = await loadPeer('pg', () => import('pg'));
+    const { default: pg } = await loadPeer('pg', () => import('pg'), BOSS);
     const own = new pg.Pool({
       connectionString,
       max: connections,
@@ -26,7 +29,7 @@ export async function openConnection(options: CompleteOptions, host: EngineHost)
 }
 
 async function openFolder(folder: string, host: EngineHost): Promise<Connection> {
-  const { PGlite } = await loadPeer('@electric-sql/pglite', () => import('@electric-sql/pglite'));
+  const { PGlite } = await loadPeer('@electric-sql/pglite', () => import('@electric-sql/pglite'), BOSS);
   const unlock = await lockFolder(folder);
   try {
     const database = await PGlite.create(folder);
