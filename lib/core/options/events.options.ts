@@ -27,8 +27,9 @@ export interface EventsOptions {
    */
   shutdownTimeout?: number;
   /**
-   * Is told of every failure of a callback, after the log and the diagnostics channel: for an error tracker. If it throws
-   * itself, that is logged.
+   * Is told of every failure of a callback, after the log and the diagnostics channel: for an error tracker. A failure that
+   * passes through runs within runs is told for each callback that it passes, with the same error. If it throws itself, that
+   * is logged.
    * @default nothing
    */
   onError?: (failure: CallbackFailure) => unknown;

@@ -25,16 +25,49 @@ const SAY_ALL: readonly EventsErrorCode[] = ['EVENTS_BACKGROUND_FULL', 'EVENTS_D
 export class Failures {
   readonly logger = new SafeLogger('EventRunner');
 
+  /** How many failures runs have handed over to their callers. */
+  handedOver = 0;
+  /** The number of each: the log has it, and callbacks of runs around that one may fail with it next. */
+  private readonly numbers = new WeakMap<object, number>();
+
   constructor(private readonly onError: EventsOptions['onError']) {}
 
-  /** Reports that a callback threw, was dropped, or did not finish. */
-  report(failure: Failure): void {
+  /**
+   * Notes that a run hands an error over to its caller. If that is a callback, it may fail with it in turn. An error may be
+   * thrown again, much later and elsewhere: then no run that was there before has been handed it.
+   */
+  handOver(error: unknown): void {
+    this.handedOver++;
+    if (isObject(error)) this.numbers.set(error, this.handedOver);
+  }
+
+  /**
+   * Reports that a callback threw, was dropped, or did not finish. The log has a failure that passes through runs within
+   * runs once, and then a line for each.
+   *
+   * @param since how many failures had been handed over when the callback's run began
+   */
+  report(failure: Failure, since = Infinity): void {
     const { event, callback, error, reachesCaller = false, attempt } = failure;
+    if (this.takeOver(error, since)) {
+      const { message } = describeThrown(error);
+      this.logger.debug(`"${event.label}": ${callback.id} failed: ${message} (told above)`);
+      this.tell(failure);
+      return;
+    }
     const isExpected = reachesCaller && isInstance(error, HttpException);
     const saysAll = isInstance(error, EventsError) && SAY_ALL.includes(error.code);
     const level = isExpected ? 'debug' : attempt?.retryInMs !== undefined ? 'warn' : 'error';
     this.log(level, saysAll ? '' : `"${event.label}": ${callback.id} failed${outlook(attempt)}`, error);
     this.tell(failure);
+  }
+
+  /** Whether a run within this one has handed over this error. It has, once. */
+  private takeOver(error: unknown, since: number): boolean {
+    if (!isObject(error) || (this.numbers.get(error) ?? 0) <= since) return false;
+    this.numbers.delete(error);
+    // That run has told of a normal answer at debug level only.
+    return !isInstance(error, HttpException);
   }
 
   /** Tells `onError` alone, where a line in the log for each failure would be too many. */
@@ -62,6 +95,7 @@ export class Failures {
   /** Reports that `run()` rejected before any callback was called. */
   refuse(event: string, error: unknown): void {
     this.log('error', error instanceof EventsError ? '' : `"${event}" was not run`, error);
+    this.handOver(error);
   }
 
   /** @param what happened; empty if the error's own message says it */
@@ -74,6 +108,8 @@ export class Failures {
     else this.logger[level](message);
   }
 }
+
+const isObject = (error: unknown): error is object => typeof error === 'object' && error !== null;
 
 const outlook = (failed: FailedAttempt | undefined) => {
   if (!failed) return '';

@@ -135,12 +135,13 @@ class BackgroundDelivery extends Deferred<void> {
 
   private async call(): Promise<void> {
     const { callback, event, args, request } = this.of;
+    const since = this.work.failures.handedOver;
     try {
       const scope = scopeOf(this.work.inFlight, event, args, request, false);
       await callAndTrace(callback, event, args, scope);
       this.succeed(undefined);
     } catch (error) {
-      this.work.failures.report({ event, callback, args, error });
+      this.work.failures.report({ event, callback, args, error }, since);
       super.fail(error);
     } finally {
       this.work.release();

@@ -39,6 +39,7 @@ async function collectOutcomes(runtime: Runtime, run: Run): Promise<Outcome[]> {
     runtime.background.accept(callback, event, args, request);
     outcomes.push({ callback: callback.id, status: 'started', durationMs: performance.now() - startedAt });
   }
+  for (const outcome of outcomes) if (outcome.status === 'rejected') runtime.failures.handOver(outcome.reason);
   return outcomes;
 }
 
@@ -55,10 +56,11 @@ async function waitForAll(runtime: Runtime, run: Run): Promise<void> {
     const result = results[index];
     return result.status === 'rejected' && !callback.isOptional ? [{ id: callback.id, reason: result.reason }] : [];
   });
-  if (failed.length === 1) throw failed[0].reason;
-  if (failed.length > 1) {
+  if (failed.length > 0) {
     const [ids, reasons] = [failed.map(({ id }) => id), failed.map(({ reason }) => reason)];
-    throw severalFailed(event.label, ids, reasons);
+    const error = failed.length === 1 ? reasons[0] : severalFailed(event.label, ids, reasons);
+    runtime.failures.handOver(error);
+    throw error;
   }
   await follow(runtime, run, scope, false);
   runtime.background.start(event, args, request);

@@ -40,6 +40,7 @@ export class RunInOrder implements Pending {
   private readonly transaction: Transaction | undefined;
   private readonly afterInline: AfterInline | undefined;
   private readonly scope: InstanceScope | undefined;
+  private readonly since: number;
   private promise: Promise<void> = DONE;
   private resolve: (() => void) | undefined = undefined;
   private reject: ((error: unknown) => void) | undefined = undefined;
@@ -52,6 +53,7 @@ export class RunInOrder implements Pending {
     private readonly args: readonly unknown[],
     around: Around,
   ) {
+    this.since = runtime.failures.handedOver;
     this.request = around.request;
     this.transaction = around.transaction;
     this.afterInline = around.afterInline;
@@ -128,8 +130,12 @@ export class RunInOrder implements Pending {
     // Given up at shutdown, and told so already, as was the run within it that now fails.
     if (this.isOver && this.runtime.inFlight.isGivenUpBy(error)) return;
     const stops = (!callback.isOptional || this.transaction?.savepoints.isBroken === true) && !this.isOver;
-    this.runtime.failures.report({ event: this.event, callback, args: this.args, error, reachesCaller: stops });
-    if (stops) throw error;
+    const { event, args, since } = this;
+    const { failures } = this.runtime;
+    failures.report({ event, callback, args, error, reachesCaller: stops }, since);
+    if (!stops) return;
+    failures.handOver(error);
+    throw error;
   }
 
   private proceed(): void {

@@ -27,8 +27,9 @@ export async function settle(
   reachesCaller: boolean,
   transaction?: Transaction,
 ): Promise<Settled> {
+  const since = failures.handedOver;
   const onLateFailure = (error: unknown) => {
-    if (!inFlight.isGivenUpBy(error)) failures.report({ event, callback, args, error });
+    if (!inFlight.isGivenUpBy(error)) failures.report({ event, callback, args, error }, since);
   };
   try {
     const call = () => callAndTrace(callback, event, args, scope);
@@ -37,7 +38,7 @@ export async function settle(
     return { status: 'fulfilled', value };
   } catch (reason) {
     if (inFlight.isGivenUpBy(reason) || transaction?.savepoints.isBroken) throw reason;
-    failures.report({ event, callback, args, error: reason, reachesCaller });
+    failures.report({ event, callback, args, error: reason, reachesCaller }, since);
     return { status: 'rejected', reason };
   }
 }
