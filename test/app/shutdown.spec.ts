@@ -2,7 +2,14 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Controller, Get, Global, Injectable, Module, type OnModuleDestroy } from '@nestjs/common';
 import { ModulesContainer, NestFactory } from '@nestjs/core';
-import { Callback, type CallbackFailure, defineEvent, EventRunner, EventsModule } from 'nestjs-callbacks';
+import {
+  Callback,
+  type CallbackFailure,
+  defineEvent,
+  EventRunner,
+  type EventsError,
+  EventsModule,
+} from 'nestjs-callbacks';
 import { closeApps, deferred, Log, startApp, turn } from '../support/app.js';
 
 let ran: string[];
@@ -311,5 +318,74 @@ describe('When shutdownTimeout has passed,', () => {
     expect(waits[0]).toBe(100);
     expect(waits.slice(1).every((ms) => ms < 100)).toBe(true);
     expect(performance.now() - startedAt).toBeGreaterThan(99);
+  });
+});
+
+describe('Work that is run in answer to giving up', () => {
+  const failures: CallbackFailure[] = [];
+  let events: EventRunner;
+  beforeEach(() => void failures.splice(0));
+
+  @Injectable()
+  class Hanging {
+    begun = 0;
+    @Callback('work', { delivery: 'background' }) work() {
+      return new Promise(() => {});
+    }
+    @Callback('failed', { delivery: 'background' }) tell() {
+      this.begun++;
+      return new Promise(() => {});
+    }
+    @Callback('failed', { delivery: 'background' }) tellAnother() {
+      this.begun++;
+      return new Promise(() => {});
+    }
+  }
+  const onError = (failure: CallbackFailure) => {
+    failures.push(failure);
+    return events.run('failed', failure.callback);
+  };
+
+  it('A17: begins nothing in the background, and is told of once for each callback', async () => {
+    const started = await startApp([Hanging], { onError, shutdownTimeout: 1 });
+    ({ events } = started);
+    await events.run('work');
+    await turn();
+
+    await started.app.close();
+
+    expect(started.app.get(Hanging).begun).toBe(0);
+    expect(failures.map(({ callback, error }) => [callback, (error as EventsError).code])).toEqual([
+      ['Hanging.work', 'EVENTS_SHUTDOWN_TIMEOUT'],
+      ['Hanging.tell', 'EVENTS_SHUTDOWN_TIMEOUT'],
+      ['Hanging.tellAnother', 'EVENTS_SHUTDOWN_TIMEOUT'],
+    ]);
+    const lines = [...started.log.of('error'), ...started.log.of('warn')].map((line) => line.split('\n')[0]);
+    expect(lines).toEqual([
+      'Closing: The application closed, and after 1 ms these had not finished: Hanging.work (background). ' +
+        'Make them settle or heed currentEvent().signal, or raise shutdownTimeout.',
+      '"failed" was not delivered to Hanging.tell: the application closes, and has given up the work that it waited for. ' +
+        'Nothing begins in the background then; make that work settle, or raise shutdownTimeout.',
+      expect.stringMatching(/^"failed" was not delivered to Hanging\.tellAnother: /),
+      expect.stringMatching(/^\d deliveries to Hanging\.tell were dropped \(EVENTS_SHUTDOWN_TIMEOUT\)\.$/),
+      expect.stringMatching(/^\d deliveries to Hanging\.tellAnother were dropped \(EVENTS_SHUTDOWN_TIMEOUT\)\.$/),
+    ]);
+  });
+
+  it('A17: is given up itself, where it hangs before that', async () => {
+    @Injectable()
+    class HangingInline extends Hanging {
+      @Callback('failed') first() {
+        return new Promise(() => {});
+      }
+    }
+    const started = await startApp([HangingInline], { onError, shutdownTimeout: 1 });
+    ({ events } = started);
+    await events.run('work');
+    await turn();
+
+    await started.app.close();
+
+    expect(failures.map(({ callback }) => callback)).toEqual(['HangingInline.work']);
   });
 });

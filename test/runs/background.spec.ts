@@ -125,6 +125,24 @@ describe('A background callback', () => {
     expect(log.of('warn')).toEqual(['3 deliveries to Bot.announce were dropped (EVENTS_BACKGROUND_FULL).']);
   });
 
+  it('A17: does not end in itself, where onError runs an event that needs room as well', async () => {
+    let told = 0;
+    const run = { again: async () => {} };
+    const onError = () => {
+      told++;
+      return run.again();
+    };
+    const { app, events, log } = await startApp([Bot], { background: { concurrency: 1, maxQueued: 0 }, onError });
+    run.again = () => events.run('x', 0);
+    for (let i = 1; i <= 3; i++) await events.run('x', i);
+    await turn();
+    // Two were dropped, and so was what each of them ran.
+    expect(told).toBe(2);
+    gates[0].resolve();
+    await app.close();
+    expect(log.of('warn')).toEqual(['4 deliveries to Bot.announce were dropped (EVENTS_BACKGROUND_FULL).']);
+  });
+
   it('runs in the async context of the run that caused it, whoever makes room for it', async () => {
     const request = new AsyncLocalStorage<string>();
     @Injectable()

@@ -168,6 +168,11 @@ export class InFlight {
     return [...times].map(([name, count]) => (count > 1 ? `${name} (${count} times)` : name));
   }
 
+  /** Whether closing the application has given up work: nothing that nobody waits for begins any more. */
+  get hasGivenUp(): boolean {
+    return this.gaveUpWith !== undefined;
+  }
+
   /** Whether closing the application has rejected the work in flight with this error. */
   isGivenUpBy(error: unknown): boolean {
     return this.gaveUpWith !== undefined && this.gaveUpWith === error;

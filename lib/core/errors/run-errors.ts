@@ -38,6 +38,13 @@ export const backgroundFull = (event: string, callback: string, maxQueued: numbe
       'Raise background.concurrency or background.maxQueued, or run the event less often.',
   );
 
+export const backgroundGivenUp = (event: string, callback: string) =>
+  new EventsError(
+    'EVENTS_SHUTDOWN_TIMEOUT',
+    `"${event}" was not delivered to ${callback}: the application closes, and has given up the work that it waited for. ` +
+      'Nothing begins in the background then; make that work settle, or raise shutdownTimeout.',
+  );
+
 export const closed = (event: string) =>
   new EventsError(
     'EVENTS_CLOSED',

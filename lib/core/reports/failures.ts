@@ -19,7 +19,7 @@ export interface Failure {
 }
 
 /** The codes of errors whose message names event and callback by itself, and neither has failed. */
-const SAY_ALL: readonly EventsErrorCode[] = ['EVENTS_BACKGROUND_FULL', 'EVENTS_DELIVERY_LOST'];
+const SAY_ALL: readonly EventsErrorCode[] = ['EVENTS_DELIVERY_LOST'];
 
 /** Reports every failure: to Nest's logger, then to `onError`. Reporting itself never throws. */
 export class Failures {

@@ -1,9 +1,10 @@
 import { setImmediate } from '../async/timers.js';
 import { AsyncResource } from 'node:async_hooks';
 import { asPartOf, tracedRun } from '../reports/traces.js';
-import { backgroundFull } from '../errors/run-errors.js';
+import type { EventsError, EventsErrorCode } from '../errors/events-error.js';
+import { backgroundFull, backgroundGivenUp } from '../errors/run-errors.js';
 import type { CompleteOptions } from '../options/events.options.js';
-import type { Failures } from '../reports/failures.js';
+import type { Failure, Failures } from '../reports/failures.js';
 import { Deferred, type InFlight } from '../async/in-flight.js';
 import { callAndTrace } from '../callbacks/call.js';
 import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
@@ -16,7 +17,8 @@ export class BackgroundWork {
   private taken = 0;
   private running = 0;
   private isScheduled = false;
-  private readonly dropped = new Map<string, number>();
+  private readonly dropped = new Map<string, Dropped>();
+  private isTelling = false;
 
   constructor(
     private readonly limits: CompleteOptions['background'],
@@ -36,8 +38,12 @@ export class BackgroundWork {
     request: object | undefined,
   ): void {
     const { concurrency, maxQueued } = this.limits;
+    if (this.inFlight.hasGivenUp) {
+      this.drop({ callback, event, args, error: backgroundGivenUp(event.label, callback.id) });
+      return;
+    }
     if (this.running + this.queue.length - this.taken >= concurrency + maxQueued) {
-      this.drop(callback, event, args);
+      this.drop({ callback, event, args, error: backgroundFull(event.label, callback.id, maxQueued) });
       return;
     }
     this.recover(callback);
@@ -70,14 +76,22 @@ export class BackgroundWork {
     });
   }
 
-  /** `onError` learns of every dropped delivery; the log of the first, and of how many when there is room again. */
-  private drop(callback: RegisteredCallback, event: RegisteredEvent, args: readonly unknown[]): void {
-    const { id } = callback;
-    const error = backgroundFull(event.label, id, this.limits.maxQueued);
-    const before = this.dropped.get(id) ?? 0;
-    this.dropped.set(id, before + 1);
-    if (before === 0) this.failures.report({ event, callback, args, error });
-    else this.failures.tell({ event, callback, args, error });
+  /**
+   * `onError` learns of every delivery that is dropped for want of room; the log of the first, and of how many when there is
+   * room again. Of those that `onError` itself has caused, and of those that come once the work is given up, it learns of the
+   * first of each callback: there would be no end.
+   */
+  private drop(failure: Failure & { readonly error: EventsError }): void {
+    const { id } = failure.callback;
+    const { code } = failure.error;
+    const before = this.dropped.get(id)?.count ?? 0;
+    this.dropped.set(id, { count: before + 1, code });
+    if (before === 0) this.failures.log('error', '', failure.error);
+    if (before > 0 && (this.isTelling || this.inFlight.hasGivenUp)) return;
+    const isWithin = this.isTelling;
+    this.isTelling = true;
+    this.failures.tell(failure);
+    this.isTelling = isWithin;
   }
 
   /**
@@ -85,20 +99,26 @@ export class BackgroundWork {
    * again.
    */
   tellOfDropped(): void {
-    for (const [id, count] of this.dropped) {
-      this.failures.logger.warn(`${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`);
+    for (const [id, { count, code }] of this.dropped) {
+      this.failures.logger.warn(`${count} deliveries to ${id} were dropped (${code}).`);
     }
     this.dropped.clear();
   }
 
   private recover({ id }: RegisteredCallback): void {
-    const count = this.dropped.get(id);
-    if (count === undefined) return;
+    const dropped = this.dropped.get(id);
+    if (!dropped) return;
     this.dropped.delete(id);
     this.failures.logger.warn(
-      `The background has room again: ${count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`,
+      `The background has room again: ${dropped.count} deliveries to ${id} were dropped (EVENTS_BACKGROUND_FULL).`,
     );
   }
+}
+
+/** How many deliveries to a callback were dropped, and why. */
+interface Dropped {
+  readonly count: number;
+  readonly code: EventsErrorCode;
 }
 
 /** A call of a background callback. */
