@@ -1,12 +1,10 @@
 import { type DynamicModule, Global, Inject, Module } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
-import { EVENTS_TEST_HOOKS } from '../core/seams.js';
+import { EVENTS_TEST_HOOKS, Provided } from '../core/seams.js';
 import { EventsModule } from '../index.js';
 import { TestEvents } from './test-events.js';
 import { TestKit, type TestEventsOptions } from './test-kit.js';
 import { importedTwice } from './testing-errors.js';
-
-const TEST_EVENTS_OPTIONS = Symbol('TEST_EVENTS_OPTIONS');
 
 /**
  * Records what the modules beside it run, and lets a test change what their callbacks do, both by {@link TestEvents}. It
@@ -21,12 +19,8 @@ const TEST_EVENTS_OPTIONS = Symbol('TEST_EVENTS_OPTIONS');
 @Module({
   imports: [EventsModule],
   providers: [
-    {
-      provide: TestKit,
-      useFactory: (options?: TestEventsOptions) => new TestKit(options),
-      inject: [{ token: TEST_EVENTS_OPTIONS, optional: true }],
-    },
-    { provide: EVENTS_TEST_HOOKS, useFactory: ({ hooks }: TestKit) => hooks, inject: [TestKit] },
+    { provide: TestKit, useFactory: () => new TestKit() },
+    { provide: EVENTS_TEST_HOOKS, useFactory: ({ hooks }: TestKit) => new Provided(hooks), inject: [TestKit] },
     TestEvents,
   ],
   exports: [EVENTS_TEST_HOOKS, TestEvents],
@@ -46,6 +40,6 @@ export class TestEventsModule {
    * @throws EVENTS_TESTING_INVALID when the application starts
    */
   static forRoot(options: TestEventsOptions): DynamicModule {
-    return { module: TestEventsModule, providers: [{ provide: TEST_EVENTS_OPTIONS, useValue: options }] };
+    return { module: TestEventsModule, providers: [{ provide: TestKit, useFactory: () => new TestKit(options) }] };
   }
 }

@@ -10,8 +10,15 @@ import { Settlements } from '../delivery/settlements.js';
 import { Enhancers } from '../nest/enhancers.js';
 import { Entrypoints } from '../nest/entrypoints.js';
 import { placeNearest } from '../nest/internals.js';
-import { type CompleteOptions, completeOptions, EVENTS_OPTIONS, EVENTS_SETTINGS } from '../options/events.options.js';
-import { EVENTS_TEST_HOOKS } from '../options/test-hooks.js';
+import {
+  type CompleteOptions,
+  completeOptions,
+  EVENTS_OPTIONS_PROVIDED,
+  EVENTS_SETTINGS,
+  type EventsOptions,
+} from '../options/events.options.js';
+import { Provided } from '../options/provided.js';
+import { EVENTS_TEST_HOOKS, type EventsTestHooks } from '../options/test-hooks.js';
 import { Failures } from '../reports/failures.js';
 import { OutsideCalls } from '../reports/outside-calls.js';
 import { BackgroundWork } from '../runs/background-work.js';
@@ -52,9 +59,10 @@ const runtimeOf = (
   providers: [
     {
       provide: EVENTS_SETTINGS,
-      useFactory: completeOptions,
+      useFactory: (options?: Provided<EventsOptions>, hooks?: Provided<EventsTestHooks>) =>
+        completeOptions(Provided.valueOf(options), Provided.valueOf(hooks)),
       inject: [
-        { token: EVENTS_OPTIONS, optional: true },
+        { token: EVENTS_OPTIONS_PROVIDED, optional: true },
         { token: EVENTS_TEST_HOOKS, optional: true },
       ],
     },

@@ -11,14 +11,29 @@ import { loadedCopies } from '../copies/shared.js';
 import { DeliveryWork } from '../delivery/delivery-work.js';
 import { EventDeliveries } from '../delivery/event-deliveries.js';
 import { configuredTwice } from '../errors/callback-errors.js';
-import { ConfigurableModuleClass, EVENTS_OPTIONS, type EventsOptions } from '../options/events.options.js';
+import {
+  ConfigurableModuleClass,
+  EVENTS_OPTIONS,
+  EVENTS_OPTIONS_PROVIDED,
+  type EventsOptions,
+} from '../options/events.options.js';
+import { Provided } from '../options/provided.js';
 import { EventRunner } from '../runs/event-runner.js';
 import type { Runtime } from '../runs/runtime.js';
 import { EventsInspector } from './events-inspector.js';
 import { EVENTS_RUNTIME, EventsPartsModule } from './events-parts.module.js';
 
 @Global()
-@Module({ exports: [EVENTS_OPTIONS] })
+@Module({
+  providers: [
+    {
+      provide: EVENTS_OPTIONS_PROVIDED,
+      useFactory: (options: EventsOptions) => new Provided(options),
+      inject: [EVENTS_OPTIONS],
+    },
+  ],
+  exports: [EVENTS_OPTIONS_PROVIDED],
+})
 class EventsOptionsModule extends ConfigurableModuleClass {}
 
 /** There is one in an application, however often {@link EventsModule} is imported. */

@@ -92,6 +92,9 @@ export type CompleteOptions = Required<Omit<EventsOptions, 'background' | 'durab
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN: EVENTS_OPTIONS } =
   new ConfigurableModuleBuilder<EventsOptions>({ moduleName: 'Events' }).setClassMethodName('forRoot').build();
 
+/** The token of the options, as they were {@link Provided}. */
+export const EVENTS_OPTIONS_PROVIDED = Symbol('EVENTS_OPTIONS_PROVIDED');
+
 /** The token of {@link CompleteOptions}. */
 export const EVENTS_SETTINGS = Symbol('EVENTS_SETTINGS');
 

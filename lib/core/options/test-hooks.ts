@@ -3,8 +3,8 @@ import type { EngineFactory } from '../engine/engine.js';
 import type { EventKey } from '../events/event-map.js';
 
 /**
- * The changes that a test kit makes to an application. A global module that provides them under {@link EVENTS_TEST_HOOKS}
- * makes them apply, as `TestEventsModule` of `nestjs-callbacks/testing` does.
+ * The changes that a test kit makes to an application. A global module that provides them under {@link EVENTS_TEST_HOOKS},
+ * as `Provided`, makes them apply, as `TestEventsModule` of `nestjs-callbacks/testing` does.
  */
 export interface EventsTestHooks {
   /** Replaces the engine that the options name. */
@@ -33,5 +33,5 @@ export interface CalledCallback {
   readonly delivery: DeliveryMode;
 }
 
-/** The token of {@link EventsTestHooks}. */
+/** The token of {@link EventsTestHooks}, as `Provided`. */
 export const EVENTS_TEST_HOOKS = Symbol('EVENTS_TEST_HOOKS');
