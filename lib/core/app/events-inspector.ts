@@ -1,5 +1,6 @@
 import { callbacksOf, type RegisteredCallback, type RegisteredEvent } from '../callbacks/registered-event.js';
 import type { DeliveryWork } from '../delivery/delivery-work.js';
+import { providedByHabit } from '../errors/callback-errors.js';
 import type { EventKey } from '../events/event-map.js';
 import type { DeliveryMode } from '../options/callback.options.js';
 import type { Runtime } from '../runs/runtime.js';
@@ -22,7 +23,9 @@ export class EventsInspector {
   constructor(
     private readonly runtime: Runtime,
     private readonly work: DeliveryWork,
-  ) {}
+  ) {
+    if (!runtime) throw providedByHabit(new.target);
+  }
 
   /**
    * All callbacks, event by event, in the order of a run. Empty while Nest still creates the application's instances.

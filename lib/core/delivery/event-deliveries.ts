@@ -1,4 +1,5 @@
 import { addressKey } from '../engine/address-name.js';
+import { providedByHabit } from '../errors/callback-errors.js';
 import { engineMissing, queryInvalid } from '../errors/delivery-errors.js';
 import type {
   Delivery,
@@ -52,7 +53,9 @@ export class EventDeliveries {
     private readonly running: Pick<RunningEngine, 'isConfigured'>,
     private readonly declared: DeclaredCallbacks,
     private readonly outsideCalls: OutsideCalls,
-  ) {}
+  ) {
+    if (!registry) throw providedByHabit(new.target);
+  }
 
   /**
    * Counts the deliveries that are waiting, running and dead, by callback; also those of callbacks that this instance does

@@ -49,6 +49,13 @@ export const configuredTwice = (count: number) =>
       'Keep the one in the root module; other modules need no import, or the plain EventsModule.',
   );
 
+export const providedByHabit = (type: Function) =>
+  new EventsError(
+    'EVENTS_CONFIGURED_TWICE',
+    `${type.name} was made without what it needs, as it is in the providers of a module. ` +
+      'Remove it from providers: EventsModule provides it.',
+  );
+
 export const definitionConflict = (event: string, where: string, other: string) =>
   new EventsError(
     'EVENTS_DEFINITION_CONFLICT',

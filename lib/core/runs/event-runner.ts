@@ -1,4 +1,5 @@
 import { currentEvent } from '../callbacks/current-event.js';
+import { providedByHabit } from '../errors/callback-errors.js';
 import type { EventName, EventObject, RunArguments } from '../events/event-map.js';
 import { runWatch } from '../reports/traces.js';
 import { currentTransaction } from '../transactions/current-transaction.js';
@@ -15,7 +16,9 @@ export class EventRunner {
   constructor(
     private readonly runtime: Runtime,
     private readonly context?: RunContext,
-  ) {}
+  ) {
+    if (!runtime) throw providedByHabit(new.target);
+  }
 
   /**
    * Runs the callbacks of an event one after another, each awaited, in order, as if they were called here. An error that one
