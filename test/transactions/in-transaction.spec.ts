@@ -205,6 +205,41 @@ describe('inTransaction()', () => {
     expect(hasOpened).toBe(false);
   });
 
+  type Opening = (work: (tx: object) => Promise<unknown>) => Promise<unknown>;
+  it.each<[string, Opening, number]>([
+    ['has not called the work, so that nothing was done', async () => undefined, 0],
+    ['resolved before the work in it was done', async (work) => void work({}), 1],
+    ['called the work again while it was being done', (work) => Promise.all([work({}), work({})]), 1],
+  ])('B5: refuses an open that %s', async (problem, opening, times) => {
+    let done = 0;
+    const work = async () => {
+      done++;
+      await turn();
+    };
+    await expect(inTransaction(opening, work)).rejects.toMatchObject({
+      code: 'EVENTS_WITH_INVALID',
+      message:
+        `inTransaction() was given a way to open a transaction that ${problem}. ` +
+        'Pass one that hands the work to the data layer and returns its promise: (work) => dataSource.transaction(work).',
+    });
+    expect(done).toBe(times);
+  });
+
+  it('B5: does not do the work for an open that calls it when it has ended, and lets one try again before', async () => {
+    let again: () => Promise<unknown> = async () => undefined;
+    let done = 0;
+    const opening = async (work: (tx: object) => Promise<void>) => {
+      again = () => work({});
+      await work({}).catch(() => {});
+      return work({});
+    };
+    await inTransaction(opening, async () => {
+      if (++done === 1) throw taken;
+    });
+    await expect(again()).rejects.toThrow('called the work after it had ended itself');
+    expect(done).toBe(2);
+  });
+
   it('inside a callback does not change what the transaction of its run is', async () => {
     const seen: unknown[] = [];
     class Audit {

@@ -94,11 +94,14 @@ describe('A transaction', () => {
     const [hasEnded, hasChecked] = [deferred(), deferred()];
     let late!: Promise<void>;
     let slow!: Promise<void>;
-    await inTransaction(open, async () => {
+    const failing = inTransaction(open, async () => {
       late = hasEnded.promise.then(() => events.run('user_joined', 'late'));
       reactions.onCheck = () => hasChecked.promise;
       slow = events.run('user_joined', 'slow');
+      throw taken;
     });
+    // It waits for runs that nobody awaits only where it is to commit.
+    await expect(failing).rejects.toBe(taken);
     hasEnded.resolve();
     await expect(late).rejects.toThrow(
       '"user_joined" was run in a transaction that has ended. No callback has run; await the run before the transaction ends, or run it outside.',
@@ -125,12 +128,14 @@ describe('A transaction', () => {
     };
     const { events } = await startApp([Greetings], { engine });
     let late!: Promise<void>;
-    await inTransaction(
+    const failing = inTransaction(
       (work: (tx: object) => Promise<void>) => work({ query: async () => ({ rows: [] }) }),
       async () => {
         late = events.run('user_joined');
+        throw taken;
       },
     );
+    await expect(failing).rejects.toBe(taken);
     stored.resolve();
     await expect(late).rejects.toThrow('was run in a transaction that had ended before its deliveries were stored.');
   });

@@ -6,6 +6,7 @@ import { closeApps, startApp } from '../support/app.js';
 import { LAYERS } from '../support/layers.js';
 import { describeWith, findPostgres } from '../support/servers.js';
 import { Reactions, specify } from './layer-specification.js';
+import { specifyUnawaited } from './unawaited-specification.js';
 import { temporaryDatabase } from './temporary-database.js';
 
 describeWith('On a Postgres server (DATABASE_URL, or the local one),', await findPostgres(), (admin) => {
@@ -26,6 +27,12 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one),', await fin
   for (const { name, open } of LAYERS) {
     describe(`with ${name},`, () => {
       specify(async () => ({
+        layer: await open(database.url),
+        engine: { connectionString: database.url },
+        query: (text) => pool.query(text),
+      }));
+
+      specifyUnawaited(async () => ({
         layer: await open(database.url),
         engine: { connectionString: database.url },
         query: (text) => pool.query(text),

@@ -98,6 +98,24 @@ export class Failures {
     this.handOver(error);
   }
 
+  /** Tells of a run in a transaction that failed, for whose end nobody has asked. Its failure itself is in the log already. */
+  tellUnawaited(event: string, error: unknown): void {
+    const { message } = describeThrown(error);
+    this.logger.error(
+      `"${event}" was run in a transaction and failed, and nobody awaited that run: ${message.replace(/\.$/, '')}. ` +
+        'Await it, so that its failure is seen.',
+    );
+  }
+
+  /** Warns of a transaction that waits long for the runs in it. */
+  warnOfWaiting(events: readonly string[], seconds: number): void {
+    this.logger.warn(
+      `A transaction has waited ${seconds} s with its commit for ${events.map((event) => `"${event}"`).join(', ')}, ` +
+        'which was run in it and not awaited. If that waits for the commit in turn, it waits for ever: ' +
+        'run it outside, or after the transaction.',
+    );
+  }
+
   /** @param what happened; empty if the error's own message says it */
   log(level: 'debug' | 'warn' | 'error', what: string, error: unknown): void {
     const { message: found, stack } = describeThrown(error);

@@ -2,7 +2,7 @@ import { currentEvent } from '../callbacks/current-event.js';
 import { providedByHabit } from '../errors/callback-errors.js';
 import type { EventName, EventObject, RunArguments } from '../events/event-map.js';
 import { runWatch } from '../reports/traces.js';
-import { currentTransaction } from '../transactions/current-transaction.js';
+import { currentTransaction, transactionOf } from '../transactions/current-transaction.js';
 import type { Outcome } from './outcome.js';
 import { type How, runInOrder, runInParallel, runSettled } from './run-all.js';
 import { checkRunContext, type RunContext } from './run-context.js';
@@ -105,6 +105,8 @@ export class EventRunner {
   }
 
   private start<T>(event: unknown, args: readonly unknown[], how: How<T>, nothing: T): Promise<T> {
-    return startRun(this.runtime, { event, args, how, nothing, context: this.context });
+    const { runtime, context } = this;
+    const transaction = context?.tx === undefined ? currentTransaction() : transactionOf(context.tx);
+    return startRun(runtime, { event, args, how, nothing, context, transaction });
   }
 }

@@ -5,7 +5,7 @@ import { closed } from '../errors/run-errors.js';
 import { transactionOver } from '../errors/transaction-errors.js';
 import { eventLabel } from '../events/event-map.js';
 import { asPartOf, type RunTrace, runChannel, runWatch, traced } from '../reports/traces.js';
-import { currentTransaction, transactionOf, withTransaction } from '../transactions/current-transaction.js';
+import { currentTransaction, withTransaction } from '../transactions/current-transaction.js';
 import type { Transaction } from '../transactions/transaction.js';
 import { afterInlineOf } from './after-inline.js';
 import { checkedArguments, type Reference, referenceOf } from './event-reference.js';
@@ -21,24 +21,41 @@ export interface RunRequest<T> {
   /** The result where no callback answers. */
   readonly nothing: T;
   readonly context: RunContext | undefined;
+  readonly transaction: Transaction | undefined;
 }
 
 /** Does all that may have to happen before the first callback. Whatever is refused here is logged, and rejects. */
 export function startRun<T>(runtime: Runtime, request: RunRequest<T>): Promise<T> {
-  const { event, args } = request;
-  let label = String(typeof event === 'string' ? event : 'an event');
+  const { event, args, transaction } = request;
+  let reference: Reference;
   try {
-    const reference = referenceOf(event, args);
-    label = eventLabel(reference.key);
+    reference = referenceOf(event, args);
+  } catch (error) {
+    return refused(runtime, typeof event === 'string' ? event : 'an event', error);
+  }
+  const start = () => startReferred(runtime, request, reference);
+  if (!transaction?.waitsForRuns) return start();
+  return transaction.runs.begin(eventLabel(reference.key), runtime.failures, start);
+}
+
+function startReferred<T>(runtime: Runtime, request: RunRequest<T>, reference: Reference): Promise<T> {
+  const label = eventLabel(reference.key);
+  try {
     if (!runtime.inFlight.isClosed) {
-      if (!runtime.registry.refresh()) return runtime.early.add(label, () => startRun(runtime, request));
+      if (!runtime.registry.refresh()) {
+        return runtime.early.add(label, () => startReferred(runtime, request, reference));
+      }
       runtime.early.flush();
     }
     return runWatch.isOn ? tracedRunOf(runtime, request, reference) : check(runtime, request, reference);
   } catch (error) {
-    runtime.failures.refuse(label, error);
-    return handled(Promise.reject(error));
+    return refused(runtime, label, error);
   }
+}
+
+function refused({ failures }: Runtime, event: string, error: unknown): Promise<never> {
+  failures.refuse(event, error);
+  return handled(Promise.reject<never>(error));
 }
 
 function tracedRunOf<T>(runtime: Runtime, request: RunRequest<T>, reference: Reference): Promise<T> {
@@ -63,8 +80,7 @@ function check<T>(runtime: Runtime, request: RunRequest<T>, reference: Reference
   const beginWith = (args: readonly unknown[]) => {
     if (trace) trace.arguments = [...args];
     if (!known) return Promise.resolve(request.nothing);
-    const passed = { args: reference.args, context: request.context };
-    return begin(runtime, request, runOf(runtime, known, args, passed, trace));
+    return begin(runtime, request, runOf(runtime, known, { ...request, args: reference.args }, args, trace));
   };
   return isThenable(checked) ? whenChecked(runtime, label, checked, beginWith) : beginWith(checked);
 }
@@ -97,20 +113,18 @@ function whenChecked<T>(
 }
 
 /**
- * @param args the arguments that callbacks get
  * @param passed the arguments as they were passed, before any schema, and what was said of the run
+ * @param args the arguments that callbacks get
  * @throws EVENTS_TRANSACTION_OVER; what {@link afterInlineOf} throws
  */
 function runOf(
   runtime: Runtime,
   event: RegisteredEvent,
+  passed: Pick<RunRequest<unknown>, 'args' | 'context' | 'transaction'>,
   args: readonly unknown[],
-  passed: Pick<RunRequest<unknown>, 'args' | 'context'>,
   trace: RunTrace | undefined,
 ): Run {
-  const { context } = passed;
-  const tx = context?.tx;
-  const transaction = tx === undefined ? currentTransaction() : transactionOf(tx);
+  const { context, transaction } = passed;
   if (transaction?.isOver) throw transactionOver(event.label, 'has ended', false);
   const afterInline = afterInlineOf(runtime, event, passed.args, context, transaction);
   if (trace && afterInline?.id) trace.id = afterInline.id;

@@ -24,19 +24,38 @@ export function outsideTransactions<T>(work: () => Promise<T>): Promise<T> {
 
 /** Does some work in a savepoint of a transaction, which can be rolled back on its own. */
 export const inSavepoint = <T>(transaction: Transaction, work: () => T | PromiseLike<T>): Promise<T> => {
-  const within = async (inner: Transaction) => withTransaction(inner, work);
-  return transaction.savepoints.within(within, () => within(transaction));
+  const within = async (inner: Transaction) => {
+    const result = await withTransaction(inner, work);
+    await inner.runs.ended();
+    return result;
+  };
+  return transaction.savepoints.within(within, async () => withTransaction(transaction, work));
 };
 
 /** Runs with the same handle share what is known of it, as a handle is one connection. */
 const unseen = shared('unseen transactions', () => new WeakMap<object, Transaction>());
 
-/** The transaction of a handle: one that the calling code works in, or else one whose end nobody will see. */
+/** The transactions that are open through this package, by their identity. */
+const opened = new WeakMap<object, Transaction>();
+
+/** Has an open transaction found by its handle, also by code that has another async context. */
+export function noteOpened(transaction: Transaction): void {
+  opened.set(transaction.identity, transaction);
+}
+
+/**
+ * The transaction of a handle: one that the calling code works in, or one that is open elsewhere, or else one whose end
+ * nobody will see.
+ */
 export function transactionOf(handle: object): Transaction {
   const reading = readHandle(handle);
   const { identity } = reading;
   const current = first(currentTransaction(), (one) => one.identity === identity && !one.isOver);
   if (current) return current;
+  const elsewhere = opened.get(identity);
+  const innermost = elsewhere && first(elsewhere, (one) => one.identity === identity && !one.isOver);
+  // A library that keeps it in a context of its own does not know of it there.
+  if (innermost?.isCurrent) return innermost;
   let transaction = unseen.get(identity);
   if (!transaction) unseen.set(identity, (transaction = new Transaction(handle, {}, reading)));
   return transaction;

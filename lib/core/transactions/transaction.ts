@@ -1,6 +1,7 @@
 import type { AsyncResource } from 'node:async_hooks';
 import { shared } from '../copies/shared.js';
 import type { SqlTransaction } from '../engine/engine.js';
+import { RunsWithin } from './runs-within.js';
 import { Savepoints, type TransactionEnd } from './savepoints.js';
 import { throwAborted } from './sql-state.js';
 import { type HandleReading, type Nest, readHandle } from './data-layers.js';
@@ -62,12 +63,15 @@ export class Transaction {
   private held: Held[] = [];
   private hasEnded = false;
   readonly savepoints: Savepoints<Transaction>;
+  /** The runs that are begun in it. Whoever opens it waits for them. */
+  readonly runs: RunsWithin;
 
   constructor(
     readonly handle: object,
     private readonly around: Surroundings = {},
     private readonly reading: HandleReading = readHandle(handle),
   ) {
+    this.runs = new RunsWithin(around.enclosing?.runs);
     this.savepoints = new Savepoints<Transaction>(this, (inner) => this.within(inner), around.parent?.savepoints);
   }
 
@@ -105,6 +109,11 @@ export class Transaction {
     return this.around.opening !== undefined;
   }
 
+  /** Whether somebody waits for the runs in it before it ends: whoever has opened it, or the savepoint that it is. */
+  get waitsForRuns(): boolean {
+    return !this.isOver && (this.seesEnd || this.around.parent !== undefined);
+  }
+
   get isCurrent(): boolean {
     return this.around.opening?.isCurrent() ?? true;
   }
@@ -122,6 +131,7 @@ export class Transaction {
   /** Lets nothing be run in it any more; what it holds is to come. */
   close(): void {
     this.hasEnded = true;
+    this.runs.close();
     if (!this.reading.isReused && this.around.parent?.identity !== this.identity) ended.add(this.identity);
   }
 
@@ -156,10 +166,10 @@ export class Transaction {
    * Refuses a commit that cannot succeed: Postgres answers it with a roll-back, and no error, once a statement has failed,
    * though somebody has caught that.
    *
-   * @throws EVENTS_TRANSACTION_ABORTED when somebody waits for the end
+   * @throws EVENTS_TRANSACTION_ABORTED when somebody waits for the end, or nobody has caught the failure of a run
    */
   async requireCommittable(): Promise<void> {
-    if (!this.around.parent && this.held.length > 0) await this.requireSound();
+    if (!this.around.parent && (this.held.length > 0 || this.runs.hasUnheard)) await this.requireSound();
   }
 
   /** @throws EVENTS_TRANSACTION_ABORTED */
