@@ -17,7 +17,7 @@ export type {
   NewDelivery,
   SqlTransaction,
 } from '../core/engine/engine.js';
-export { TransactionRefusedError, UnknownOutcomeError } from '../core/engine/engine.js';
+export { CompletionRefusedError, TransactionRefusedError, UnknownOutcomeError } from '../core/engine/engine.js';
 
 export type { StoredError } from '../core/errors/stored-error.js';
 

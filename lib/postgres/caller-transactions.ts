@@ -11,8 +11,9 @@ import type { Connection } from './connection/connection.js';
 /** A setting that lasts as long as the transaction. Without a transaction, it is gone at the next statement. */
 const MARK = 'nestjs_callbacks.transaction';
 
-/** The condition, in a statement that stores, that the transaction marked with `$3` runs it. With '', that none does. */
-export const isMarked = `coalesce(current_setting('${MARK}', true), '') = $3::text`;
+/** The condition, in a statement, that the transaction marked with a parameter runs it. With '', that none does. */
+export const isMarkedWith = (parameter: `$${number}`) =>
+  `coalesce(current_setting('${MARK}', true), '') = ${parameter}::text`;
 
 /** Tell which database this is. No two servers have the same identifier, and no two databases of one server. */
 const SERVER = `(select system_identifier from pg_control_system())`;
@@ -23,7 +24,7 @@ const IDENTITIES = {
   server: [`${SERVER} || '/' || ${DATABASE}`, DATABASE],
 };
 
-/** Stores by a caller's transaction, after making sure that it is open, and is one of the engine's database. */
+/** Stores and completes by a caller's transaction, after making sure that it is open, and is one of the engine's database. */
 export class CallerTransactions {
   /** All runs use the same mark, because several runs may mark one transaction at the same time. */
   private readonly mark = randomUUID();

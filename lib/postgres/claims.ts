@@ -1,12 +1,15 @@
 import {
+  CompletionRefusedError,
   type EngineAttempt,
   type EngineHealth,
   type HeldClaim,
   HeldClaims,
   type SqlTransaction,
   type StoredError,
+  TransactionRefusedError,
 } from '../engine/index.js';
 import { Batches } from './batches.js';
+import type { CallerTransactions } from './caller-transactions.js';
 import type { Connection } from './connection/connection.js';
 import { requireAddress } from './queue-name.js';
 import type { Statements } from './statements/statements.js';
@@ -52,6 +55,7 @@ const QUERY_TIMEOUT_MS = 5_000;
 export interface ClaimsOptions {
   readonly connection: Connection;
   readonly statements: Statements;
+  readonly transactions: CallerTransactions;
   /** The channel to notify on when a delivery is due again. */
   readonly channel: string;
   readonly leaseMs: number;
@@ -128,13 +132,16 @@ export class Claims {
   }
 
   private async completeIn(transaction: SqlTransaction, { id, name, retryCount }: ClaimedJob): Promise<void> {
-    const { completeInTransaction } = this.options.statements;
-    const { rows } = await transaction.query(completeInTransaction, [name, id, retryCount]);
-    if (rows.length > 0) return;
-    throw new Error(
-      `The claim on delivery ${id} to ${requireAddress(name).callback} has run out, and another instance may have taken it. ` +
-        'Let this error roll the transaction back.',
-    );
+    const { statements, transactions } = this.options;
+    const { completeInTransaction, isCompleted } = statements;
+    const mark = await transactions.join(transaction);
+    const attempt = [name, id, retryCount];
+    const { rows } = await transactions.query(transaction, completeInTransaction, [...attempt, mark]);
+    const { isOpen, completed } = rows[0] as { isOpen: boolean; completed: number };
+    if (!isOpen) throw new TransactionRefusedError('over');
+    if (completed > 0) return;
+    const found = await transactions.query(transaction, isCompleted, attempt);
+    throw new CompletionRefusedError(found.rows.length > 0 ? 'completed' : 'lost');
   }
 
   private settle(claim: HeldClaim<ClaimedJob>, write: () => Promise<Answer>): Promise<boolean> {

@@ -78,7 +78,7 @@ export class PostgresEngine implements DurableEngine {
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
     const health = new EngineHealth(host, 'Postgres');
     const onRetry = (queue: string, afterMs: number) => workers.wakeIn(queue, afterMs);
-    const claims = new Claims({ connection, statements, channel, leaseMs, health, onRetry });
+    const claims = new Claims({ connection, statements, transactions, channel, leaseMs, health, onRetry });
     this.opened = {
       host,
       connection,

@@ -262,7 +262,10 @@ describe('A durable attempt', () => {
       [1, 2].map((attempt) => ({ id: seen[0].delivery!.id, attempt, key: 'k', completeIn: expect.any(Function) })),
     );
     expect(seen[0].signal.aborted).toBe(false);
-    await expect(seen[0].delivery!.completeIn({} as never)).rejects.toThrow('takes no transactions');
+    await expect(seen[0].delivery!.completeIn({} as never)).rejects.toMatchObject({
+      code: 'EVENTS_ENGINE_UNSUITED',
+      message: expect.stringContaining('the engine memory takes no transactions. Leave completeIn() out'),
+    });
   });
 
   it('gets an instance of its own of a request-scoped provider, with the current event as REQUEST', async () => {

@@ -14,7 +14,7 @@ describe('The memory engine', () => {
     engineOf: memoryEngine,
     lacks: {
       transactions: {
-        completing: 'The memory engine takes no transactions. Store and complete without one, or use another engine.',
+        of: 'memory',
       },
     },
     place: () => ({ store }),

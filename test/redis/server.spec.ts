@@ -53,7 +53,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     lacks: {
       order: true,
       transactions: {
-        completing: 'The Redis engine takes no transactions. Complete the delivery without one.',
+        of: 'Redis',
       },
     },
     place: () => scene.place,

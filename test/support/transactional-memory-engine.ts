@@ -1,4 +1,5 @@
 import {
+  CompletionRefusedError,
   type DeliveryFilter,
   type DeliveryQuery,
   type DurableCallback,
@@ -92,6 +93,7 @@ export class TransactionalMemoryEngine implements DurableEngine {
 /** An attempt that a transaction can complete, too. */
 function inTransactions(attempt: EngineAttempt): EngineAttempt {
   let [isSettled, isCompleted] = [false, false];
+  let completedIn: MemoryTransaction | undefined;
   const noting = async (settling: Promise<boolean>) => {
     const wasClaimed = await settling;
     isSettled ||= wasClaimed;
@@ -104,8 +106,12 @@ function inTransactions(attempt: EngineAttempt): EngineAttempt {
     bury: (error) => noting(attempt.bury(error)),
     release: () => noting(attempt.release()),
     completeIn: async (transaction) => {
-      if (isSettled || attempt.signal.aborted) throw new Error('The claim is gone.');
-      (transaction as MemoryTransaction).onCommit.push(async () => {
+      const { hasEnded, onCommit } = transaction as MemoryTransaction;
+      if (hasEnded) throw new TransactionRefusedError('over');
+      if (isCompleted || completedIn === transaction) throw new CompletionRefusedError('completed');
+      if (isSettled || attempt.signal.aborted) throw new CompletionRefusedError('lost');
+      completedIn = transaction as MemoryTransaction;
+      onCommit.push(async () => {
         isCompleted = await noting(attempt.complete());
       });
     },

@@ -287,6 +287,15 @@ const broken: Record<string, Break | Broken> = {
   'completes a delivery with the transaction of its callback, and only if that commits': performing((attempt) => ({
     completeIn: async () => void (await attempt.complete()),
   })),
+  'refuses to complete a delivery in a transaction that has ended, and leaves it as it was': performing((attempt) => ({
+    completeIn: async (transaction) => {
+      if (!(transaction as MemoryTransaction).hasEnded) return attempt.completeIn(transaction);
+      await attempt.complete();
+    },
+  })),
+  'refuses to complete a delivery twice': performing((attempt) => ({
+    completeIn: (transaction) => attempt.completeIn(transaction).catch(() => {}),
+  })),
   'does not complete a delivery in a transaction when the claim on it is gone': performing(() => ({
     completeIn: async () => {},
   })),

@@ -48,8 +48,9 @@ export interface CurrentDelivery {
    * });
    *
    * @param transaction the callback's own transaction, of any data layer that `events.with({ tx })` takes
-   * @throws an error that must roll the transaction back, when another instance has taken the delivery in the meantime;
-   * or when the engine takes no transactions
+   * @throws EVENTS_DELIVERY_LOST, which must roll the transaction back, when another instance may have taken the delivery in
+   * the meantime; EVENTS_DELIVERY_COMPLETED; EVENTS_TRANSACTION_OVER when no transaction is open there;
+   * EVENTS_TRANSACTION_FOREIGN, EVENTS_TRANSACTION_ABORTED, EVENTS_ENGINE_UNSUITED when the engine takes no transactions
    */
   completeIn(transaction: TransactionHandle): Promise<void>;
 }

@@ -4,19 +4,17 @@ import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../async/timers.js';
 import { callAndTrace } from '../callbacks/call.js';
 import { type CurrentDelivery, type CurrentEvent, withCurrentEvent } from '../callbacks/current-event.js';
 import type { RegisteredDurable, RegisteredEvent } from '../callbacks/registered-event.js';
-import type { EngineAttempt, SqlTransaction } from '../engine/engine.js';
+import type { EngineAttempt } from '../engine/engine.js';
 import { deliveryExhausted, deliveryLost, deliveryTimeout } from '../errors/delivery-errors.js';
 import { storedError } from '../errors/stored-error.js';
 import { isInstance } from '../errors/thrown.js';
-import { transactionForeign } from '../errors/transaction-errors.js';
 import { checkArguments } from '../events/event-definition.js';
 import { isRefusal } from '../nest/guard-refusals.js';
 import { InstanceScope } from '../nest/instance-scope.js';
 import { retryDelay } from '../options/durable.options.js';
 import type { Failures } from '../reports/failures.js';
-import { requireHandle } from '../transactions/data-layers.js';
-import type { TransactionHandle } from '../transactions/transaction-handle.js';
 import { AttemptedEvent, AttemptSignal } from './attempted-event.js';
+import { Completing } from './completing.js';
 import { DeliveryRefused } from './delivery-refused.js';
 import type { RunningEngine } from './running-engine.js';
 import type { Settlements } from './settlements.js';
@@ -129,21 +127,13 @@ export class DeliveryAttempt implements Pending {
       id,
       attempt: attempt.attempt,
       ...(key !== undefined && { key }),
-      completeIn: async (handle) => attempt.completeIn(this.sqlOf(handle)),
+      completeIn: (handle) => new Completing(this.host.engine, event, callback, attempt).in(handle),
     };
     const current: CurrentEvent = new AttemptedEvent(event.key, args, Object.freeze(delivery), this.signal);
     const scope = event.isScoped ? new InstanceScope(current, false) : undefined;
     return withCurrentEvent(current, () =>
       callAndTrace(callback, event, args, scope, { id, attempt: attempt.attempt }),
     );
-  }
-
-  /** @throws EVENTS_WITH_INVALID, EVENTS_TRANSACTION_FOREIGN */
-  private sqlOf(handle: TransactionHandle): SqlTransaction {
-    const { kind, sql } = requireHandle(handle, 'completeIn()');
-    const { name, takesTransactions } = this.host.engine;
-    if (!sql && takesTransactions) throw transactionForeign(this.event.label, name, kind, false);
-    return sql ?? (handle as SqlTransaction);
   }
 
   /** A timer holds 24 days at most. A longer time has no limit. */

@@ -148,8 +148,9 @@ export interface EngineAttempt {
   /** Says that it was broken off through no fault of its own: it is due at once, and this attempt does not count. */
   release(): Promise<boolean>;
   /**
-   * Makes it succeed if the transaction commits. Rejects if this attempt no longer has the claim, so that the transaction
-   * must not commit, and if the engine takes no transactions.
+   * Makes it succeed if the transaction commits. Rejects with a {@link CompletionRefusedError} if this attempt no longer has
+   * the claim, so that the transaction must not commit, or has completed it already; with a {@link TransactionRefusedError} as
+   * {@link DurableEngine.store} does; and if the engine takes no transactions.
    */
   completeIn(transaction: SqlTransaction): Promise<void>;
 }
@@ -205,7 +206,17 @@ export class UnknownOutcomeError extends Error {
 }
 recognizeCopies(UnknownOutcomeError, 'UnknownOutcomeError');
 
-/** Says that deliveries cannot be stored in a transaction, which is left as it was: `store()` rejects with it. */
+/** Says that a delivery cannot be completed in a transaction: `completeIn()` rejects with it. */
+export class CompletionRefusedError extends Error {
+  override readonly name = 'CompletionRefusedError';
+
+  /** @param reason `'lost'`: the attempt has no claim any more; `'completed'`: it has completed the delivery already */
+  constructor(readonly reason: 'lost' | 'completed') {
+    super(reason === 'lost' ? 'the claim is gone' : 'the delivery is completed already');
+  }
+}
+
+/** Says that deliveries cannot be stored, or completed, in a transaction, which is left as it was. */
 export class TransactionRefusedError extends Error {
   override readonly name = 'TransactionRefusedError';
 

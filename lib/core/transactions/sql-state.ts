@@ -24,6 +24,12 @@ export const ABORTED = '25P02';
 export const isAborted = (error: unknown) => sqlStateOf(error) === ABORTED;
 
 /**
+ * Whether the database has rolled a transaction back only because of others, so that it is to be done again: it could not be
+ * put in order with them (40001), or stood in a deadlock (40P01).
+ */
+export const isToBeRepeated = (error: unknown) => /^40(?:001|P01)$/.test(sqlStateOf(error) ?? '');
+
+/**
  * Whether the database itself refused a commit: a constraint or a trigger was deferred to it, or it could not be put in order
  * with others. Any other error may come from something after the commit.
  */

@@ -1,15 +1,21 @@
+import { isMarkedWith } from '../caller-transactions.js';
 import type { Tables } from './tables.js';
 
 /**
- * The statements that claimed deliveries need. All but `completeInTransaction` take several attempts at jobs of one
+ * The statements that claimed deliveries need. All but the two of one attempt take several attempts at jobs of one
  * queue: `$1` is the queue, `$2` are the jobs' ids, and `$3` are ids with the number of the attempt, as in `'… 0'`. They
  * pass over a job of which a later attempt has begun.
  */
 export interface AttemptStatements {
   /** Completes attempts. Repeating it changes nothing. */
   readonly complete: string;
-  /** Completes attempt `$3` of job `$2` in queue `$1`, with parameters that any driver takes. */
+  /**
+   * Completes attempt `$3` of job `$2` in queue `$1`, with parameters that any driver takes, if the transaction marked with
+   * `$4` runs it.
+   */
   readonly completeInTransaction: string;
+  /** Whether attempt `$3` of job `$2` in queue `$1` has completed it. */
+  readonly isCompleted: string;
   /**
    * Ends attempts in any other way, which `$4` tells. Notifies on `$5` if one is due again. Answers with the attempts that
    * it has ended, and with those that it has found locked.
@@ -22,8 +28,11 @@ export interface AttemptStatements {
 export const attemptStatements = (tables: Tables): AttemptStatements => ({
   complete: `${complete(tables)} where ${IS_OURS} and j.state in ('active', 'completed') returning j.id`,
   completeInTransaction: `
-      ${complete(tables)} where j.name = $1 and j.id = $2::text::uuid and j.retry_count = $3::int and j.state = 'active'
-      returning j.id`,
+      with completed as (
+        ${complete(tables)} where ${IS_ATTEMPT} and j.state = 'active' and ${isMarkedWith('$4')} returning j.id
+      )
+      select ${isMarkedWith('$4')} as "isOpen", (select count(*) from completed)::int as completed`,
+  isCompleted: `select j.id from ${tables.job} j where ${IS_ATTEMPT} and j.state = 'completed'`,
   settle: settle(tables),
   renew: renew(tables),
 });
@@ -31,6 +40,8 @@ export const attemptStatements = (tables: Tables): AttemptStatements => ({
 // It names the primary key, so that the planner uses it whatever it believes of the table: a join alone may read all of it.
 const IS_OURS = `
       j.name = $1 and j.id = any($2::uuid[]) and (j.id::text || ' ' || j.retry_count) = any($3::text[])`;
+
+const IS_ATTEMPT = `j.name = $1 and j.id = $2::text::uuid and j.retry_count = $3::int`;
 
 const complete = ({ job }: Tables) =>
   `update ${job} j set state = 'completed', completed_on = now(), heartbeat_on = null`;

@@ -1,4 +1,4 @@
-import { isMarked } from '../caller-transactions.js';
+import { isMarkedWith } from '../caller-transactions.js';
 import type { Tables } from './tables.js';
 
 /** The statements that store deliveries. Each is given them as JSON in `$1`, and the channel to notify on in `$2`. */
@@ -45,6 +45,8 @@ const values = ({ leaseSeconds, keepCompletedSeconds }: StoreOptions) => `
       id, input.name, data, key, now() + "delayMs" * interval '1 millisecond', now() + interval '1000 years',
       1000000000, 2000000000, ${keepCompletedSeconds}, ${leaseSeconds}`;
 
+const IS_MARKED = isMarkedWith('$3');
+
 const NOTIFIED = `select pg_notify($2, name) from stored where start_after <= now() group by name`;
 
 const missingIn = (queue: string) =>
@@ -62,10 +64,10 @@ function storeInTransaction({ job, queue }: Tables, options: StoreOptions): stri
   return `
       with input as (select * from ${INPUT}), stored as (
         insert into ${job} (${COLUMNS}) select ${values(options)}, 'standard', now() from input
-        where not exists (${missing}) and ${isMarked}
+        where not exists (${missing}) and ${IS_MARKED}
         on conflict do nothing returning name, start_after
       ), notified as (${NOTIFIED})
-      select (${missing} limit 1) as missing, ${isMarked} as "isOpen", (select count(*) from notified)::int as notified`;
+      select (${missing} limit 1) as missing, ${IS_MARKED} as "isOpen", (select count(*) from notified)::int as notified`;
 }
 
 function storeInOrder({ job, queue }: Tables, options: StoreOptions): string {
@@ -83,8 +85,8 @@ function storeInOrder({ job, queue }: Tables, options: StoreOptions): string {
             where before.name = input.name and before.singleton_key = key and before.state < 'active'
           )) else now() end
         from input join ${queue} q on q.name = input.name
-        where not exists (${missing}) and ${isMarked} and (select count(*) from locked) >= 0
+        where not exists (${missing}) and ${IS_MARKED} and (select count(*) from locked) >= 0
         on conflict (name, id) do nothing returning name, start_after
       ), notified as (${NOTIFIED})
-      select (${missing} limit 1) as missing, ${isMarked} as "isOpen", (select count(*) from notified)::int as notified`;
+      select (${missing} limit 1) as missing, ${IS_MARKED} as "isOpen", (select count(*) from notified)::int as notified`;
 }

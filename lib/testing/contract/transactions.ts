@@ -111,6 +111,54 @@ export const transactionsRules: readonly ContractRule[] = [
   ),
 
   rule(
+    'refuses to complete a delivery in a transaction that has ended, and leaves it as it was',
+    async (scene, harness) => {
+      const callback = scene.callback('Emails.greet', { concurrency: 1 });
+      const engine = await scene.open(callback);
+      const answers: unknown[] = [];
+      const attempts = scene.attempts(engine, callback, async (attempt) => {
+        if (attempt.attempt > 1) return attempt.complete();
+        let ended!: SqlTransaction;
+        await harness.transaction!(async (transaction) => {
+          ended = transaction;
+        });
+        await attempt.completeIn(ended).then(
+          () => answers.push('completed'),
+          () => answers.push('refused'),
+        );
+        return attempt.retryIn(0, error);
+      });
+      await engine.store([scene.delivery()]);
+      await scene.until('it has answered', () => answers.length === 1);
+      assert.deepEqual(answers, ['refused']);
+      await attempts.begun(2);
+    },
+    'transactions',
+  ),
+
+  rule(
+    'refuses to complete a delivery twice',
+    async (scene, harness) => {
+      const callback = scene.callback('Emails.greet', { concurrency: 1 });
+      const engine = await scene.open(callback);
+      const answers: unknown[] = [];
+      const attempts = scene.attempts(engine, callback, async (attempt) => {
+        const complete = (transaction: SqlTransaction) => attempt.completeIn(transaction);
+        await harness.transaction!(complete);
+        await harness.transaction!(complete).then(
+          () => answers.push('completed'),
+          () => answers.push('refused'),
+        );
+      });
+      await engine.store([scene.delivery()]);
+      await scene.until('it has answered', () => answers.length === 1);
+      assert.deepEqual(answers, ['refused']);
+      await attempts.nothingFor();
+    },
+    'transactions',
+  ),
+
+  rule(
     'does not complete a delivery in a transaction when the claim on it is gone',
     async (scene, harness) => {
       const callback = scene.callback('Emails.greet', { concurrency: 1 });

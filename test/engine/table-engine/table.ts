@@ -8,6 +8,7 @@ import {
   type KeptDelivery,
   type NewDelivery,
   NoAnswerError,
+  CompletionRefusedError,
   type SqlTransaction,
   type StoredError,
   TransactionRefusedError,
@@ -180,7 +181,7 @@ export class Table {
 
   async completeIn({ claim }: ClaimedRow, transaction: SqlTransaction): Promise<void> {
     const { rows } = await transaction.query(COMPLETE, [claim]);
-    if (rows.length === 0) throw new Error('The claim on the delivery has run out.');
+    if (rows.length === 0) throw new CompletionRefusedError('lost');
   }
 
   retryIn = ({ claim }: ClaimedRow, ms: number, error: StoredError) =>
