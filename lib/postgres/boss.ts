@@ -1,9 +1,8 @@
 import type { PgBoss } from 'pg-boss';
-import { type EngineHost, loadPeer } from '../engine/index.js';
+import type { EngineHost } from '../engine/index.js';
 import type { Connection } from './connection/connection.js';
+import { importBoss } from './import-boss.js';
 import type { CompleteOptions } from './options.js';
-
-const importBoss = () => loadPeer('pg-boss', () => import('pg-boss'), ['@opentelemetry/api']);
 
 /**
  * Starts pg-boss on a connection. It makes and keeps up its schema, creates queues, claims jobs and removes completed ones.
@@ -43,16 +42,4 @@ export async function startBoss(
     throw new Error(message, { cause: error });
   }
   return boss;
-}
-
-/**
- * Writes the SQL that makes the schema for `postgres({ migrate: false })`. Somebody who may is to run it.
- *
- * @param schema as in `postgres({ schema })`
- * @example
- * console.log(await schemaSql());
- */
-export async function schemaSql(schema = 'nestjs_callbacks'): Promise<string> {
-  const { getConstructionPlans } = await importBoss();
-  return getConstructionPlans(schema);
 }

@@ -19,7 +19,7 @@ export interface CallbackDescription {
 
 /** Tells who answers what in this application, and what it is doing: inject it in tools and test kits. */
 export class EventsInspector {
-  /** Nest makes it: inject it. */
+  /** @internal Nest makes it: inject it. */
   constructor(
     private readonly runtime: Runtime,
     private readonly work: DeliveryWork,

@@ -47,7 +47,7 @@ export interface DeliveriesQuery extends DeliveryFilter {
 
 /** Shows durable deliveries, and has dead ones tried again or removed: inject it where you look after them. */
 export class EventDeliveries {
-  /** Nest makes it: inject it. */
+  /** @internal Nest makes it: inject it. */
   constructor(
     private readonly registry: CallbackRegistry,
     private readonly running: Pick<RunningEngine, 'isConfigured'>,

@@ -223,7 +223,7 @@ export class TransactionRefusedError extends Error {
   /** @param reason `'over'`: it has ended, or is none; `'foreign'`: it is one of another database */
   constructor(
     readonly reason: 'over' | 'foreign',
-    options?: ErrorOptions,
+    options?: { cause?: unknown },
   ) {
     super(reason === 'over' ? 'no transaction is open there' : 'that is a transaction of another database', options);
   }

@@ -65,7 +65,8 @@ const channels = (kept[CHANNELS] ??= {
 });
 
 /** `node:diagnostics_channel` tracing channels: nothing is paid for them until somebody subscribes. */
-export const { run: runChannel, callback: callbackChannel } = channels;
+export const runChannel: TracingChannel<unknown, RunTrace> = channels.run;
+export const callbackChannel: TracingChannel<unknown, CallbackTrace> = channels.callback;
 
 const STEPS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
 const WATCH = Symbol.for('nestjs-callbacks:watch');

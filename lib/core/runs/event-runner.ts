@@ -12,7 +12,7 @@ import { startRun } from './start-run.js';
 
 /** Runs events: inject it where something happens that others must follow. */
 export class EventRunner {
-  /** Nest makes it: inject it. */
+  /** @internal Nest makes it: inject it. */
   constructor(
     private readonly runtime: Runtime,
     private readonly context?: RunContext,

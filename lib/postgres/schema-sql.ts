@@ -1,0 +1,13 @@
+import { importBoss } from './import-boss.js';
+
+/**
+ * Writes the SQL that makes the schema for `postgres({ migrate: false })`. Somebody who may is to run it.
+ *
+ * @param schema as in `postgres({ schema })`
+ * @example
+ * console.log(await schemaSql());
+ */
+export async function schemaSql(schema = 'nestjs_callbacks'): Promise<string> {
+  const { getConstructionPlans } = await importBoss();
+  return getConstructionPlans(schema);
+}
