@@ -36,7 +36,7 @@ export const inSavepoint = <T>(transaction: Transaction, work: () => T | Promise
 const unseen = shared('unseen transactions', () => new WeakMap<object, Transaction>());
 
 /** The transactions that are open through this package, by their identity. */
-const opened = new WeakMap<object, Transaction>();
+const opened = shared('opened transactions', () => new WeakMap<object, Transaction>());
 
 /** Has an open transaction found by its handle, also by code that has another async context. */
 export function noteOpened(transaction: Transaction): void {

@@ -1,5 +1,6 @@
 import { Ambient } from '../async/ambient.js';
 import { AskedPromise } from '../async/asked-promise.js';
+import { shared } from '../copies/shared.js';
 import { whenSettled } from '../async/promises.js';
 
 /** Hears of a run what nobody else may hear. */
@@ -26,7 +27,7 @@ interface RunWithin {
   failure?: { readonly error: unknown };
 }
 
-const current = new Ambient<RunWithin>();
+const current = shared('run within', () => new Ambient<RunWithin>());
 const WARN_AFTER_S = 5;
 
 /**
