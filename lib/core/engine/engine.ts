@@ -215,6 +215,7 @@ export class CompletionRefusedError extends Error {
     super(reason === 'lost' ? 'the claim is gone' : 'the delivery is completed already');
   }
 }
+recognizeCopies(CompletionRefusedError, 'CompletionRefusedError');
 
 /** Says that deliveries cannot be stored, or completed, in a transaction, which is left as it was. */
 export class TransactionRefusedError extends Error {
