@@ -75,6 +75,23 @@ describe('A2: Two copies of the package in one process', () => {
     ]);
   });
 
+  it('are told of before Nest misses the EventRunner of the other', async () => {
+    project.write(
+      'missing.ts',
+      `
+      import 'reflect-metadata';
+      import { Injectable, Module } from '@nestjs/common';
+      import { NestFactory } from '@nestjs/core';
+      import { EventsModule } from './lib/index.js';
+      import { EventRunner } from './other/lib/index.js';
+      @Injectable() class Signup { constructor(events: EventRunner) {} }
+      @Module({ imports: [EventsModule], providers: [Signup] }) class AppModule {}
+      await NestFactory.createApplicationContext(AppModule, { abortOnError: false }).catch(() => {});`,
+    );
+    const missing = await project.run('missing.js');
+    expect(missing.output).toMatch(/There are 2 copies .*\n[\s\S]*Nest can't resolve dependencies/);
+  });
+
   it('are told of at boot, by their paths', () => {
     expect(output).toMatch(/There are 2 copies of nestjs-callbacks in this process: \S+\/lib, \S+\/other\/lib\./);
     expect(output).toMatch(/Keep one: npm ls nestjs-callbacks/);

@@ -25,6 +25,7 @@ import { BackgroundWork } from '../runs/background-work.js';
 import { EarlyRuns } from '../runs/early-runs.js';
 import type { Runtime } from '../runs/runtime.js';
 import { Unanswered } from '../runs/unanswered.js';
+import { warnOfCopies } from './copies-warning.js';
 import { EventsLifecycle } from './events-lifecycle.js';
 import { Shutdown } from './shutdown.js';
 
@@ -59,8 +60,10 @@ const runtimeOf = (
   providers: [
     {
       provide: EVENTS_SETTINGS,
-      useFactory: (options?: Provided<EventsOptions>, hooks?: Provided<EventsTestHooks>) =>
-        completeOptions(Provided.valueOf(options), Provided.valueOf(hooks)),
+      useFactory: (options?: Provided<EventsOptions>, hooks?: Provided<EventsTestHooks>) => {
+        warnOfCopies();
+        return completeOptions(Provided.valueOf(options), Provided.valueOf(hooks));
+      },
       inject: [
         { token: EVENTS_OPTIONS_PROVIDED, optional: true },
         { token: EVENTS_TEST_HOOKS, optional: true },

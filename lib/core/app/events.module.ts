@@ -7,7 +7,6 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
-import { loadedCopies } from '../copies/shared.js';
 import { DeliveryWork } from '../delivery/delivery-work.js';
 import { EventDeliveries } from '../delivery/event-deliveries.js';
 import { configuredTwice } from '../errors/callback-errors.js';
@@ -67,8 +66,7 @@ class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
 
   /** Nest calls the hooks of global modules first: what is wrong with a callback is known before anything starts. */
   async onModuleInit(): Promise<void> {
-    const { registry, declared, early, failures } = this.runtime;
-    for (const warning of warningOfCopies()) failures.logger.warn(warning);
+    const { registry, declared, early } = this.runtime;
     registry.boot();
     const booted = declared.boot();
     early.flush();
@@ -78,18 +76,6 @@ class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
   onApplicationBootstrap(): void {
     this.runtime.early.flush();
   }
-}
-
-function warningOfCopies(): string[] {
-  const { places, isShared } = loadedCopies();
-  if (places.length < 2) return [];
-  const result = isShared
-    ? 'Decorators, definitions and transactions of all of them count, but each has its own EventsModule and EventRunner.'
-    : 'They are of versions that know nothing of each other: a @Callback() of the one is not called by the other, and inTransaction() of the one is none for the other.';
-  return [
-    `There are ${places.length} copies of nestjs-callbacks in this process: ${places.join(', ')}. ${result} Keep one: ` +
-      'npm ls nestjs-callbacks says who brings them, and a library must have it as a peer dependency.',
-  ];
 }
 
 /**
