@@ -99,7 +99,8 @@ export class CallbackDiscovery {
       stage: STAGES.findIndex((stage) => stage.includes(delivery)),
       before: toArray(options.before),
       after: toArray(options.after),
-      isOf: (target) => wrapper.token === target || prototype === target.prototype || prototype instanceof target,
+      token: wrapper.token,
+      prototype,
     };
   }
 

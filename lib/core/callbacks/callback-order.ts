@@ -1,6 +1,7 @@
 import { orderAmbiguous, orderImpossible, orderUnknown } from '../errors/callback-errors.js';
 import { nearest } from '../errors/did-you-mean.js';
 import type { CallbackTarget } from '../options/callback.options.js';
+import { type Place, Precedence } from './precedence.js';
 
 /** A callback as the order sees it. */
 export interface Orderable {
@@ -9,15 +10,16 @@ export interface Orderable {
   readonly stage: number;
   readonly before: readonly CallbackTarget[];
   readonly after: readonly CallbackTarget[];
-  /** Whether a class that an order names means this callback. */
-  isOf(target: Function): boolean;
+  /** The token of its provider, which a class in an order may be. */
+  readonly token: unknown;
+  /** The prototype of its instance, whose class, or a base of that, an order may name. */
+  readonly prototype: object;
 }
 
 /** Whether an override has taken the place of the provider that a class or an id in an order means. */
 type IsReplaced = (target: CallbackTarget) => boolean;
 
-/** For each callback, those that must come before it. */
-type Predecessors<T> = ReadonlyMap<T, ReadonlySet<T>>;
+type Relation = 'before' | 'after';
 
 /**
  * Puts the callbacks of one event in the order in which a run calls them: as given, stage by stage, except where
@@ -28,29 +30,74 @@ type Predecessors<T> = ReadonlyMap<T, ReadonlySet<T>>;
 export function inOrder<T extends Orderable>(event: string, callbacks: readonly T[], isReplaced: IsReplaced): T[] {
   const staged = callbacks.toSorted((a, b) => a.stage - b.stage);
   if (!staged.some(({ before, after }) => before.length + after.length > 0)) return staged;
-  return sorted(event, staged, predecessorsOf(event, staged, isReplaced));
-}
-
-function predecessorsOf<T extends Orderable>(
-  event: string,
-  staged: readonly T[],
-  isReplaced: IsReplaced,
-): Predecessors<T> {
-  const predecessors = new Map(staged.map((callback) => [callback, new Set<T>()]));
-  const targets = new Targets(event, staged, isReplaced);
+  const precedence = new Precedence(staged);
+  const relations = new Relations(event, precedence, new Targets(event, staged, isReplaced));
   for (const callback of staged) {
     for (const relation of ['before', 'after'] as const) {
-      for (const target of callback[relation]) {
-        for (const other of targets.of(target, callback, relation)) {
-          if (other === callback) continue;
-          const [first, second] = relation === 'before' ? [callback, other] : [other, callback];
-          if (first.stage > second.stage) throw acrossStages(event, callback, relation, other);
-          predecessors.get(second)?.add(first);
-        }
-      }
+      for (const target of callback[relation]) relations.add(callback, relation, target);
     }
   }
-  return predecessors;
+  const order = precedence.sorted();
+  if (order) return order;
+  throw orderImpossible(
+    event,
+    `${precedence
+      .circle()
+      .map(({ id }) => id)
+      .join(' → ')} run each after the one before it`,
+  );
+}
+
+/** Reads what `before` and `after` demand. */
+class Relations<T extends Orderable> {
+  /** The place before, or behind, all callbacks of a class: so that whatever goes there need not be told of each of them. */
+  private readonly edges = { before: new Map<Function, Place>(), after: new Map<Function, Place>() };
+  /** How many callbacks of a class name that class. */
+  private readonly within = { before: new Counts(), after: new Counts() };
+
+  constructor(
+    private readonly event: string,
+    private readonly precedence: Precedence<T>,
+    private readonly targets: Targets<T>,
+  ) {}
+
+  add(callback: T, relation: Relation, target: CallbackTarget): void {
+    const others = this.targets.of(target, callback, relation);
+    this.requireStage(callback, relation, others);
+    const at = this.precedence.placeOf(callback);
+    if (typeof target === 'string') this.relateAll(at, relation, others);
+    else if (!isOf(callback, target)) this.relate(at, relation, this.edgeOf(target, relation, others));
+    // Two of a class that ask to run before or after the rest of it are a circle already.
+    else if (this.within[relation].addTo(target) <= 2) this.relateAll(at, relation, others);
+  }
+
+  /** Refuses to go against the sequence of a run, in which the others are given. */
+  private requireStage(callback: T, relation: Relation, others: readonly T[]): void {
+    const isWrong = ({ stage }: T) => (relation === 'before' ? callback.stage > stage : stage > callback.stage);
+    const outermost = relation === 'before' ? others[0] : others.at(-1);
+    if (outermost && isWrong(outermost)) throw acrossStages(this.event, callback, relation, others.find(isWrong)!);
+  }
+
+  private edgeOf(target: Function, relation: Relation, callbacks: readonly T[]): Place {
+    const known = this.edges[relation].get(target);
+    if (known) return known;
+    const edge = this.precedence.addPlace();
+    this.relateAll(edge, relation, callbacks);
+    this.edges[relation].set(target, edge);
+    return edge;
+  }
+
+  private relateAll(one: Place, relation: Relation, callbacks: readonly T[]): void {
+    for (const callback of callbacks) {
+      const other = this.precedence.placeOf(callback);
+      if (other !== one) this.relate(one, relation, other);
+    }
+  }
+
+  private relate(one: Place, relation: Relation, other: Place): void {
+    if (relation === 'before') this.precedence.add(one, other);
+    else this.precedence.add(other, one);
+  }
 }
 
 const acrossStages = (event: string, { id }: Orderable, relation: string, other: Orderable) =>
@@ -59,28 +106,63 @@ const acrossStages = (event: string, { id }: Orderable, relation: string, other:
     `${id} asks to run ${relation} ${other.id}, but inline callbacks come first, then durable ones are stored, then background ones start`,
   );
 
+class Counts extends Map<Function, number> {
+  addTo(key: Function): number {
+    const count = (this.get(key) ?? 0) + 1;
+    this.set(key, count);
+    return count;
+  }
+}
+
+/** Whether a class that an order names means a callback. */
+const isOf = ({ token, prototype }: Orderable, target: Function) =>
+  token === target ||
+  prototype === target.prototype ||
+  Object.prototype.isPrototypeOf.call(target.prototype as object, prototype);
+
 /** The callbacks that `before` and `after` name. */
 class Targets<T extends Orderable> {
+  private readonly byId = new Map<string, T[]>();
+  /** By the token of the provider, and by each prototype of the instance. */
+  private readonly byClass = new Map<unknown, T[]>();
+  private readonly ofClasses = new Map<Function, readonly T[]>();
+
   constructor(
     private readonly event: string,
     private readonly callbacks: readonly T[],
     private readonly isReplaced: IsReplaced,
-  ) {}
+  ) {
+    for (const callback of callbacks) {
+      addTo(this.byId, callback.id, callback);
+      if (callback.token !== callback.prototype.constructor) addTo(this.byClass, callback.token, callback);
+      let at: object | null = callback.prototype;
+      for (; at; at = Object.getPrototypeOf(at) as object | null) addTo(this.byClass, at, callback);
+    }
+  }
 
-  of(target: CallbackTarget, callback: T, relation: string): readonly T[] {
+  of(target: CallbackTarget, callback: T, relation: Relation): readonly T[] {
     return typeof target === 'function'
       ? this.ofClass(target, callback, relation)
       : this.ofId(target, callback, relation);
   }
 
-  private ofClass(target: Function, callback: T, relation: string): readonly T[] {
-    const ofClass = this.callbacks.filter((other) => other.isOf(target));
+  private ofClass(target: Function, callback: T, relation: Relation): readonly T[] {
+    let ofClass = this.ofClasses.get(target);
+    if (!ofClass) this.ofClasses.set(target, (ofClass = this.meantBy(target)));
     if (ofClass.length > 0 || this.isReplaced(target)) return ofClass;
     throw orderUnknown(callback.id, relation, target.name, this.event, 'Provide the class, or remove the option.');
   }
 
-  private ofId(target: string, callback: T, relation: string): readonly T[] {
-    const ofId = this.callbacks.filter(({ id }) => id === target);
+  private meantBy(target: Function): readonly T[] {
+    const byToken = this.byClass.get(target) ?? [];
+    const byPrototype = this.byClass.get(target.prototype) ?? [];
+    if (byToken.length === 0) return byPrototype;
+    const all = new Set([...byToken, ...byPrototype]);
+    return this.callbacks.filter((callback) => all.has(callback));
+  }
+
+  private ofId(target: string, callback: T, relation: Relation): readonly T[] {
+    const ofId = this.byId.get(target) ?? [];
     if (ofId.length > 1) throw orderAmbiguous(callback.id, relation, target);
     if (ofId[0] === callback) throw orderImpossible(this.event, `${callback.id} asks to run ${relation} itself`);
     if (ofId.length === 1 || this.isReplaced(target)) return ofId;
@@ -89,32 +171,14 @@ class Targets<T extends Orderable> {
   }
 }
 
+function addTo<K, T>(map: Map<K, T[]>, key: K, value: T): void {
+  const values = map.get(key);
+  if (values) values.push(value);
+  else map.set(key, [value]);
+}
+
 function remedyFor(target: string, others: readonly string[]): string {
   const near = nearest(target, others);
   if (near) return `Did you mean "${near}"?`;
   return others.length > 0 ? `The others are ${others.map((id) => `"${id}"`).join(', ')}.` : 'It is the only one.';
-}
-
-/** Takes the first callback that waits for none of the rest, again and again. */
-function sorted<T extends Orderable>(event: string, callbacks: readonly T[], predecessors: Predecessors<T>): T[] {
-  const rest = new Set(callbacks);
-  const order: T[] = [];
-  while (rest.size > 0) {
-    const next = [...rest].find((callback) => [...predecessors.get(callback)!].every((other) => !rest.has(other)));
-    if (!next) throw orderImpossible(event, `${circleIn(rest, predecessors)} run each after the one before it`);
-    rest.delete(next);
-    order.push(next);
-  }
-  return order;
-}
-
-/** One circle among callbacks that all wait for another of them, as `A → B → A`. */
-function circleIn<T extends Orderable>(rest: ReadonlySet<T>, predecessors: Predecessors<T>): string {
-  const path: T[] = [];
-  let [at] = rest;
-  while (!path.includes(at)) {
-    path.push(at);
-    at = [...predecessors.get(at)!].find((other) => rest.has(other))!;
-  }
-  return [at, ...path.slice(path.indexOf(at)).toReversed()].map(({ id }) => id).join(' → ');
 }

@@ -34,6 +34,8 @@ export class CallbackRegistry {
   private createdRead = -1;
   private hasBooted = false;
   private said = '';
+  /** By event, the classes that are tokens, and the ids, that declare a callback of it; read when an order misses one. */
+  private declaredByTokens: ReadonlyMap<EventKey, ReadonlySet<CallbackTarget>> | undefined;
 
   constructor(
     @Inject(CallbackDiscovery) private readonly discovery: CallbackDiscovery,
@@ -93,6 +95,7 @@ export class CallbackRegistry {
    * event.
    */
   private take(modules: readonly NestModule[], isLenient: boolean): void {
+    this.declaredByTokens = undefined;
     const problems = new Map<EventKey, unknown>();
     const onProblem = (key: EventKey, problem: unknown) => {
       if (!isLenient) throw problem;
@@ -113,6 +116,7 @@ export class CallbackRegistry {
       }
     });
     for (const warning of doubtfulNames(found)) this.discovery.warn(warning);
+    this.declaredByTokens = undefined;
     this.events = new Map(events);
     this.createdRead = modules.length;
     if (!this.hasBooted) this.settings.hooks?.onComplete?.();
@@ -172,15 +176,25 @@ export class CallbackRegistry {
 
   /** Whether a class declares this callback of the event and is a token, but an override has replaced its provider. */
   private isReplaced(target: CallbackTarget, key: EventKey): boolean {
-    const declares = (type: unknown) =>
-      typeof type === 'function' &&
-      (target === type || typeof target === 'string') &&
-      declarationsOf(type.prototype as object | null).some(
-        (declaration) => declaration.key === key && (target === type || idOf(declaration, type.name) === target),
-      );
-    return [...this.modules.values()].some((module) =>
-      [...module.providers.keys(), ...module.controllers.keys()].some(declares),
-    );
+    return this.tokens.get(key)?.has(target) ?? false;
+  }
+
+  private get tokens(): ReadonlyMap<EventKey, ReadonlySet<CallbackTarget>> {
+    return (this.declaredByTokens ??= this.readTokens());
+  }
+
+  private readTokens(): Map<EventKey, Set<CallbackTarget>> {
+    const declared = new Map<EventKey, Set<CallbackTarget>>();
+    for (const { providers, controllers } of this.modules.values()) {
+      for (const type of [...providers.keys(), ...controllers.keys()]) {
+        if (typeof type !== 'function') continue;
+        for (const declaration of declarationsOf(type.prototype as object | null)) {
+          const targets = declared.get(declaration.key) ?? new Set();
+          declared.set(declaration.key, targets.add(type).add(idOf(declaration, type.name)));
+        }
+      }
+    }
+    return declared;
   }
 
   private describe(): void {
