@@ -124,7 +124,7 @@ export class CallbackDiscovery {
     );
   }
 
-  /** Modules are read again when a module is loaded later. */
+  /** Warns once of each: modules are read again when a module is loaded later. */
   warn(message: string): void {
     if (!this.warned.has(message)) this.logger.warn(message);
     this.warned.add(message);

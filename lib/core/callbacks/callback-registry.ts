@@ -204,6 +204,8 @@ export class CallbackRegistry {
     if (text !== this.said) this.logger.log(text);
     this.said = text;
     for (const event of events) {
+      const [first] = callbacksOf(event);
+      if (first && isPattern(event.key)) this.discovery.warn(patternWarning(event.label, first.id));
       const lines = callbacksOf(event).map(
         ({ id, delivery, isOptional }, index) =>
           `${index + 1}. ${id}${delivery === 'inline' ? '' : ` (${delivery})`}${isOptional ? ' (optional)' : ''}`,
@@ -223,5 +225,11 @@ const registered = ({ id, delivery, isOptional, target, method, invoke, durable 
   invoke,
   ...(durable && { durable }),
 });
+
+const isPattern = (key: EventKey) => typeof key === 'string' && key.includes('*');
+
+const patternWarning = (event: string, callback: string) =>
+  `"${event}" is answered by ${callback}. Names are matched exactly, so only a run of that very name calls it. ` +
+  'Stack one @Callback() per event; or make it one class event, with a field that says which it is.';
 
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;

@@ -24,20 +24,32 @@ export class Unanswered {
   }
 
   private errorFor(event: EventKey) {
-    const label = eventLabel(event);
-    const known = this.known();
-    const base = known.find(
-      (key) => typeof key === 'function' && typeof event === 'function' && event.prototype instanceof key,
-    );
-    const near = nearest(label, known.map(eventLabel));
-    const declare = typeof event === 'string' ? `'${event}'` : label;
-    const hint = base
-      ? `${eventLabel(base)} is answered, but a class event matches its exact class only.`
-      : known.some((key) => eventLabel(key) === label)
-        ? `Another event called "${label}" is answered: a name and a class, or two classes, are two events.`
-        : near
-          ? `Did you mean "${near}"?`
-          : `Declare one with @Callback(${declare}) on a provider of an imported module, or check the name.`;
-    return nobodyAnswers(label, hint);
+    return nobodyAnswers(eventLabel(event), hintFor(event, this.known()));
   }
+}
+
+function hintFor(event: EventKey, known: readonly EventKey[]): string {
+  const label = eventLabel(event);
+  if (typeof event === 'string') {
+    const pattern = known.find((key) => typeof key === 'string' && fits(event, key));
+    if (pattern) return `"${eventLabel(pattern)}" is answered, but names are matched exactly.`;
+    if (event.includes('*')) return 'Names are matched exactly: run each event by its own.';
+  } else {
+    const base = known.find((key) => typeof key === 'function' && event.prototype instanceof key);
+    if (base) return `${eventLabel(base)} is answered, but a class event matches its exact class only.`;
+  }
+  if (known.some((key) => eventLabel(key) === label)) {
+    return `Another event called "${label}" is answered: a name and a class, or two classes, are two events.`;
+  }
+  const near = nearest(label, known.map(eventLabel));
+  if (near) return `Did you mean "${near}"?`;
+  const declare = typeof event === 'string' ? `'${event}'` : label;
+  return `Declare one with @Callback(${declare}) on a provider of an imported module, or check the name.`;
+}
+
+/** Whether a name is one of those that somebody may have meant by another, in which an asterisk stands for any text. */
+function fits(name: string, pattern: string): boolean {
+  if (!pattern.includes('*') || name === pattern) return false;
+  const parts = pattern.split(/\*+/).map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`, 's').test(name);
 }
