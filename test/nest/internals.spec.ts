@@ -301,16 +301,23 @@ const specs: Record<string, () => Promise<void>> = {
     const { app, root } = await start({ controllers: [Guarded], providers: [Plain] });
     const asked: unknown[] = [];
     const guardsConsumer = { tryActivate: async (guards: unknown[]) => asked.push(...guards) > 0 };
+    const interceptorsConsumer = {
+      intercept: async (interceptors: unknown[], ...rest: unknown[]) => {
+        asked.push(interceptors);
+        return (rest[3] as () => unknown)();
+      },
+    };
     const moduleKey = { value: () => root.token };
     const creator = Object.create(app.get(ExternalContextCreator), {
       getContextModuleKey: moduleKey,
       getHostModuleKey: moduleKey,
       handlerMetadataStorage: { value: { get() {}, set() {} } },
       guardsConsumer: { value: guardsConsumer },
+      interceptorsConsumer: { value: interceptorsConsumer },
     }) as ExternalContextCreator;
     const guard = { canActivate: () => false };
     expect(await callThrough(creator, app.get(Plain), UseOne(guard))).toBe('called');
-    expect(asked).toEqual([guard]);
+    expect(asked).toEqual([guard, []]);
   },
 
   async filtersCreatorOf() {

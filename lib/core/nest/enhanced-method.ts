@@ -9,6 +9,7 @@ import {
   type Wrapper,
 } from './internals.js';
 import type { FunctionsOf } from './method-metadata.js';
+import { explainFailure } from './written-for-requests.js';
 
 /** A callback as its guards, interceptors, pipes and filters see it. */
 export interface Enhanced {
@@ -78,11 +79,23 @@ export class EnhancedMethod {
       try {
         return await inner(...args);
       } catch (error) {
-        const recovered = filters.invokeCustomFilters(error, hostOf(args, prototype.constructor, handler));
+        const recovered = await recoveredBy(() =>
+          filters.invokeCustomFilters(error, hostOf(args, prototype.constructor, handler)),
+        );
         // A filter that returns nothing has not handled it, as everywhere in Nest outside HTTP (Nest 11 says null).
         if (recovered === undefined || recovered === null) throw error;
         return recovered;
       }
     };
+  }
+}
+
+/** What filters make of a failure, which may be a failure of their own. */
+async function recoveredBy(filters: () => unknown): Promise<unknown> {
+  try {
+    return await filters();
+  } catch (error) {
+    explainFailure(error, 'filter');
+    throw error;
   }
 }

@@ -6,6 +6,7 @@ import { type Enhanced, EnhancedMethod } from './enhanced-method.js';
 import { handlerOf } from './event-host.js';
 import { chainOf, metadataOf } from './method-metadata.js';
 import { notingRefusals } from './guard-refusals.js';
+import { explainingFailures } from './written-for-requests.js';
 import {
   creatorLike,
   creatorWithin,
@@ -58,7 +59,12 @@ export class Enhancers {
     if (!ENHANCERS.some(has)) return undefined;
     const needs = { pipes: has(PIPES), filters: has(FILTERS) };
     requireReadable(callback, needs.pipes);
-    return new EnhancedMethod(creatorWithin(this.creator, module, notingRefusals), callback, handler, needs);
+    return new EnhancedMethod(
+      creatorWithin(this.creator, module, notingRefusals, explainingFailures),
+      callback,
+      handler,
+      needs,
+    );
   }
 
   /**

@@ -1,5 +1,6 @@
 import { ForbiddenException, HttpException } from '@nestjs/common';
 import type { GuardsConsumer } from './internals.js';
+import { explainFailure } from './written-for-requests.js';
 
 const refusals = new WeakSet<object>();
 
@@ -17,6 +18,7 @@ export function notingRefusals(consumer: GuardsConsumer): GuardsConsumer {
       };
       const isAllowed = await consumer.tryActivate(guards, ...rest).catch((error: unknown) => {
         if (error instanceof HttpException && error.getStatus() < 500) return refuse(error);
+        explainFailure(error, 'guard');
         throw error;
       });
       return isAllowed || refuse(new ForbiddenException('Forbidden resource'));

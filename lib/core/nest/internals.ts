@@ -2,7 +2,7 @@
  * Everything of Nest that its documentation does not name: paths below its packages, private members, and keys of metadata.
  * Each export says why it is needed. `test/nest/internals.spec.ts` has a spec for each, which runs on Nest 11 and on Nest 12.
  */
-import type { ArgumentsHost, Type } from '@nestjs/common';
+import type { ArgumentsHost, NestInterceptor, Type } from '@nestjs/common';
 import { PARAMTYPES_METADATA, PROPERTY_DEPS_METADATA, SELF_DECLARED_DEPS_METADATA } from '@nestjs/common/constants.js';
 import {
   type ContextId,
@@ -153,6 +153,11 @@ export interface GuardsConsumer {
   tryActivate(guards: unknown[], ...rest: unknown[]): Promise<boolean>;
 }
 
+/** Asks interceptors, one within the other. */
+export interface InterceptorsConsumer {
+  intercept(interceptors: NestInterceptor[], ...rest: unknown[]): Promise<unknown>;
+}
+
 /** Makes the filters of a method. Those of `ExternalContextCreator.create()` see neither event nor callback. */
 export interface FiltersContextCreator {
   create(...of: [target: object, handler: Function, moduleKey: string, contextId: ContextId, inquirerId: string]): {
@@ -164,6 +169,7 @@ export interface FiltersContextCreator {
 interface CreatorInside {
   readonly container: NestContainer;
   readonly guardsConsumer: GuardsConsumer;
+  readonly interceptorsConsumer: InterceptorsConsumer;
   readonly filtersContextCreator: FiltersContextCreator;
 }
 
@@ -187,11 +193,13 @@ export function creatorLike(creator: ExternalContextCreator, isGlobal: boolean):
  * provide; and Nest 11 keeps what it knows of a method for good, whatever the number of its arguments.
  *
  * @param guards asks guards in the place of Nest's own
+ * @param interceptors asks interceptors in the place of Nest's own
  */
 export function creatorWithin(
   creator: ExternalContextCreator,
   module: NestModule,
   guards: (consumer: GuardsConsumer) => GuardsConsumer,
+  interceptors: (consumer: InterceptorsConsumer) => InterceptorsConsumer,
 ): ExternalContextCreator {
   const moduleKey = { value: () => module.token };
   return Object.create(creator, {
@@ -199,6 +207,7 @@ export function creatorWithin(
     getHostModuleKey: moduleKey,
     handlerMetadataStorage: { value: { get() {}, set() {} } },
     guardsConsumer: { value: guards(insideOf(creator).guardsConsumer) },
+    interceptorsConsumer: { value: interceptors(insideOf(creator).interceptorsConsumer) },
   }) as ExternalContextCreator;
 }
 

@@ -1,5 +1,6 @@
 import { HttpException } from '@nestjs/common';
 import { EventsError, type EventsErrorCode } from '../errors/events-error.js';
+import { explanationOf } from '../errors/explained.js';
 import { describeThrown, isInstance } from '../errors/thrown.js';
 import { isThenable } from '../async/promises.js';
 import type { CallbackFailure, FailedAttempt } from '../options/callback-failure.js';
@@ -119,7 +120,8 @@ export class Failures {
   /** @param what happened; empty if the error's own message says it */
   log(level: 'debug' | 'warn' | 'error', what: string, error: unknown): void {
     const { message: found, stack } = describeThrown(error);
-    const message = what ? `${what}: ${found}` : found;
+    const explanation = explanationOf(error);
+    const message = (what ? `${what}: ${found}` : found) + (explanation ? ` (${explanation})` : '');
     if (level === 'error' && stack !== undefined) this.logger.error(message, stack);
     // Nest's loggers take a stack for errors only.
     else if (level === 'warn' && stack !== undefined) this.logger.warn(`${message}\n${stack}`);
