@@ -3,12 +3,12 @@ export { EventsModule } from './core/app/events.module.js';
 export type { EventsOptions } from './core/options/events.options.js';
 
 // Declaring events
+export type * from './core/events/declared-events.js';
 export type {
   AnyDefinition,
   CallbackArguments,
   EventClass,
   EventKey,
-  EventMap,
   EventName,
   EventObject,
   NoClassPromiseOrSchema,

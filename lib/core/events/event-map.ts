@@ -1,17 +1,11 @@
+import type { EventMap } from './declared-events.js';
 import type { EventDefinition } from './event-definition.js';
 
-/**
- * Your events, by name: extend it, and every `@Callback()` and `run()` is checked by the compiler. While it is empty,
- * any name and any arguments are taken.
- *
- * @example
- * declare module 'nestjs-callbacks' {
- *   interface EventMap {
- *     user_joined: [name: string, email: string];
- *   }
- * }
- */
-export interface EventMap {}
+// A CommonJS library and an application of ES modules each extend EventMap by an index of their own. Both extend the same
+// interface only if it was extended before: compilers start from the declaration each time, or else from what it has become.
+declare module './declared-events.js' {
+  interface EventMap {}
+}
 
 /** A name that `EventMap` declares; any string while it declares none. */
 // Spelled out rather than `keyof EventMap`, so that the compiler's messages list the names.
