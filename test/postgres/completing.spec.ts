@@ -16,23 +16,28 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
   /** Has a durable callback do something with its delivery, at each of its attempts. Returns what it threw. */
   async function performing(attempts: number, work: (completeIn: (tx: object) => Promise<void>) => Promise<void>) {
     const thrown: unknown[] = [];
-    let [begun, id] = [0, ''];
+    let [begun, ended, id] = [0, 0, ''];
     @Injectable()
     class Accounts {
       @Callback('x', { delivery: 'durable', retry: { attempts, delayMs: 0 } }) async open() {
         begun++;
         const { delivery } = currentEvent()!;
         ({ id } = delivery!);
-        await work((tx) => delivery!.completeIn(tx as never)).catch((error: unknown) => {
+        try {
+          await work((tx) => delivery!.completeIn(tx as never));
+        } catch (error) {
           thrown.push(error);
           throw error;
-        });
+        } finally {
+          ended++;
+        }
       }
     }
     const { app, events } = await startApp([Accounts], scene.options());
     await events.run('x');
     const deliveries = app.get(EventDeliveries);
-    await until(async () => begun > 0 && (await isIdle(deliveries)));
+    // A delivery may be complete while its callback still runs.
+    await until(async () => begun > 0 && (await isIdle(deliveries)) && ended === begun);
     const [counts] = await deliveries.counts();
     return { thrown: thrown as EventsError[], begun, id, dead: counts?.dead ?? 0 };
   }
