@@ -149,14 +149,14 @@ export class PostgresEngine implements DurableEngine {
   }
 
   async stopWorking(): Promise<void> {
-    // Both at once: each may be waiting for a database that is away.
-    await Promise.all([this.workers.stop(), this.opened?.sweeper.stop()]);
+    // All at once: each may be waiting for a database that is away. The application may end its pool after this, and that
+    // waits for the client that listens.
+    await Promise.all([this.workers.stop(), this.opened?.sweeper.stop(), this.unlisten?.()]);
   }
 
   async stop(): Promise<void> {
     await this.stopWorking();
     this.opened?.claims.stop();
-    await this.unlisten?.();
     await this.opened?.boss.stop({ graceful: false, close: false });
     await this.connection?.close();
   }

@@ -8,6 +8,8 @@ export interface ListeningOptions {
   readonly channel: string;
   /** Takes a client out of the pool. */
   connect(timeoutMs: number): Promise<PgClient>;
+  /** Whether the pool waits for its clients to come back, and hands out none any more. */
+  isPoolEnding(): boolean;
   onNotification(payload: string): void;
   /** Is told each time that notifications may have been missed. */
   onGap(): void;
@@ -17,46 +19,56 @@ const SHORTEST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 /** How long a connection may be silent before it is asked for a sign of life, and how long the answer may take. */
 const SIGN_OF_LIFE_MS = 10_000;
+/** How long the end of a pool may wait for its client: a pool does not tell that it is to end. */
+const POOL_LOOK_MS = 500;
 
 /** Listens on one client of a pool, and takes another whenever that breaks, until it is told to end. */
 export class Listening {
   private hasEnded = false;
   private broken: AbortController | undefined;
-  private readonly running: Promise<void>;
+  /** The client that it has, for as long as it has one. */
+  private client: PgClient | undefined;
 
   constructor(private readonly options: ListeningOptions) {
-    this.running = this.run();
+    void this.run();
   }
 
-  /** Resolves when the client is given up. */
-  async end(): Promise<void> {
+  /** Gives up the client at once, whatever it waits for. */
+  end(): void {
     this.hasEnded = true;
     this.broken?.abort();
-    await this.running;
+    this.giveBack();
+  }
+
+  private giveBack(): void {
+    const { client } = this;
+    this.client = undefined;
+    client?.release(true);
+  }
+
+  private get isOver(): boolean {
+    return this.hasEnded || this.options.isPoolEnding();
   }
 
   private async run(): Promise<void> {
-    for (let pauseMs = SHORTEST_PAUSE_MS; !this.hasEnded; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    for (let pauseMs = SHORTEST_PAUSE_MS; !this.isOver; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       const startedAt = performance.now();
       await this.listenOnce();
       // The connection worked for a while, so a new one is likely to be had soon.
       if (performance.now() - startedAt > LONGEST_PAUSE_MS) pauseMs = SHORTEST_PAUSE_MS;
-      if (!this.hasEnded) await sleep(pauseMs, undefined, { ref: false });
+      if (!this.isOver) await sleep(pauseMs, undefined, { ref: false });
     }
   }
 
   /** Resolves when there is no client, or no longer. */
   private async listenOnce(): Promise<void> {
     try {
-      const client = await this.options.connect(SIGN_OF_LIFE_MS);
-      try {
-        await this.listenOn(client);
-      } finally {
-        client.release(true);
-      }
+      const client = (this.client = await this.options.connect(SIGN_OF_LIFE_MS));
+      if (!this.isOver) await this.listenOn(client);
     } catch {
       // The sweeper asks the same database each second, and reports an outage once for both.
     }
+    this.giveBack();
   }
 
   private async listenOn(client: PgClient): Promise<void> {
@@ -69,8 +81,12 @@ export class Listening {
     await within(SIGN_OF_LIFE_MS, client.query(`listen "${channel}"`));
     onGap();
     // A connection may be dead without anybody having said so.
-    while (!this.hasEnded && !(await isAbortedWithin(SIGN_OF_LIFE_MS, broken.signal))) {
+    let silentMs = 0;
+    while (!this.isOver && !(await isAbortedWithin(POOL_LOOK_MS, broken.signal))) {
+      silentMs += POOL_LOOK_MS;
+      if (silentMs < SIGN_OF_LIFE_MS || this.isOver) continue;
       await within(SIGN_OF_LIFE_MS, client.query('select 1'));
+      silentMs = 0;
     }
   }
 }

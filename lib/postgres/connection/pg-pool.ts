@@ -1,5 +1,7 @@
 /** The part of node-postgres' `Pool` that the engine uses. */
 export interface PgPool {
+  /** Whether somebody is ending it, or has. It waits for the clients that are out. */
+  readonly ending?: boolean;
   connect(): Promise<PgClient>;
   on(event: 'error' | 'connect', listener: (subject: any) => void): unknown;
   off(event: 'error' | 'connect', listener: (subject: any) => void): unknown;

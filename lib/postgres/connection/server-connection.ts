@@ -36,8 +36,9 @@ export class ServerConnection implements Connection {
     onGap: () => void,
   ): Promise<() => Promise<void>> {
     const connect = (timeoutMs: number) => this.connect(timeoutMs);
-    const listening = new Listening({ channel, connect, onNotification, onGap });
-    return () => listening.end();
+    const isPoolEnding = () => this.pool.ending === true;
+    const listening = new Listening({ channel, connect, isPoolEnding, onNotification, onGap });
+    return async () => listening.end();
   }
 
   async close(): Promise<void> {
