@@ -260,6 +260,12 @@ describe('inTransaction()', () => {
 describe('with({ tx })', () => {
   it.each([
     [null, 'with({ tx }) was given null. Pass the open transaction itself.'],
+    // B6
+    [
+      undefined,
+      'with({ tx }) was given undefined. Pass the open transaction itself, or leave the field out to run outside of any that only ' +
+        'you have: events.with(tx ? { tx } : {}).',
+    ],
     ['tx', "with({ tx }) was given 'tx'. Pass the open transaction itself."],
     [
       { query() {}, connect() {}, totalCount: 1 },
@@ -272,6 +278,15 @@ describe('with({ tx })', () => {
   ])('refuses %p', async (tx, message) => {
     const { events } = await startApp([]);
     expect(() => events.with({ tx: tx as never })).toThrow(message);
+  });
+});
+
+describe('with({ id })', () => {
+  it('B6: refuses an id that is not there, which would store twice what it is to store once', async () => {
+    const { events } = await startApp([]);
+    expect(() => events.with({ id: undefined })).toThrow('with() was given id: undefined. Pass a UUID');
+    // These leave everything as it is, or are refused by who needs them.
+    events.with({ key: undefined, delayMs: undefined, request: undefined });
   });
 });
 

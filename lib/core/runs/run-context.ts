@@ -34,8 +34,17 @@ export interface RunContext {
 const isKey = (value: unknown) =>
   typeof value === 'string' && value.length > 0 && value.length <= 500 && !/\0|\p{Surrogate}/u.test(value);
 
+/** A transaction that is not there must not become a run outside of any, whose deliveries outlive what is rolled back. */
+function isTransaction(value: unknown): boolean {
+  if (value !== undefined) return requireHandle(value, 'with({ tx })') !== undefined;
+  const remedy =
+    'Pass the open transaction itself, or leave the field out to run outside of any that only you have: ' +
+    'events.with(tx ? { tx } : {}).';
+  throw withInvalid('undefined', remedy, 'with({ tx })');
+}
+
 const CHECKS: Record<keyof RunContext, Check> = {
-  tx: { isValid: (value) => requireHandle(value, 'with({ tx })') !== undefined, expected: '' },
+  tx: { isValid: isTransaction, expected: '', refusesUndefined: true },
   request: {
     isValid: (value) => typeof value === 'object' && value !== null && Object.isExtensible(value),
     expected: 'Pass the request object of Express or Fastify.',
@@ -44,7 +53,10 @@ const CHECKS: Record<keyof RunContext, Check> = {
   delayMs: IS_DURATION,
   id: {
     isValid: isUuid,
-    expected: 'Pass a UUID; of another id, make one that is always the same (version 5).',
+    expected:
+      'Pass a UUID; of another id, make one that is always the same (version 5). For a new one, leave the field out.',
+    // It would be stored as often as it is run.
+    refusesUndefined: true,
   },
 };
 
