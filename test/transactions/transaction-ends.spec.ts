@@ -219,6 +219,26 @@ describe('An engine', () => {
     ]);
   });
 
+  it.each(['40001', '40P01'])(
+    'B9: whose transaction is to be repeated (%s) hands its own error to who repeats it',
+    async (code) => {
+      const conflict = Object.assign(new Error('could not serialize access'), { code });
+      const engine = () => {
+        const made = new TransactionalMemoryEngine(new MemoryStore(), 1_000);
+        made.store = () => Promise.reject(conflict);
+        return made;
+      };
+      const { events, log } = await startApp([Greetings], { engine });
+      const { query } = { query: async () => ({ rows: [] }) };
+      const conflicting = inTransaction(
+        (work: (tx: object) => Promise<void>) => work({ query }),
+        () => events.run('user_joined', 'Ada'),
+      );
+      await expect(conflicting).rejects.toBe(conflict);
+      expect(log.of('error')[0]).toContain('"user_joined" was not run: could not serialize access');
+    },
+  );
+
   it('that takes transactions refuses one that is none of its, by name', async () => {
     const engine = () => new TransactionalMemoryEngine(new MemoryStore(), 1_000);
     const { events } = await startApp([Greetings], { engine });

@@ -5,7 +5,7 @@ import { keyMissing, storeFailed, storeUnknown } from '../errors/delivery-errors
 import { sentenceOf } from '../errors/describe.js';
 import type { EventsError } from '../errors/events-error.js';
 import { transactionAborted, transactionForeign, transactionOver } from '../errors/transaction-errors.js';
-import { isAborted, sqlStateOf } from '../transactions/sql-state.js';
+import { isAborted, isToBeRepeated, sqlStateOf } from '../transactions/sql-state.js';
 import type { Transaction } from '../transactions/transaction.js';
 import type { DeclaredCallbacks } from './declared-callbacks.js';
 import { storeArguments } from './stored-arguments.js';
@@ -59,7 +59,7 @@ export class DeliveryWriter {
    * Has the engine store what was written. Repeating it changes nothing.
    *
    * @throws EVENTS_STORE_FAILED, EVENTS_STORE_UNKNOWN, EVENTS_ENGINE_FAILED; in a transaction EVENTS_TRANSACTION_OVER,
-   * EVENTS_TRANSACTION_FOREIGN, EVENTS_TRANSACTION_ABORTED
+   * EVENTS_TRANSACTION_FOREIGN, EVENTS_TRANSACTION_ABORTED; the database's own error where the transaction is to be repeated
    */
   async send(deliveries: readonly NewDelivery[], transaction?: Transaction): Promise<void> {
     const engine = await this.declared.ready(this.event);
@@ -75,7 +75,7 @@ export class DeliveryWriter {
     return storeUnknown(this.event.label, this.id, engine, cause);
   }
 
-  private errorOf(cause: unknown, engine: string, transaction?: Transaction): EventsError {
+  private errorOf(cause: unknown, engine: string, transaction?: Transaction): unknown {
     const { label } = this.event;
     if (cause instanceof UnknownOutcomeError) return storeUnknown(label, this.id, engine, cause);
     if (!transaction) return storeFailed(label, this.id, engine, cause);
@@ -84,6 +84,8 @@ export class DeliveryWriter {
         ? transactionOver(label, `has ended, or never was one: it is ${transaction.kind}`, true, cause.cause)
         : transactionForeign(label, engine, `${transaction.kind}, in another database`, true);
     }
+    // Whoever repeats transactions looks for this very error, and its SQLSTATE.
+    if (isToBeRepeated(cause)) return cause;
     if (isAborted(cause)) return transactionAborted(cause);
     if (sqlStateOf(cause) || cause instanceof TypeError) return storeFailed(label, this.id, engine, cause, true);
     // The data layer itself has refused it: it ends what the caller may have believed to be open.

@@ -1,7 +1,18 @@
-import { type EngineHost, messageOf, within } from '../../engine/index.js';
+import { type EngineHost, messageOf, timers, within } from '../../engine/index.js';
 import { type Connection, NotSentError, type QueryResult } from './connection.js';
 import { Listening } from './listening.js';
 import type { PgClient, PgPool } from './pg-pool.js';
+
+const { sleep } = timers;
+
+const SHORTEST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 200;
+
+/**
+ * Whether the database has undone a statement only because of others: it could not be put in order with them, or stood in a
+ * deadlock.
+ */
+const isToBeRepeated = (error: unknown) => /^40(?:001|P01)$/.test(String((error as { code?: unknown } | null)?.code));
 
 /** Reaches a Postgres server through a pool of node-postgres. */
 export class ServerConnection implements Connection {
@@ -24,6 +35,21 @@ export class ServerConnection implements Connection {
   requireSession(): void {}
 
   async query(sql: string, params?: unknown[], timeoutMs?: number): Promise<QueryResult> {
+    if (timeoutMs === undefined) return this.queryOnce(sql, params);
+    const deadline = performance.now() + timeoutMs;
+    for (let pauseMs = SHORTEST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      const leftMs = Math.max(1, deadline - performance.now());
+      try {
+        return await this.queryOnce(sql, params, leftMs);
+      } catch (error) {
+        if (!isToBeRepeated(error) || performance.now() + pauseMs >= deadline) throw error;
+      }
+      // Those that have met must not meet again.
+      await sleep(Math.random() * pauseMs);
+    }
+  }
+
+  private async queryOnce(sql: string, params?: unknown[], timeoutMs?: number): Promise<QueryResult> {
     const startedAt = performance.now();
     const client = await this.connect(timeoutMs);
     const leftMs = timeoutMs === undefined ? undefined : Math.max(1, timeoutMs - (performance.now() - startedAt));
