@@ -62,7 +62,7 @@ export class TestKit {
         return factory && deliversTwice ? deliveredTwice(factory) : factory;
       },
       // Nobody else sees the deliveries in this memory.
-      ...(memory && { works: true }),
+      ...(memory && { works: true, transactionRemedy: TRANSACTION_REMEDY }),
       // Without the random part, a test can reckon with delays.
       random: () => 0,
       onComplete: () => this.onComplete(),
@@ -71,6 +71,10 @@ export class TestKit {
     };
   }
 }
+
+const TRANSACTION_REMEDY =
+  'TestEventsModule keeps deliveries in memory, where no transaction can store them; with ' +
+  "TestEventsModule.forRoot({ keepsEngine: true }) it is the application's own engine that does";
 
 let chosen: number | undefined;
 

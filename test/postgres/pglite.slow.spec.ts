@@ -144,7 +144,8 @@ describe("With the application's own PGlite, which has one session,", () => {
       await expect(events.run('x', 'inside')).rejects.toMatchObject({
         code: 'EVENTS_STORE_FAILED',
         message: expect.stringContaining(
-          'a transaction of PGlite is open here, and it has the only session that there is. Do this after the transaction.',
+          'a transaction of PGlite is open here, and it has the only session that there is. ' +
+            'Open it by inTransaction(), or pass it by with({ tx }), and a run is stored in it; do anything else after it.',
         ),
       });
       await transaction.query(`insert into notes values ('b')`);

@@ -179,3 +179,17 @@ describe('deliversTwice', () => {
     ]);
   });
 });
+
+describe('with({ tx })', () => {
+  it('D3: under the test kit names keepsEngine, where the memory is what keeps a delivery from being stored', async () => {
+    const { run: events } = await start([Emails]);
+    const run = events.with({ tx: { query: async () => ({ rows: [] }) } }).run('x');
+    await expect(run).rejects.toMatchObject({
+      code: 'EVENTS_COMMIT_UNSEEN',
+      message: expect.stringContaining(
+        'No callback has run; TestEventsModule keeps deliveries in memory, where no transaction can store them; with ' +
+          "TestEventsModule.forRoot({ keepsEngine: true }) it is the application's own engine that does. Or open the transaction by",
+      ),
+    });
+  });
+});

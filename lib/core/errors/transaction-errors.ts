@@ -1,10 +1,11 @@
 import { sentenceOf } from './describe.js';
 import { EventsError } from './events-error.js';
 
-export const commitUnseen = (event: string, callback: string, kind: string) =>
+export const commitUnseen = (event: string, callback: string, kind: string, remedy = '') =>
   new EventsError(
     'EVENTS_COMMIT_UNSEEN',
     `"${event}" was run with ${kind}. Nobody can see how that ends, and ${callback} waits for its end. No callback has run; ` +
+      `${remedy && `${remedy}. Or `}` +
       'open the transaction by inTransaction(…), or through the adapter that withEvents() wraps, and run it inside.',
   );
 

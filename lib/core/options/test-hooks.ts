@@ -9,6 +9,8 @@ import type { EventKey } from '../events/event-map.js';
 export interface EventsTestHooks {
   /** Replaces the engine that the options name. */
   readonly engine?: (configured: EngineFactory | undefined) => EngineFactory | undefined;
+  /** What to do where a transaction cannot store deliveries because of the replaced engine. */
+  readonly transactionRemedy?: string;
   /** `true`: this application performs durable deliveries, whatever its options say. */
   readonly works?: boolean;
   /** Returns a number from 0 to 1, which replaces chance in the delays of retries. */

@@ -152,10 +152,12 @@ export function afterInlineOf(
   const isDurable = event.durable.length > 0;
   if (!isDurable && context.delayMs) throw delayUseless(event.label);
   if (!isDurable && event.held.length === 0) return undefined;
-  const { engine } = runtime;
+  const { engine, options } = runtime;
   if (transaction && !transaction.seesEnd) {
-    const waiting = event.held[0] ?? (engine.takesTransactions ? undefined : event.durable[0]);
-    if (waiting) throw commitUnseen(event.label, waiting.id, transaction.kind);
+    const [held] = event.held;
+    if (held) throw commitUnseen(event.label, held.id, transaction.kind);
+    const [durable] = engine.takesTransactions ? [] : event.durable;
+    if (durable) throw commitUnseen(event.label, durable.id, transaction.kind, options.hooks?.transactionRemedy);
   }
   if (isDurable && transaction && !transaction.sql && engine.takesTransactions) {
     throw transactionForeign(event.label, engine.name, transaction.kind, false);

@@ -28,7 +28,8 @@ export class PGliteConnection implements Connection {
   requireSession(): void {
     if (!this.transactions.isOpenHere) return;
     throw new NotSentError(
-      'a transaction of PGlite is open here, and it has the only session that there is. Do this after the transaction.',
+      'a transaction of PGlite is open here, and it has the only session that there is. Open it by inTransaction(), or ' +
+        'pass it by with({ tx }), and a run is stored in it; do anything else after it.',
     );
   }
 

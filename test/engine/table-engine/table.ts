@@ -107,10 +107,10 @@ const COMPLETE = `
   update deliveries set state = 'done', arguments = '[]', since = now()
   where claim = $1 and state in ('running', 'done') returning position`;
 
+/** A transaction completes it once. */
 const COMPLETE_IN = `
-  with found as (select position, state from deliveries where claim = $1 for update)
   update deliveries set state = 'done', arguments = '[]', since = now()
-  from found where deliveries.position = found.position returning found.state`;
+  where claim = $1 and state = 'running' returning position`;
 
 const WAIT_AGAIN = `
   update deliveries
@@ -185,8 +185,8 @@ export class Table {
   complete = ({ claim }: ClaimedRow) => this.changesOne(COMPLETE, [claim]);
 
   async completeIn({ claim }: ClaimedRow, transaction: SqlTransaction): Promise<void> {
-    const [before] = (await transaction.query(COMPLETE_IN, [claim])).rows as { state: string }[];
-    if (before?.state !== 'running') throw new CompletionRefusedError(before?.state === 'done' ? 'completed' : 'lost');
+    const { rows } = await transaction.query(COMPLETE_IN, [claim]);
+    if (rows.length === 0) throw new CompletionRefusedError('lost');
   }
 
   retryIn = ({ claim }: ClaimedRow, ms: number, error: StoredError) =>
