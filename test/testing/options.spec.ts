@@ -183,7 +183,7 @@ describe('deliversTwice', () => {
 describe('with({ tx })', () => {
   it('D3: under the test kit names keepsEngine, where the memory is what keeps a delivery from being stored', async () => {
     const { run: events } = await start([Emails]);
-    const run = events.with({ tx: { query: async () => ({ rows: [] }) } }).run('x');
+    const run = events.with({ tx: { query: async () => ({ rows: [] }) } }).run('user_joined', 'Ada');
     await expect(run).rejects.toMatchObject({
       code: 'EVENTS_COMMIT_UNSEEN',
       message: expect.stringContaining(
