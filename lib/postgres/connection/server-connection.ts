@@ -7,6 +7,8 @@ const { sleep } = timers;
 
 const SHORTEST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 200;
+/** How long statements are repeated that may take as long as they want: those of pg-boss itself. */
+const REPEATING_MS = 10_000;
 
 /**
  * Whether the database has undone a statement only because of others: it could not be put in order with them, or stood in a
@@ -35,10 +37,9 @@ export class ServerConnection implements Connection {
   requireSession(): void {}
 
   async query(sql: string, params?: unknown[], timeoutMs?: number): Promise<QueryResult> {
-    if (timeoutMs === undefined) return this.queryOnce(sql, params);
-    const deadline = performance.now() + timeoutMs;
+    const deadline = performance.now() + (timeoutMs ?? REPEATING_MS);
     for (let pauseMs = SHORTEST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
-      const leftMs = Math.max(1, deadline - performance.now());
+      const leftMs = timeoutMs === undefined ? undefined : Math.max(1, deadline - performance.now());
       try {
         return await this.queryOnce(sql, params, leftMs);
       } catch (error) {
