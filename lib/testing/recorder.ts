@@ -75,6 +75,15 @@ export class Recorder {
     return this.runs.filter((run) => this.keys.get(run) === event);
   }
 
+  /** How many deliveries runs have stored for a callback that answers these events, and which has not been called. */
+  uncalled(callback: string, events: readonly EventKey[]): number {
+    const called = new Set(this.calls.flatMap((call) => (call.callback === callback ? [call.id] : [])));
+    return [...this.storing.values()].filter(
+      (trace) =>
+        events.includes(trace.eventKey) && this.runOf.get(trace)?.status === 'fulfilled' && !called.has(trace.id),
+    ).length;
+  }
+
   /** The ids of deliveries that may still be open; runs that have not ended are not among them yet. */
   storedIds(): readonly string[] {
     return [...this.ids];

@@ -14,6 +14,7 @@ import { keyOf } from './event-key.js';
 import { type RecordedCall, type RecordedRun, Recorder } from './recorder.js';
 import { OutstandingInEngine, OutstandingInMemory } from './outstanding.js';
 import { Settling } from './settling.js';
+import type { Row } from './memory/memory-store.js';
 import { TestKit } from './test-kit.js';
 import {
   callbackUnknown,
@@ -202,6 +203,26 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
       if (callback !== id || delivery !== 'durable' || this.recorder.runsOf(event).length === 0) continue;
       throw notStarted(`${where} was called`, [`a delivery of "${eventLabel(event)}" to ${id}`]);
     }
+  }
+
+  /** Says what there is to wait for until a callback is called: a matcher cannot wait. @internal */
+  waitingFor(id: string): string[] {
+    const { memory } = this.kit;
+    const called = new Set(this.calls.map((call) => call.callback === id && call.id));
+    const isOpen = ({ state, id: delivery }: Row) =>
+      state === 'waiting' || (state === 'running' && !called.has(delivery));
+    const rows = memory?.store.rows.filter((row) => row.callback === id && isOpen(row));
+    const later = rows?.filter(({ since }) => since > memory!.clock.now()).length ?? 0;
+    const events = this.inspector.callbacks.filter(({ callback }) => callback === id).map(({ event }) => event);
+    const due = rows ? rows.length - later : this.recorder.uncalled(id, events);
+    const begins = this.inspector.running.filter((name) => name.startsWith(`${id} (`) && !name.includes('(durable'));
+    return [
+      due > 0 ? `${due === 1 ? '1 delivery waits' : `${due} deliveries wait`}: await events.settled() first.` : '',
+      later > 0
+        ? `${later === 1 ? '1 delivery is' : `${later} deliveries are`} not due yet: move the time, by await events.advance(ms), and then await events.settled().`
+        : '',
+      begins.length > 0 ? `What still waits: ${begins.join(', ')}. Await events.settled() first.` : '',
+    ];
   }
 
   /** A mistyped id would look like the id of a callback that was never called. */

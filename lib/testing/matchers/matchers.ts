@@ -88,6 +88,7 @@ export const eventsMatchers = {
       args,
       named: subject.calls.filter((call) => call.callback === callback),
       all: subject.calls,
+      waiting: () => subject.waitingFor(callback),
       line: (call) => callLine(this, call),
     });
   },
@@ -100,6 +101,7 @@ export const eventsMatchers = {
     const line = (call: RecordedCall) => callLine(this, call);
     return verdict(this, subject, matching.length > 0, ['toHaveFailed', callback, ...expected], () => [
       this.isNot ? list(matching, line, 'It failed:') : list(named, line, 'What it did:', 'It was not called.'),
+      ...(this.isNot ? [] : subject.waitingFor(callback)),
     ]);
   },
 };

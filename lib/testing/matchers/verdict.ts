@@ -26,13 +26,15 @@ export interface Happening<T> {
   readonly args: readonly unknown[];
   readonly named: readonly T[];
   readonly all: readonly T[];
+  /** What there is to wait for. */
+  readonly waiting?: () => readonly string[];
   line(record: T): string;
 }
 
 export function happened<T extends { readonly arguments: readonly unknown[] }>(
   context: Context,
   subject: TestEvents,
-  { call, words, args, named, all, line }: Happening<T>,
+  { call, words, args, named, all, waiting, line }: Happening<T>,
 ): Verdict {
   const matching = named.filter((one) => args.length === 0 || areEqual(context, one.arguments, args));
   return verdict(context, subject, matching.length > 0, call, () =>
@@ -41,6 +43,7 @@ export function happened<T extends { readonly arguments: readonly unknown[] }>(
       : [
           named.length > 0 ? difference(context, args, named) : '',
           list(all, line, `What was ${words}:`, `Nothing was ${words}.`),
+          ...(waiting?.() ?? []),
         ],
   );
 }
