@@ -1,15 +1,15 @@
 import { messageOf } from '../../engine/index.js';
 import type { TestEvents } from '../test-events.js';
 
-/** The part of Jest's and Vitest's matcher context that is used here. */
+/** The part of Jest's and Vitest's matcher context that is used here. Bun's has less. */
 export interface Context {
   readonly isNot?: boolean;
   readonly customTesters?: unknown[];
   equals(one: unknown, other: unknown, testers?: unknown[]): boolean;
   readonly utils: {
-    readonly iterableEquality: unknown;
+    readonly iterableEquality?: unknown;
     stringify(value: unknown): string;
-    diff(expected: unknown, received: unknown): string | null | undefined;
+    diff?(expected: unknown, received: unknown): string | null | undefined;
   };
 }
 
@@ -48,9 +48,15 @@ export function happened<T extends { readonly arguments: readonly unknown[] }>(
   );
 }
 
-/** Compares as `toEqual()` does: maps, sets and other iterables by what is in them. */
-export const areEqual = ({ equals, customTesters = [], utils }: Context, one: unknown, other: unknown): boolean =>
-  equals(isList(one) ? [...one] : one, isList(other) ? [...other] : other, [...customTesters, utils.iterableEquality]);
+/**
+ * Compares as `toEqual()` does: maps, sets and other iterables by what is in them. The runner's own `this` must be kept: Bun
+ * asks for it.
+ */
+export function areEqual(context: Context, one: unknown, other: unknown): boolean {
+  const { customTesters = [], utils } = context;
+  const testers = utils.iterableEquality === undefined ? customTesters : [...customTesters, utils.iterableEquality];
+  return context.equals(isList(one) ? [...one] : one, isList(other) ? [...other] : other, testers);
+}
 
 const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
 
@@ -87,7 +93,8 @@ function difference(
       args.filter((argument, at) => at < expected.length && areEqual(context, argument, expected[at])).length,
   );
   const { arguments: nearest } = records[alike.indexOf(Math.max(...alike))];
-  return `With other arguments:\n${context.utils.diff([...expected], [...nearest]) ?? ''}`;
+  const diff = context.utils.diff?.([...expected], [...nearest]);
+  return diff ? `With other arguments:\n${diff}` : '';
 }
 
 /** @param details what the message says if the expectation fails */
