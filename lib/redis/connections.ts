@@ -62,7 +62,7 @@ export class Connections {
 
 /** Resolves to what makes connections like the one that the options name. */
 async function maker({ url, connection, leaseMs }: CompleteOptions): Promise<(name: string) => Client> {
-  const { Redis } = await loadPeer('ioredis', () => import('ioredis'), ['bullmq']);
+  const { Redis } = await importRedis();
   return (connectionName) => {
     const own: ClientOptions = {
       lazyConnect: true,
@@ -85,6 +85,20 @@ async function maker({ url, connection, leaseMs }: CompleteOptions): Promise<(na
     return isCluster(given) ? duplicateCluster(given, own) : given.duplicate(own);
   };
 }
+
+// A bundler lets a package be absent whose import stands in a try.
+const importRedis = () =>
+  loadPeer(
+    'ioredis',
+    async () => {
+      try {
+        return await import('ioredis');
+      } catch (error) {
+        throw error as Error;
+      }
+    },
+    ['bullmq'],
+  );
 
 const pauseBefore = (attempt: number) => Math.min(attempt * 50, LONGEST_PAUSE_MS);
 

@@ -26,9 +26,7 @@ export async function openQueues(
   { commands }: Connections,
   { prefix, leaseMs }: CompleteOptions,
 ): Promise<(name: string) => Queue> {
-  const { RedisQueueBackend, RedisConnection, QueueKeys } = await loadPeer('bullmq', () => import('bullmq'), [
-    'ioredis',
-  ]);
+  const { RedisQueueBackend, RedisConnection, QueueKeys } = await importBullMQ();
   const connection = new RedisConnection(commands, { shared: true, blocking: false, skipVersionCheck: true });
   const keys = new QueueKeys(prefix);
   const any = new RedisQueueBackend(connection, 'any', keys.getKeys('any'), (type) => keys.toKey('any', type), {
@@ -46,3 +44,17 @@ export async function openQueues(
 
 /** How often to look for claims that have run out. BullMQ notes a job at one look, and takes it back at the next. */
 export const stalledIntervalOf = (leaseMs: number) => Math.ceil(leaseMs / 10);
+
+// A bundler lets a package be absent whose import stands in a try.
+const importBullMQ = () =>
+  loadPeer(
+    'bullmq',
+    async () => {
+      try {
+        return await import('bullmq');
+      } catch (error) {
+        throw error as Error;
+      }
+    },
+    ['ioredis'],
+  );

@@ -1,4 +1,4 @@
-import { type EngineHost, loadPeer } from '../../engine/index.js';
+import { type EngineHost, loadPeer, messageOf } from '../../engine/index.js';
 import type { Connection } from './connection.js';
 import { lockFolder } from './folder-lock.js';
 import type { CompleteOptions } from '../options.js';
@@ -16,7 +16,7 @@ export async function openConnection(options: CompleteOptions, host: EngineHost)
   if (pool) return new ServerConnection(pool, host);
   if (pglite) return new PGliteConnection(pglite);
   if (connectionString !== undefined) {
-    const { default: pg } = await loadPeer('pg', () => import('pg'), BOSS);
+    const { default: pg } = await importPg();
     const own = new pg.Pool({
       connectionString,
       max: connections,
@@ -31,10 +31,10 @@ export async function openConnection(options: CompleteOptions, host: EngineHost)
 }
 
 async function openFolder(folder: string, host: EngineHost): Promise<Connection> {
-  const { PGlite } = await loadPeer('@electric-sql/pglite', () => import('@electric-sql/pglite'), BOSS);
+  const { PGlite } = await importPGlite();
   const unlock = await lockFolder(folder);
   try {
-    const database = await PGlite.create(folder);
+    const database = await PGlite.create(folder).catch(refuseBundled);
     host.log(
       `Deliveries are kept in ${folder}, in an embedded database: for this one process, and not safe against power loss. ` +
         'For more than that use a Postgres server.',
@@ -47,4 +47,42 @@ async function openFolder(folder: string, host: EngineHost): Promise<Connection>
     unlock();
     throw error;
   }
+}
+
+// A bundler lets a package be absent whose import stands in a try.
+const importPg = () =>
+  loadPeer(
+    'pg',
+    async () => {
+      try {
+        return await import('pg');
+      } catch (error) {
+        throw error as Error;
+      }
+    },
+    BOSS,
+  );
+
+const importPGlite = () =>
+  loadPeer(
+    '@electric-sql/pglite',
+    async () => {
+      try {
+        return await import('@electric-sql/pglite');
+      } catch (error) {
+        return refuseBundled(error);
+      }
+    },
+    BOSS,
+  );
+
+/** Says what is wrong when a bundler has moved PGlite away from its files. Other errors are thrown as they are. */
+function refuseBundled(error: unknown): never {
+  const lacksFile = /ENOENT.*(?:pglite|initdb)\.(?:data|wasm)/.test(messageOf(error));
+  if (!lacksFile && !(error instanceof TypeError) && !(error instanceof ReferenceError)) throw error;
+  throw new Error(
+    `PGlite cannot start (${messageOf(error)}): it reads files that lie beside it, and they are not there. If a bundler has ` +
+      'packed this application, keep @electric-sql/pglite external.',
+    { cause: error },
+  );
 }

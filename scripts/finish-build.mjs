@@ -45,3 +45,14 @@ if (
   !shared.includes(join('core', 'runs', 'event-runner.d.ts'))
 )
   throw new Error('EventMap and EventRunner are to be declared once, and now reach what cannot be shared.');
+
+// A bundler lets an optional package be absent whose import stands in a try. That is an import() of the ES modules. Of the
+// CommonJS build it is the require() that the compiler makes of it, once that stands in no function of its own.
+for (const name of readdirSync(commonjs, { recursive: true }).filter((file) => file.endsWith('.js'))) {
+  const source = readFileSync(join(commonjs, name), 'utf8');
+  const mended = source.replace(
+    /Promise\.resolve\(\)\.then\(\(\) => ((?:__importStar\()?require\('[^']+'\)\)?)\)/g,
+    '$1',
+  );
+  if (mended !== source) writeFileSync(join(commonjs, name), mended);
+}
