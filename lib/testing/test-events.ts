@@ -1,15 +1,8 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { eventLabel, show } from '../core/seams.js';
 import { isWhole, type OptionChecks, requireOptions } from '../engine/index.js';
-import {
-  type AnyDefinition,
-  type CallbackArguments,
-  type EventClass,
-  EventDeliveries,
-  type EventKey,
-  type EventName,
-  EventsInspector,
-} from '../index.js';
+import type { AnyDefinition, CallbackArguments, EventClass, EventKey, EventName } from '../index.js';
+import { EventDeliveries, EventsInspector } from '../index.js';
 import { keyOf } from './event-key.js';
 import { type RecordedCall, type RecordedRun, Recorder } from './recorder.js';
 import { OutstandingInEngine, OutstandingInMemory } from './outstanding.js';
