@@ -108,6 +108,8 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       await scene.inTransaction(completeIn).catch((error: unknown) => refused.push(error));
     });
     expect([begun, dead]).toEqual([1, 0]);
+    // The first transaction has completed it: nothing waits for what the callback does after that.
+    await until(() => refused.length === 2);
     expect(refused).toMatchObject(
       Array(2).fill({
         code: 'EVENTS_DELIVERY_COMPLETED',

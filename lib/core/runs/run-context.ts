@@ -53,8 +53,7 @@ const CHECKS: Record<keyof RunContext, Check> = {
   delayMs: IS_DURATION,
   id: {
     isValid: isUuid,
-    expected:
-      'Pass a UUID; of another id, make one that is always the same (version 5). For a new one, leave the field out.',
+    expected: 'Pass a UUID; of another id, make one that is always the same (version 5).',
     // It would be stored as often as it is run.
     refusesUndefined: true,
   },
