@@ -1,19 +1,8 @@
 import type { PgBoss } from 'pg-boss';
-import { type EngineHost, timers } from '../engine/index.js';
+import type { EngineHost } from '../engine/index.js';
 import type { Connection } from './connection/connection.js';
 import { importBoss } from './import-boss.js';
 import type { CompleteOptions } from './options.js';
-
-const { clearInterval, clearTimeout, setInterval, setTimeout } = timers;
-
-/** Timers that keep no process: where an application fails to start, nobody stops them. */
-const HOUSEKEEPING_CLOCK = {
-  now: () => Date.now(),
-  setTimeout: (work: () => void, ms: number) => setTimeout(work, ms).unref(),
-  clearTimeout: (timer: unknown) => clearTimeout(timer as NodeJS.Timeout),
-  setInterval: (work: () => void, ms: number) => setInterval(work, ms).unref(),
-  clearInterval: (timer: unknown) => clearInterval(timer as NodeJS.Timeout),
-};
 
 /**
  * Starts pg-boss on a connection. It makes and keeps up its schema, creates queues, claims jobs and removes completed ones.
@@ -31,7 +20,6 @@ export async function startBoss(
     migrate,
     createSchema: migrate,
     reindex: migrate,
-    clock: HOUSEKEEPING_CLOCK,
     // These are the application's business, not the deliveries'.
     schedule: false,
     registerInstance: false,

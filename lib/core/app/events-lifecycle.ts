@@ -6,7 +6,9 @@ import {
   type OnApplicationShutdown,
   type OnModuleDestroy,
 } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
 import { DeliveryWork } from '../delivery/delivery-work.js';
+import { onFailedStart } from '../nest/failed-start.js';
 import { type CompleteOptions, EVENTS_SETTINGS } from '../options/events.options.js';
 import { Shutdown } from './shutdown.js';
 
@@ -23,7 +25,10 @@ export class EventsLifecycle
     @Inject(EVENTS_SETTINGS) private readonly settings: CompleteOptions,
     @Inject(DeliveryWork) private readonly work: DeliveryWork,
     @Inject(Shutdown) private readonly shutdown: Shutdown,
-  ) {}
+    @Inject(ModulesContainer) modules: ModulesContainer,
+  ) {
+    onFailedStart(modules, () => void this.shutdown.abandon());
+  }
 
   onApplicationBootstrap(): void {
     if (this.settings.work) this.work.start();

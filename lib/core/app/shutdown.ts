@@ -41,6 +41,15 @@ export class Shutdown {
     await engine.stop();
   }
 
+  /** Closes an application that has not started: whoever made it may never close it. */
+  async abandon(): Promise<void> {
+    try {
+      await this.close();
+    } catch (error) {
+      this.runtime.failures.log('error', 'Closing, since the application has not started, failed', error);
+    }
+  }
+
   private async waitUntilIdle(): Promise<void> {
     const { inFlight, early, failures } = this.runtime;
     early.flush();

@@ -22,8 +22,6 @@ export async function openConnection(options: CompleteOptions, host: EngineHost)
       max: connections,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       application_name: 'nestjs-callbacks',
-      // An application that fails to start calls no hook. What is idle must not keep its process; listening does.
-      allowExitOnIdle: true,
     });
     return new ServerConnection(own, host, () => own.end());
   }
