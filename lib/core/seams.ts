@@ -3,6 +3,7 @@
 export { show } from './errors/describe.js';
 export { isSchema } from './events/event-definition.js';
 export { eventLabel } from './events/event-map.js';
+export { TELLS_EVENTS } from './nest/transaction-hosts.js';
 export { EVENTS_TEST_HOOKS, type CalledCallback, type EventsTestHooks } from './options/test-hooks.js';
 export { Provided } from './options/provided.js';
 export { IS_BOOLEAN } from './options/option-checks.js';

@@ -1,4 +1,5 @@
 import { type TransactionalAdapter, TransactionHost } from '@nestjs-cls/transactional';
+import { TELLS_EVENTS } from '../core/seams.js';
 import { inTransaction, type TransactionScope } from '../index.js';
 
 /** The way in which an adapter opens transactions on its connection. */
@@ -23,7 +24,7 @@ type Named = AdapterOptions & { readonly connectionName?: string };
 export function withEvents<Adapter extends TransactionalAdapter<any, any, any>>(adapter: Adapter): Adapter {
   const optionsFactory: typeof adapter.optionsFactory = (connection, extraProviders) => {
     const inner = adapter.optionsFactory(connection, extraProviders);
-    return { ...inner, ...wrapped(inner) };
+    return { ...inner, ...wrapped(inner), [TELLS_EVENTS]: true };
   };
   // An adapter's own methods, among them Nest's hooks, go on to find its fields.
   return new Proxy(adapter, {

@@ -17,6 +17,7 @@ import {
   type EventsOptions,
 } from '../options/events.options.js';
 import { Provided } from '../options/provided.js';
+import { untoldTransactions } from '../nest/transaction-hosts.js';
 import { EventRunner } from '../runs/event-runner.js';
 import type { Runtime } from '../runs/runtime.js';
 import { EventsInspector } from './events-inspector.js';
@@ -58,7 +59,7 @@ class EventsOptionsModule extends ConfigurableModuleClass {}
 class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
   constructor(
     @Inject(EVENTS_RUNTIME) private readonly runtime: Runtime,
-    @Inject(ModulesContainer) modules: ModulesContainer,
+    @Inject(ModulesContainer) private readonly modules: ModulesContainer,
   ) {
     const configured = [...modules.values()].filter(({ metatype }) => metatype === EventsOptionsModule);
     if (configured.length > 1) throw configuredTwice(configured.length);
@@ -68,6 +69,7 @@ class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
   async onModuleInit(): Promise<void> {
     const { registry, declared, early } = this.runtime;
     registry.boot();
+    this.warnOfTransactions();
     const booted = declared.boot();
     early.flush();
     await booted;
@@ -75,6 +77,19 @@ class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
 
   onApplicationBootstrap(): void {
     this.runtime.early.flush();
+  }
+
+  /** Only callbacks that depend on how a transaction ends have something to lose. */
+  private warnOfTransactions(): void {
+    const { registry, failures } = this.runtime;
+    if (!registry.all.some(({ durable, held }) => durable.length + held.length > 0)) return;
+    for (const connection of untoldTransactions(this.modules.values())) {
+      failures.logger.warn(
+        `@Transactional() opens transactions (connection "${connection}") that events know nothing of: deliveries are stored ` +
+          'beside them and stay when they are rolled back, and after-commit callbacks do not wait. Wrap the adapter: ' +
+          "withEvents(adapter), with withEvents from 'nestjs-callbacks/transactional'.",
+      );
+    }
   }
 }
 

@@ -44,6 +44,8 @@ export class Shutdown {
   /** Closes an application that has not started: whoever made it may never close it. */
   async abandon(): Promise<void> {
     try {
+      // Runs that wait for the start are to hear of what was wrong with it.
+      this.runtime.early.flush();
       await this.close();
     } catch (error) {
       this.runtime.failures.log('error', 'Closing, since the application has not started, failed', error);
