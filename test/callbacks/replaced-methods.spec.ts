@@ -152,16 +152,27 @@ describe('A3: A mixin that copies methods', () => {
     expect(ran).toEqual(['one', undefined, 'wrapped', 'one', undefined, 'wrapped']);
   });
 
-  it('has them called once each, where the class they come from is provided too, and by the name that they have there', async () => {
-    class Emails {
-      declare greetAll: () => void;
-    }
-    Object.defineProperty(Emails.prototype, 'greetAll', Object.getOwnPropertyDescriptor(Greets.prototype, 'greet')!);
+  it('has them called once each, where the class that they come from is provided, too', async () => {
+    class Emails {}
+    mixIn(Emails, Greets);
     const { events } = await startApp([Greets, Emails]);
     expect((await events.runSettled('x', 'Ada')).map(({ callback }) => callback)).toEqual([
       'Greets.greet',
-      'Emails.greetAll',
+      'Emails.greet',
     ]);
+  });
+
+  it('has them called beside very many other names', async () => {
+    class Many {}
+    for (let index = 0; index < 100; index++) {
+      const descriptor = { value() {}, configurable: true };
+      Object.defineProperty(Many.prototype, `method${index}`, descriptor);
+      Callback('many')(Many.prototype, `method${index}`, descriptor);
+    }
+    class Emails {}
+    mixIn(Emails, Greets);
+    const { events } = await startApp([Many, Emails]);
+    expect((await events.runSettled('x', 'Ada')).map(({ callback }) => callback)).toEqual(['Emails.greet']);
   });
 
   it('leaves the declaration of the class itself in force', async () => {

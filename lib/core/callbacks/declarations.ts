@@ -17,14 +17,17 @@ interface Declarations {
   readonly byPrototype: WeakMap<object, Declaration[]>;
   /** By the function that is the method in the end, what was declared of it: a mixin may copy it elsewhere. */
   readonly byFunction: WeakMap<Function, Declaration[]>;
+  /** The names of all methods that were declared: a mixin keeps them, and few others have them. */
+  readonly names: Set<string | symbol>;
   /** Prototypes whose methods are not in {@link byFunction} yet: decorators above may still replace them. */
-  fresh: WeakRef<object>[];
+  fresh: Set<object>;
 }
 
 const declarations = shared<Declarations>('declarations', () => ({
   byPrototype: new WeakMap(),
   byFunction: new WeakMap(),
-  fresh: [],
+  names: new Set(),
+  fresh: new Set(),
 }));
 
 /** Those of this prototype itself. */
@@ -35,7 +38,8 @@ export function declare(prototype: object, declaration: Declaration): void {
   const own = declarations.byPrototype.get(prototype);
   if (own) own.push(declaration);
   else declarations.byPrototype.set(prototype, [declaration]);
-  declarations.fresh.push(new WeakRef(prototype));
+  declarations.names.add(declaration.method);
+  declarations.fresh.add(prototype);
 }
 
 /**
@@ -45,7 +49,8 @@ export function declare(prototype: object, declaration: Declaration): void {
 export function declarationsOf(prototype: object | null): readonly Declaration[] {
   if (!prototype || prototype === Object.prototype) return NONE;
   const inherited = declarationsOf(Object.getPrototypeOf(prototype) as object | null);
-  const own = [...ownDeclarations(prototype), ...copiesTo(prototype, inherited)];
+  const [declared, copied] = [ownDeclarations(prototype), copiesTo(prototype, inherited)];
+  const own = copied.length === 0 ? declared : [...declared, ...copied];
   if (own.length === 0) return inherited;
   if (inherited.length === 0) return own;
   return [
@@ -70,37 +75,43 @@ export function functionsOf(prototype: object, method: string | symbol): readonl
   return [...new Set(typeof current === 'function' ? [...functions, current] : functions)];
 }
 
-const copies = new WeakMap<object, readonly Declaration[]>();
-
-/** What was declared of methods that a mixin has copied from another prototype to this one. */
+/**
+ * What was declared of methods that a mixin has copied from another prototype to this one. Every class of the application
+ * comes here, so that this is to cost next to nothing where nothing was copied.
+ */
 function copiesTo(prototype: object, inherited: readonly Declaration[]): readonly Declaration[] {
-  let copied = copies.get(prototype);
-  if (!copied) copies.set(prototype, (copied = findCopies(prototype, inherited)));
-  return copied;
-}
-
-function findCopies(prototype: object, inherited: readonly Declaration[]): readonly Declaration[] {
-  noteFunctions();
-  const known = [...ownDeclarations(prototype), ...inherited];
-  return Reflect.ownKeys(prototype).flatMap((method) => {
-    const { value } = Object.getOwnPropertyDescriptor(prototype, method)!;
-    const declared = typeof value === 'function' ? declarations.byFunction.get(value as Function) : undefined;
-    return (declared ?? NONE)
-      .map((declaration) => ({ ...declaration, method }))
-      .filter((copy) => !known.some((one) => isSame(one, copy)));
-  });
-}
-
-function noteFunctions(): void {
-  for (const ref of new Set(declarations.fresh.map((fresh) => fresh.deref()))) {
-    for (const declaration of ref ? ownDeclarations(ref) : NONE) {
-      const method = Object.getOwnPropertyDescriptor(ref, declaration.method)?.value as unknown;
-      if (typeof method !== 'function') continue;
-      const noted = declarations.byFunction.get(method) ?? [];
-      if (!noted.includes(declaration)) declarations.byFunction.set(method, [...noted, declaration]);
+  if (declarations.fresh.size > 0) noteFunctions();
+  const { names, byFunction } = declarations;
+  let copies: Declaration[] | undefined;
+  // Looks for the few in the many.
+  for (const method of names.size < FEW ? names : Reflect.ownKeys(prototype)) {
+    if (!names.has(method) || !Object.hasOwn(prototype, method)) continue;
+    const value: unknown = Object.getOwnPropertyDescriptor(prototype, method)?.value;
+    const declared = typeof value === 'function' ? byFunction.get(value) : undefined;
+    if (!declared) continue;
+    const known = [...ownDeclarations(prototype), ...inherited];
+    for (const declaration of declared) {
+      const copy = declaration.method === method ? declaration : { ...declaration, method };
+      if (!known.some((one) => isSame(one, copy))) (copies ??= []).push(copy);
     }
   }
-  declarations.fresh = [];
+  return copies ?? NONE;
+}
+
+const FEW = 16;
+
+function noteFunctions(): void {
+  const { fresh, byFunction } = declarations;
+  for (const prototype of fresh) {
+    for (const declaration of ownDeclarations(prototype)) {
+      const method = Object.getOwnPropertyDescriptor(prototype, declaration.method)?.value as unknown;
+      if (typeof method !== 'function') continue;
+      const noted = byFunction.get(method);
+      if (!noted) byFunction.set(method, [declaration]);
+      else if (!noted.includes(declaration)) noted.push(declaration);
+    }
+  }
+  fresh.clear();
 }
 
 const isSame = (one: Declaration, other: Declaration) => one.method === other.method && one.key === other.key;

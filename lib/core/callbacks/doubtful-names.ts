@@ -15,10 +15,12 @@ const KEEP = 'Have the bundler keep the names of classes (keepNames, keep_classn
  * give it to another class, and then the deliveries that wait go to another callback.
  */
 export function doubtfulNames(found: readonly (readonly [EventKey, readonly Found[]])[]): string[] {
-  const named = found.flatMap(([key, callbacks]) => {
+  const named: Named[] = [];
+  for (const [key, callbacks] of found) {
+    if (!callbacks.some(({ durable }) => durable)) continue;
     const durable = callbacks.filter((callback) => callback.durable);
-    return namedBy(key, durable);
-  });
+    named.push(...namedBy(key, durable));
+  }
   if (named.length === 0) return [];
   const classes = [...named, ...found.flatMap(([, callbacks]) => callbacks)].map(({ type }) => type);
   const byName = new Map<string, Set<Function>>();
