@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
+import { generatorFound } from '../errors/callback-errors.js';
 import { engineMissing } from '../errors/delivery-errors.js';
 import { type EventKey, eventLabel } from '../events/event-map.js';
 import { Enhancers } from '../nest/enhancers.js';
@@ -10,7 +11,7 @@ import type { DeliveryMode } from '../options/callback.options.js';
 import { completeDurableOptions } from '../options/durable.options.js';
 import { type CompleteOptions, EVENTS_SETTINGS } from '../options/events.options.js';
 import { SafeLogger } from '../reports/safe-logger.js';
-import { requireNoGenerator } from './callback.decorator.js';
+import { isGenerator } from './callback.decorator.js';
 import { type Declaration, declarationsOf, idOf } from './declarations.js';
 import { CallbackHosts, type Host, type OnProblem } from './callback-hosts.js';
 import type { Orderable } from './callback-order.js';
@@ -50,8 +51,11 @@ export class CallbackDiscovery {
       for (const wrapper of this.wrappersOf(module)) {
         const prototype = wrapper.isAlias ? null : prototypeOf(wrapper);
         const declarations = declarationsOf(prototype);
-        if (declarations.length === 0) this.warnOfHidden(wrapper);
-        if (!prototype || declarations.length === 0) continue;
+        if (!prototype || declarations.length === 0) {
+          // What hides its class looks like any object.
+          if (prototype === null || prototype === Object.prototype) this.warnOfHidden(wrapper);
+          continue;
+        }
         const host = { wrapper, module, prototype };
         if (hosts.admit(host, declarations)) this.readHost(host, declarations, byEvent, onProblem);
       }
@@ -81,10 +85,9 @@ export class CallbackDiscovery {
     const { wrapper, prototype } = host;
     const id = idOf(declaration, prototype.constructor.name);
     const delivery = options.delivery ?? 'inline';
-    requireNoGenerator(
-      methodOf(wrapper.instance ?? prototype, method),
-      `${prototype.constructor.name}.${String(method)}`,
-    );
+    if (isGenerator(methodOf(wrapper.instance ?? prototype, method))) {
+      throw generatorFound(`${prototype.constructor.name}.${String(method)}`);
+    }
     return {
       id,
       delivery,

@@ -67,15 +67,15 @@ function requireMethod(target: object, method: string | symbol, descriptor: unkn
   const { value, get, set } = (descriptor ?? {}) as PropertyDescriptor;
   if (get ?? set) throw notAMethod(`${name}, which is an accessor`);
   if (typeof value !== 'function') throw notAMethod(`${name}, which is a property`);
-  requireNoGenerator(value, name);
+  if (isGenerator(value)) throw generatorFound(name);
   return name;
 }
 
-/** @throws EVENTS_NOT_A_METHOD */
-export function requireNoGenerator(method: unknown, name: string): void {
+/** Whether a call of this runs nothing. */
+export function isGenerator(method: unknown): boolean {
   // Babel's generators for an older JavaScript have the tag, too.
   const tag = typeof method === 'function' ? (method as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] : '';
-  if (tag === 'GeneratorFunction' || tag === 'AsyncGeneratorFunction') throw generatorFound(name);
+  return tag === 'GeneratorFunction' || tag === 'AsyncGeneratorFunction';
 }
 
 function eventOf(event: unknown, callback: string): Pick<Declaration, 'key' | 'definition'> {

@@ -68,11 +68,15 @@ export const idOf = ({ method, options }: Declaration, className: string) =>
  * note as metadata is on the one that it found.
  */
 export function functionsOf(prototype: object, method: string | symbol): readonly Function[] {
-  const current = Object.getOwnPropertyDescriptor(prototype, method)?.value as unknown;
-  const own = ownDeclarations(prototype).filter((declaration) => declaration.method === method);
-  const copied = typeof current === 'function' ? (declarations.byFunction.get(current) ?? NONE) : NONE;
-  const functions = [...own, ...copied].map(({ declared }) => declared);
-  return [...new Set(typeof current === 'function' ? [...functions, current] : functions)];
+  const current: unknown = Object.getOwnPropertyDescriptor(prototype, method)?.value;
+  const replaced = new Set<Function>();
+  const note = (declaration: Declaration) => {
+    if (declaration.declared !== current) replaced.add(declaration.declared);
+  };
+  for (const declaration of ownDeclarations(prototype)) if (declaration.method === method) note(declaration);
+  if (typeof current !== 'function') return [...replaced];
+  declarations.byFunction.get(current)?.forEach(note);
+  return replaced.size === 0 ? [current] : [...replaced, current];
 }
 
 /**
@@ -85,7 +89,7 @@ function copiesTo(prototype: object, inherited: readonly Declaration[]): readonl
   let copies: Declaration[] | undefined;
   // Looks for the few in the many.
   for (const method of names.size < FEW ? names : Reflect.ownKeys(prototype)) {
-    if (!names.has(method) || !Object.hasOwn(prototype, method)) continue;
+    if (!Object.hasOwn(prototype, method) || !names.has(method)) continue;
     const value: unknown = Object.getOwnPropertyDescriptor(prototype, method)?.value;
     const declared = typeof value === 'function' ? byFunction.get(value) : undefined;
     if (!declared) continue;
