@@ -54,6 +54,11 @@ export class Project {
     }
   }
 
+  /** The path of one of its files. */
+  file(name: string): string {
+    return join(this.folder, name);
+  }
+
   /** Compiles a folder of this repository into the project. */
   copy(name: string, to = name): void {
     for (const file of readdirSync(join(root, name), { recursive: true, encoding: 'utf8' })) {
