@@ -10,7 +10,7 @@ const modules = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist');
 const commonjs = join(modules, 'cjs');
 
 const IMPORT =
-  /^(?:import|export)\b.* from '([^']+)'|^import '([^']+)'|^declare module '([^']+)'|\bimport\('([^']+)'\)/gm;
+  /^(?:import|export)\b.* from '([^']+)'|^import '([^']+)'|^declare module '([^']+)'|\bimport\(["']([^"']+)["']\)/gm;
 
 /** What a declaration imports, or adds to. */
 const specifiers = (file) =>
