@@ -92,6 +92,29 @@ describe('A2: Two copies of the package in one process', () => {
     expect(missing.output).toMatch(/There are 2 copies .*\n[\s\S]*Nest can't resolve dependencies/);
   });
 
+  it('both give up what they hold when the application does not start', async () => {
+    project.write(
+      'failing.ts',
+      `
+      import 'reflect-metadata';
+      import { Module } from '@nestjs/common';
+      import { NestFactory } from '@nestjs/core';
+      import { EventRunner, EventsModule } from './lib/index.js';
+      import * as other from './other/lib/index.js';
+      const runners = [];
+      class Failing {
+        constructor(...events) { runners.push(...events); }
+        onModuleInit() { throw new Error('not this time'); }
+      }
+      const failing = { provide: Failing, useFactory: (...events) => new Failing(...events), inject: [EventRunner, other.EventRunner] };
+      @Module({ imports: [EventsModule, other.EventsModule], providers: [failing] }) class AppModule {}
+      await NestFactory.createApplicationContext(AppModule, { abortOnError: false, logger: false }).catch(() => {});
+      console.log(JSON.stringify(await Promise.all(runners.map((events) => events.run('x').catch(({ code }) => code)))));`,
+    );
+    const { output: printed } = await project.run('failing.js');
+    expect(JSON.parse(printed.split('\n').at(-2)!)).toEqual(['EVENTS_CLOSED', 'EVENTS_CLOSED']);
+  });
+
   it('are told of at boot, by their paths', () => {
     expect(output).toMatch(/There are 2 copies of nestjs-callbacks in this process: \S+\/lib, \S+\/other\/lib\./);
     expect(output).toMatch(/Keep one: npm ls nestjs-callbacks/);

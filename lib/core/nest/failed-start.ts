@@ -1,8 +1,8 @@
 import { type ModulesContainer, NestApplication, NestApplicationContext } from '@nestjs/core';
 import { shared } from '../copies/shared.js';
 
-/** Those who are to hear, by the application that they are part of. */
-const listeners = shared('failed starts', () => new WeakMap<object, () => void>());
+/** Those who are to hear, by the application that they are part of: each copy of this package has one. */
+const listeners = shared('failed starts', () => new WeakMap<object, (() => void)[]>());
 const watched = shared('watched starts', () => new WeakSet<object>());
 
 /** The private members of Nest's applications that start them. */
@@ -15,9 +15,16 @@ interface Starting {
  * any more, and hands nobody the application by which to close it: only the methods that start one know.
  */
 export function onFailedStart(modules: ModulesContainer, listener: () => void): void {
-  listeners.set(modules, listener);
+  listeners.set(modules, [...(listeners.get(modules) ?? []), listener]);
   watch(NestApplicationContext.prototype, ['init', 'callInitHook', 'callBootstrapHook']);
   watch(NestApplication.prototype, ['init']);
+}
+
+/** Tells each once, though one of these methods calls another. */
+function tell(modules: object): void {
+  const told = listeners.get(modules) ?? [];
+  listeners.delete(modules);
+  for (const listener of told) listener();
 }
 
 function watch(prototype: object, methods: readonly string[]): void {
@@ -32,7 +39,7 @@ function watch(prototype: object, methods: readonly string[]): void {
         return await method.apply(this, args);
       } catch (error) {
         const modules = this.container?.getModules();
-        if (modules) listeners.get(modules)?.();
+        if (modules) tell(modules);
         throw error;
       }
     };
