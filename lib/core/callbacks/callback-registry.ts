@@ -34,8 +34,6 @@ export class CallbackRegistry {
   private createdRead = -1;
   private hasBooted = false;
   private said = '';
-  /** By event, the classes that are tokens, and the ids, that declare a callback of it; read when an order misses one. */
-  private declaredByTokens: ReadonlyMap<EventKey, ReadonlySet<CallbackTarget>> | undefined;
 
   constructor(
     @Inject(CallbackDiscovery) private readonly discovery: CallbackDiscovery,
@@ -95,7 +93,6 @@ export class CallbackRegistry {
    * event.
    */
   private take(modules: readonly NestModule[], isLenient: boolean): void {
-    this.declaredByTokens = undefined;
     const problems = new Map<EventKey, unknown>();
     const onProblem = (key: EventKey, problem: unknown) => {
       if (!isLenient) throw problem;
@@ -104,9 +101,10 @@ export class CallbackRegistry {
     };
     const found = [...this.discovery.read(modules, onProblem)];
     const addresses = new UniqueAddresses();
+    const isReplaced = replacedIn(this.modules);
     const events = found.map(([key, callbacks]) => {
       try {
-        const event = this.assemble(key, callbacks, problems.get(key));
+        const event = this.assemble(key, callbacks, problems.get(key), isReplaced);
         addresses.add(event);
         return [key, event] as const;
       } catch (problem) {
@@ -116,7 +114,6 @@ export class CallbackRegistry {
       }
     });
     for (const warning of doubtfulNames(found)) this.discovery.warn(warning);
-    this.declaredByTokens = undefined;
     this.events = new Map(events);
     this.createdRead = modules.length;
     if (!this.hasBooted) this.settings.hooks?.onComplete?.();
@@ -142,7 +139,7 @@ export class CallbackRegistry {
     return [...this.events.keys()];
   }
 
-  private assemble(key: EventKey, callbacks: Found[], problem: unknown): RegisteredEvent {
+  private assemble(key: EventKey, callbacks: Found[], problem: unknown, isReplaced: IsReplaced): RegisteredEvent {
     const label = eventLabel(key);
     const definitions = new Map<RegisteredEvent['definition'], string>();
     for (const { declaration, id } of callbacks) {
@@ -153,7 +150,7 @@ export class CallbackRegistry {
       throw definitionConflict(label, other, one);
     }
     const arranged = this.settings.hooks?.arrange?.(label, callbacks) ?? callbacks;
-    const found = inOrder(label, arranged, (target) => this.isReplaced(target, key));
+    const found = inOrder(label, arranged, (target) => isReplaced(target, key));
     for (const callback of found) this.entrypoints.add(label, callback);
     const ordered = found.map(registered);
     const durable = ordered.filter((callback): callback is RegisteredDurable => callback.durable !== undefined);
@@ -174,29 +171,6 @@ export class CallbackRegistry {
     };
   }
 
-  /** Whether a class declares this callback of the event and is a token, but an override has replaced its provider. */
-  private isReplaced(target: CallbackTarget, key: EventKey): boolean {
-    return this.tokens.get(key)?.has(target) ?? false;
-  }
-
-  private get tokens(): ReadonlyMap<EventKey, ReadonlySet<CallbackTarget>> {
-    return (this.declaredByTokens ??= this.readTokens());
-  }
-
-  private readTokens(): Map<EventKey, Set<CallbackTarget>> {
-    const declared = new Map<EventKey, Set<CallbackTarget>>();
-    for (const { providers, controllers } of this.modules.values()) {
-      for (const type of [...providers.keys(), ...controllers.keys()]) {
-        if (typeof type !== 'function') continue;
-        for (const declaration of declarationsOf(type.prototype as object | null)) {
-          const targets = declared.get(declaration.key) ?? new Set();
-          declared.set(declaration.key, targets.add(type).add(idOf(declaration, type.name)));
-        }
-      }
-    }
-    return declared;
-  }
-
   private describe(): void {
     const events = this.all;
     const count = events.reduce((sum, event) => sum + callbacksOf(event).length, 0);
@@ -213,6 +187,30 @@ export class CallbackRegistry {
       this.logger.debug(`"${event.label}": ${lines.join(', ')}`);
     }
   }
+}
+
+/** Whether a class declares this callback of the event and is a token, but an override has replaced its provider. */
+type IsReplaced = (target: CallbackTarget, key: EventKey) => boolean;
+
+/** Reads the tokens once, and only when an order misses somebody. */
+function replacedIn(modules: ModulesContainer): IsReplaced {
+  let declared: ReadonlyMap<EventKey, ReadonlySet<CallbackTarget>> | undefined;
+  return (target, key) => (declared ??= declaredByTokens(modules)).get(key)?.has(target) ?? false;
+}
+
+/** By event, the classes that are tokens and declare a callback of it, and the ids of those. */
+function declaredByTokens(modules: ModulesContainer): Map<EventKey, Set<CallbackTarget>> {
+  const declared = new Map<EventKey, Set<CallbackTarget>>();
+  for (const { providers, controllers } of modules.values()) {
+    for (const type of [...providers.keys(), ...controllers.keys()]) {
+      if (typeof type !== 'function') continue;
+      for (const declaration of declarationsOf(type.prototype as object | null)) {
+        const targets = declared.get(declaration.key) ?? new Set();
+        declared.set(declaration.key, targets.add(type).add(idOf(declaration, type.name)));
+      }
+    }
+  }
+  return declared;
 }
 
 /** Keeps only the fields that a run needs: a quarter less memory. */

@@ -20,7 +20,7 @@ interface Declarations {
   /** The names of all methods that were declared: a mixin keeps them, and few others have them. */
   readonly names: Set<string | symbol>;
   /** Prototypes whose methods are not in {@link byFunction} yet: decorators above may still replace them. */
-  fresh: Set<object>;
+  readonly fresh: Set<object>;
 }
 
 const declarations = shared<Declarations>('declarations', () => ({

@@ -17,9 +17,8 @@ const KEEP = 'Have the bundler keep the names of classes (keepNames, keep_classn
 export function doubtfulNames(found: readonly (readonly [EventKey, readonly Found[]])[]): string[] {
   const named: Named[] = [];
   for (const [key, callbacks] of found) {
-    if (!callbacks.some(({ durable }) => durable)) continue;
     const durable = callbacks.filter((callback) => callback.durable);
-    named.push(...namedBy(key, durable));
+    if (durable.length > 0) named.push(...namedBy(key, durable));
   }
   if (named.length === 0) return [];
   const classes = [...named, ...found.flatMap(([, callbacks]) => callbacks)].map(({ type }) => type);
@@ -41,7 +40,7 @@ function namedBy(key: EventKey, durable: readonly Found[]): Named[] {
       what: `Deliveries of "${label}" to ${id} are addressed by the name of its class,`,
       remedy: 'give the callback an id of its own: @Callback(event, { id: … })',
     }));
-  if (durable.length === 0 || typeof key !== 'function') return hosts;
+  if (typeof key !== 'function') return hosts;
   const what = `Deliveries of "${label}" are addressed by the name of the event's class,`;
   return [...hosts, { type: key, what, remedy: 'give the event a name of its own: defineEvent()' }];
 }

@@ -53,16 +53,21 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   gracefulshutdowntimeout: 'shutdownTimeout',
 };
 
+/** The options of one object, without those of the objects in it. */
+export const onLevel = (prefix: string, known: readonly string[]) =>
+  known.filter((other) => other.startsWith(prefix) && !other.slice(prefix.length).includes('.'));
+
 const last = (option: string) => option.slice(option.lastIndexOf('.') + 1);
 
 /**
- * Says which option was probably meant by one that is not known: by its words, by those of other libraries, or by a slip.
+ * Says which option was probably meant by one that is not known: by its words, by those of other libraries, or by a slip;
+ * nothing where nobody can tell.
  *
  * @param prefix of the object that it was found in, as in `retry.`
  */
-export function meantOption(option: string, prefix: string, known: readonly string[]): string {
+export function meantOption(option: string, prefix: string, known: readonly string[]): string | undefined {
   const found = option.slice(prefix.length).toLowerCase();
-  const level = known.filter((other) => other.startsWith(prefix) && !other.slice(prefix.length).includes('.'));
+  const level = onLevel(prefix, known);
   const named = (name: string, among: readonly string[]) =>
     among.filter((other) => last(other).toLowerCase() === name.toLowerCase());
   const begun = (least: number, among: readonly string[]) =>
@@ -76,7 +81,7 @@ export function meantOption(option: string, prefix: string, known: readonly stri
     begun(5, known),
     [nearest(option, known) ?? []].flat(),
   ].find((options) => options.length > 0);
-  if (!meant) return `There are ${level.join(', ')}.`;
+  if (!meant) return undefined;
   const texts = meant.map((other) => (value !== undefined && other === name ? `${other}: ${value}` : `"${other}"`));
   return `Did you mean ${texts.join(' or ')}?`;
 }

@@ -1,5 +1,5 @@
 import { show } from '../errors/describe.js';
-import { meantOption } from './meant-option.js';
+import { meantOption, onLevel } from './meant-option.js';
 
 /** Checks one option. */
 export interface Check {
@@ -20,6 +20,8 @@ export interface WrongOption {
   /** Says what is expected; of an unknown option, which one may have been meant. */
   readonly remedy: string;
   readonly isKnown: boolean;
+  /** Whether the remedy says which one was probably meant. */
+  readonly isMeant: boolean;
 }
 
 /** Checks options field by field. Returns the first wrong one. */
@@ -27,11 +29,14 @@ export function wrongOption(options: object, checks: Checks, prefix = ''): Wrong
   for (const [field, value] of Object.entries(options)) {
     const option = prefix + field;
     if (!Object.hasOwn(checks, option)) {
-      return { option, value, remedy: meantOption(option, prefix, Object.keys(checks)), isKnown: false };
+      const known = Object.keys(checks);
+      const meant = meantOption(option, prefix, known);
+      const remedy = meant ?? `There are ${onLevel(prefix, known).join(', ')}.`;
+      return { option, value, remedy, isKnown: false, isMeant: meant !== undefined };
     }
     const { isValid, expected, refusesUndefined } = checks[option];
     if (value === undefined && !refusesUndefined) continue;
-    if (!isValid(value)) return { option, value, remedy: expected, isKnown: true };
+    if (!isValid(value)) return { option, value, remedy: expected, isKnown: true, isMeant: false };
     const hasFields = Object.keys(checks).some((other) => other.startsWith(`${option}.`));
     const wrong = hasFields ? wrongOption(value as object, checks, `${option}.`) : undefined;
     if (wrong) return wrong;

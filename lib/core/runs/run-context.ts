@@ -64,8 +64,8 @@ export function checkRunContext(context: RunContext): void {
   if (typeof context !== 'object' || context === null) throw withInvalid(show(context), 'Pass an object.');
   const wrong = wrongOption(context, CHECKS);
   if (!wrong) return;
-  const { option, value, isKnown, remedy } = wrong;
-  const carried = remedy.startsWith('There are') ? ' What the event carries is passed to run() after the event.' : '';
+  const { option, value, isKnown, isMeant, remedy } = wrong;
+  const carried = isMeant ? '' : ' What the event carries is passed to run() after the event.';
   const reason = isKnown ? remedy : `It has no such field. ${remedy}${carried}`;
   throw withInvalid(`${option}: ${show(value)}`, reason);
 }
