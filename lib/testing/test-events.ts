@@ -1,13 +1,19 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { eventLabel, show } from '../core/seams.js';
 import { isWhole, type OptionChecks, requireOptions } from '../engine/index.js';
-import type { AnyDefinition, CallbackArguments, EventClass, EventKey, EventName } from '../index.js';
-import { EventDeliveries, EventsInspector } from '../index.js';
+import {
+  type AnyDefinition,
+  type CallbackArguments,
+  type EventClass,
+  EventDeliveries,
+  type EventKey,
+  type EventName,
+  EventsInspector,
+} from '../index.js';
 import { keyOf } from './event-key.js';
 import { type RecordedCall, type RecordedRun, Recorder } from './recorder.js';
 import { OutstandingInEngine, OutstandingInMemory } from './outstanding.js';
 import { Settling } from './settling.js';
-import type { Row } from './memory/memory-store.js';
 import { TestKit } from './test-kit.js';
 import {
   callbackUnknown,
@@ -17,6 +23,7 @@ import {
   testingInvalid,
   testingProblem,
 } from './testing-errors.js';
+import { waitingFor } from './waiting.js';
 
 /** Less than the five seconds after which Jest and Vitest end a test, so that it can say what is still open. */
 const PATIENCE_MS = 4_000;
@@ -198,24 +205,10 @@ export class TestEvents implements OnApplicationBootstrap, OnApplicationShutdown
     }
   }
 
-  /** Says what there is to wait for until a callback is called: a matcher cannot wait. @internal */
+  /** @internal Says what there is to wait for until a callback is called: a matcher cannot wait. */
   waitingFor(id: string): string[] {
-    const { memory } = this.kit;
-    const called = new Set(this.calls.map((call) => call.callback === id && call.id));
-    const isOpen = ({ state, id: delivery }: Row) =>
-      state === 'waiting' || (state === 'running' && !called.has(delivery));
-    const rows = memory?.store.rows.filter((row) => row.callback === id && isOpen(row));
-    const later = rows?.filter(({ since }) => since > memory!.clock.now()).length ?? 0;
-    const events = this.inspector.callbacks.filter(({ callback }) => callback === id).map(({ event }) => event);
-    const due = rows ? rows.length - later : this.recorder.uncalled(id, events);
-    const begins = this.inspector.running.filter((name) => name.startsWith(`${id} (`) && !name.includes('(durable'));
-    return [
-      due > 0 ? `${due === 1 ? '1 delivery waits' : `${due} deliveries wait`}: await events.settled() first.` : '',
-      later > 0
-        ? `${later === 1 ? '1 delivery is' : `${later} deliveries are`} not due yet: move the time, by await events.advance(ms), and then await events.settled().`
-        : '',
-      begins.length > 0 ? `What still waits: ${begins.join(', ')}. Await events.settled() first.` : '',
-    ];
+    const { inspector, recorder } = this;
+    return waitingFor(id, { inspector, recorder, memory: this.kit.memory });
   }
 
   /** A mistyped id would look like the id of a callback that was never called. */

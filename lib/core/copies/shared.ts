@@ -1,3 +1,5 @@
+import { ownFile } from './own-file.js';
+
 /**
  * What all copies of this package in one process share. A process has several when two of its dependencies have one each, of
  * two versions, or one imports the package and the other requires it. A decorator of the one must count for the other.
@@ -46,9 +48,7 @@ export const loadedCopies = (): { readonly places: readonly string[]; readonly i
   isShared: new Set(copies.places.values()).size === 1,
 });
 
-/** The folder of this copy; of one that is bundled, the file. There is no way to ask that works in both kinds of modules. */
+/** The folder of this copy; of one that is bundled, the file. */
 function placeOfThis(): string {
-  const [, place = 'unknown'] =
-    /\(?((?:file:\/\/|\/|[A-Za-z]:\\)[^)\n]*?):\d+:\d+\)?$/m.exec(String(new Error().stack)) ?? [];
-  return place.replace(/^file:\/\//, '').replace(/[/\\]core[/\\]copies[/\\]shared\.[cm]?[jt]s(?:\?.*)?$/, '');
+  return (ownFile() ?? 'unknown').replace(/[/\\]core[/\\]copies[/\\]own-file\.[cm]?[jt]s$/, '');
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { ownFile } from '../copies/own-file.js';
 
 /** The part of a `package.json` that is read here. */
 interface Manifest {
@@ -44,13 +44,6 @@ function own() {
     }
   }
   return known || undefined;
-}
-
-/** The file of this code. Only an ES module has `import.meta`, and only CommonJS a file name: a stack has both. */
-function ownFile(): string | undefined {
-  if (typeof __filename === 'string') return __filename;
-  const place = /(file:\/\/[^\s)]+?):\d+:\d+/.exec(String(new Error('where').stack))?.[1];
-  return place && fileURLToPath(place);
 }
 
 /** Packages need not export it. */
