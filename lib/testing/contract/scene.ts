@@ -73,7 +73,7 @@ export const FAR_MS = 24 * 60 * 60 * 1_000;
 export const error = { name: 'Error', message: 'the mail server is down', stack: 'Error: …\n    at send' };
 
 /** Holds what one rule uses: instances of its own, which it stops at the end, an event, callbacks and deliveries. */
-class Scene {
+export class Scene {
   private readonly engines: DurableEngine[] = [];
   private readonly event = `event-${randomUUID()}`;
   /** The reports of engines that were not cut off. */
@@ -171,7 +171,7 @@ class Scene {
 type Performing = (attempt: EngineAttempt) => Promise<unknown>;
 
 /** The attempts that an instance has begun at deliveries of a callback. */
-class Attempts {
+export class Attempts {
   readonly all: EngineAttempt[] = [];
 
   constructor(

@@ -1,13 +1,33 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { SqlTransaction } from '../../engine/index.js';
-import { type ContractRule, error, gate, rule } from './scene.js';
+import type { EngineAttempt, SqlTransaction } from '../../engine/index.js';
+import { type Attempts, type ContractRule, error, gate, rule, type Scene } from './scene.js';
 
 const rollBack = new Error('rolled back');
 const rolledBack = (work: Promise<void>) =>
   work.catch((reason: unknown) => {
     if (reason !== rollBack) throw reason;
   });
+
+/** Has a delivery performed in a way that asks once to complete it in a transaction, which the engine is to refuse. */
+async function refusing(
+  scene: Scene,
+  perform: (attempt: EngineAttempt, answer: (completing: Promise<void>) => Promise<unknown>) => Promise<unknown>,
+): Promise<Attempts> {
+  const callback = scene.callback('Emails.greet', { concurrency: 1 });
+  const engine = await scene.open(callback);
+  const answers: string[] = [];
+  const answer = (completing: Promise<void>) =>
+    completing.then(
+      () => answers.push('completed'),
+      () => answers.push('refused'),
+    );
+  const attempts = scene.attempts(engine, callback, (attempt) => perform(attempt, answer));
+  await engine.store([scene.delivery()]);
+  await scene.until('it has answered', () => answers.length === 1);
+  assert.deepEqual(answers, ['refused']);
+  return attempts;
+}
 
 /** Rules on storing and completing deliveries in a transaction. */
 export const transactionsRules: readonly ContractRule[] = [
@@ -113,24 +133,15 @@ export const transactionsRules: readonly ContractRule[] = [
   rule(
     'refuses to complete a delivery in a transaction that has ended, and leaves it as it was',
     async (scene, harness) => {
-      const callback = scene.callback('Emails.greet', { concurrency: 1 });
-      const engine = await scene.open(callback);
-      const answers: unknown[] = [];
-      const attempts = scene.attempts(engine, callback, async (attempt) => {
+      const attempts = await refusing(scene, async (attempt, answer) => {
         if (attempt.attempt > 1) return attempt.complete();
         let ended!: SqlTransaction;
         await harness.transaction!(async (transaction) => {
           ended = transaction;
         });
-        await attempt.completeIn(ended).then(
-          () => answers.push('completed'),
-          () => answers.push('refused'),
-        );
+        await answer(attempt.completeIn(ended));
         return attempt.retryIn(0, error);
       });
-      await engine.store([scene.delivery()]);
-      await scene.until('it has answered', () => answers.length === 1);
-      assert.deepEqual(answers, ['refused']);
       await attempts.begun(2);
     },
     'transactions',
@@ -139,20 +150,11 @@ export const transactionsRules: readonly ContractRule[] = [
   rule(
     'refuses to complete a delivery twice',
     async (scene, harness) => {
-      const callback = scene.callback('Emails.greet', { concurrency: 1 });
-      const engine = await scene.open(callback);
-      const answers: unknown[] = [];
-      const attempts = scene.attempts(engine, callback, async (attempt) => {
+      const attempts = await refusing(scene, async (attempt, answer) => {
         const complete = (transaction: SqlTransaction) => attempt.completeIn(transaction);
         await harness.transaction!(complete);
-        await harness.transaction!(complete).then(
-          () => answers.push('completed'),
-          () => answers.push('refused'),
-        );
+        await answer(harness.transaction!(complete));
       });
-      await engine.store([scene.delivery()]);
-      await scene.until('it has answered', () => answers.length === 1);
-      assert.deepEqual(answers, ['refused']);
       await attempts.nothingFor();
     },
     'transactions',
@@ -161,21 +163,12 @@ export const transactionsRules: readonly ContractRule[] = [
   rule(
     'does not complete a delivery in a transaction when the claim on it is gone',
     async (scene, harness) => {
-      const callback = scene.callback('Emails.greet', { concurrency: 1 });
-      const engine = await scene.open(callback);
-      const answers: unknown[] = [];
-      const attempts = scene.attempts(engine, callback, async (attempt) => {
+      const attempts = await refusing(scene, async (attempt, answer) => {
         if (attempt.attempt > 1) return attempt.complete();
         await attempt.retryIn(0, error);
-        return harness.transaction!((transaction) => attempt.completeIn(transaction)).then(
-          () => answers.push('committed'),
-          () => answers.push('refused'),
-        );
+        return answer(harness.transaction!((transaction) => attempt.completeIn(transaction)));
       });
-      await engine.store([scene.delivery()]);
       await attempts.begun(2);
-      await scene.until('it has answered', () => answers.length === 1);
-      assert.deepEqual(answers, ['refused']);
     },
     'transactions',
   ),
