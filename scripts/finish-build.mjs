@@ -3,10 +3,11 @@
 // A declaration of the ES modules becomes a re-export of its twin. Those that reach Nest's types stay two, because Nest 12
 // is ES modules only, and older compilers let no CommonJS declaration import those.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const modules = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist');
+const [built = 'dist'] = process.argv.slice(2);
+const modules = resolve(dirname(dirname(fileURLToPath(import.meta.url))), built);
 const commonjs = join(modules, 'cjs');
 
 const IMPORT =
