@@ -110,6 +110,7 @@ export class Claims {
     return {
       delivery: { event, callback, id, ...(key !== undefined && { key }), arguments: args },
       attempt: retryCount + 1 - (data.uncounted ?? 0),
+      charged: retryCount + 1 - (data.uncounted ?? 0),
       signal: claim.signal,
       complete: () => {
         onThrough();

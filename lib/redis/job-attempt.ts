@@ -37,6 +37,7 @@ export type Answer = unknown[] | void;
 export class JobAttempt implements EngineAttempt {
   readonly delivery: EngineAttempt['delivery'];
   readonly attempt: number;
+  readonly charged: number;
   private readonly claim: HeldClaim<TakenJob>;
   private readonly data: JobData;
   private completing: Promise<boolean> | undefined;
@@ -54,7 +55,7 @@ export class JobAttempt implements EngineAttempt {
     this.claim = claims.hold(taken, takenAt);
     const { key, arguments: args } = this.data;
     this.delivery = { ...address, id, ...(key !== undefined && { key }), arguments: args };
-    this.attempt = attemptNumber(job.attemptsStarted, this.data);
+    this.attempt = this.charged = attemptNumber(job.attemptsStarted, this.data);
   }
 
   get signal(): AbortSignal {

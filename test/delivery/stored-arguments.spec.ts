@@ -35,6 +35,7 @@ class NotingEngine implements DurableEngine {
     await this.performers.get(delivery.event)!({
       delivery,
       attempt: 1,
+      charged: 1,
       signal: new AbortController().signal,
       complete: async () => true,
       retryIn: async (_ms, error) => Promise.reject(new Error(`It is to be tried again: ${error.message}`)),

@@ -33,7 +33,10 @@ export interface CurrentEvent {
 export interface CurrentDelivery {
   /** A UUID to deduplicate by. It is the same for each attempt, and for all deliveries of one run. */
   readonly id: string;
-  /** Which attempt this is: 1 for the first. */
+  /**
+   * Which attempt this is: 1 for the first. It may exceed `retry.attempts`, as one that ended with its instance is not charged
+   * at first.
+   */
   readonly attempt: number;
   /** The key that was passed to `events.with({ key })`. */
   readonly key?: string;

@@ -98,7 +98,7 @@ export class DeliveryAttempt implements Pending {
     } catch (error) {
       await this.end(error, true);
     }
-    if (this.attempt.attempt > attempts) {
+    if (this.attempt.charged > attempts) {
       await this.end(deliveryExhausted(this.event.label, this.callback.id, attempts), true);
     }
     return this.state === 'running';
@@ -165,8 +165,8 @@ export class DeliveryAttempt implements Pending {
     this.state = state;
     const { attempt, host } = this;
     const { retry } = this.callback.durable;
-    const isLast = isFinal || attempt.attempt >= retry.attempts;
-    const retryInMs = isLast ? undefined : retryDelay(attempt.attempt, retry, host.random);
+    const isLast = isFinal || attempt.charged >= retry.attempts;
+    const retryInMs = isLast ? undefined : retryDelay(attempt.charged, retry, host.random);
     const stored = storedError(error);
     let wasOurs: boolean | undefined;
     const settling = retryInMs === undefined ? attempt.bury(stored) : attempt.retryIn(retryInMs, stored);
@@ -188,8 +188,8 @@ export class DeliveryAttempt implements Pending {
 
   private report(error: unknown, retryInMs: number | undefined): void {
     const { event, callback, args } = this;
-    const { attempt, delivery } = this.attempt;
-    const { attempts } = callback.durable.retry;
+    const { attempt, charged, delivery } = this.attempt;
+    const attempts = callback.durable.retry.attempts + attempt - charged;
     const failed = { id: delivery.id, attempt, attempts, retryInMs };
     this.host.failures.report({ event, callback, args, error, attempt: failed });
   }

@@ -11,7 +11,14 @@ import type { StoredError } from '../errors/stored-error.js';
  *   between. Waiting and dead deliveries stay until somebody removes them.
  * - At least once: a delivery may be performed again when its instance died, or was cut off from the engine for longer
  *   than a claim lasts. While its instance lives and is heard from, nobody else performs it, however long it takes.
- * - Each delivery is on its own: one that fails, waits or hangs holds up no other, except in order (below).
+ * - Each delivery is on its own: one that fails, waits or hangs holds up no other, except in order and in quarantine (below).
+ * - Only what has begun is charged: an attempt begins when `perform` is called. What was claimed and did not begin comes back as
+ *   it was. So does what was released.
+ * - Company: many may run in an instance that dies, and one of them may be the cause. So a delivery that was begun there is
+ *   *suspected*: its attempt is spared, which is to say not charged, and an instance performs one suspect at a time, over all
+ *   its callbacks, beside those that are no suspects. A {@link Quarantine} sees to that. That a suspect begins is written
+ *   down before `perform` is called. If it ends with its instance again, that attempt is charged: what kills its process dies
+ *   alone. A suspect that has not begun stays one. It is none any more when an attempt at it is settled, in whatever way.
  * - In order: an ordered callback gets the deliveries of one key one at a time, in the order in which they were stored,
  *   retries included: the next comes when the one before is completed or discarded. Stored by transactions that overlap,
  *   they come in the order in which the transactions stored their first of that key. A delayed one takes its place when
@@ -136,6 +143,8 @@ export interface EngineAttempt {
   readonly delivery: Delivery;
   /** 1 for the first attempt. It grows with each attempt that has begun, also when the instance died during it. */
   readonly attempt: number;
+  /** How many attempts are charged to the delivery, this one included: all but those that were spared. */
+  readonly charged: number;
   /** Aborts when this instance is no longer sure of its claim: then another instance may perform the delivery, too. */
   readonly signal: AbortSignal;
 

@@ -26,7 +26,7 @@ export interface FailedAttempt {
   readonly id: string;
   /** Which attempt this was: 1 for the first. */
   readonly attempt: number;
-  /** How many attempts there may be. */
+  /** How many attempts there may be: `retry.attempts`, and another for each that was not charged as its instance died. */
   readonly attempts: number;
   /** When the next attempt begins, in milliseconds from now; `undefined` when there is none: the delivery is dead. */
   readonly retryInMs?: number;

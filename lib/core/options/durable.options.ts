@@ -71,13 +71,13 @@ export function completeDurableOptions(
 const withoutUndefined = (options: RetryOptions = {}): RetryOptions =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
-/** The milliseconds that a delivery waits after its attempt number `attempt` has failed. */
+/** The milliseconds that a delivery waits after an attempt has failed, which was the `charged`th that is charged to it. */
 export function retryDelay(
-  attempt: number,
+  charged: number,
   { delayMs, backoff, maxDelayMs }: Required<RetryOptions>,
   random = Math.random,
 ): number {
-  const delay = backoff === 'fixed' ? delayMs : Math.min(delayMs * 2 ** (attempt - 1), Math.max(maxDelayMs, delayMs));
+  const delay = backoff === 'fixed' ? delayMs : Math.min(delayMs * 2 ** (charged - 1), Math.max(maxDelayMs, delayMs));
   return Math.round(delay * (1 + random() / 4));
 }
 

@@ -164,6 +164,7 @@ export class MemoryEngine implements DurableEngine {
     return {
       delivery: { event, callback, id, ...(key !== undefined && { key }), arguments: copyOf(args) },
       attempt: row.attempts,
+      charged: row.attempts,
       signal: claim.abort.signal,
       complete: async () => {
         if (row.claim !== claim) return false;

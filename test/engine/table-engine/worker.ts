@@ -83,6 +83,7 @@ function attemptAt(row: ClaimedRow, claim: HeldClaim<ClaimedRow>, { table, claim
   return {
     delivery: deliveryOf(row),
     attempt: row.attempts,
+    charged: row.attempts,
     signal: claim.signal,
     complete: () => settle(() => table.complete(row)),
     retryIn: (ms, error) => settle(() => table.retryIn(row, ms, error)),
