@@ -58,7 +58,9 @@ export class MemoryEngine implements DurableEngine {
   readonly name = 'memory';
   readonly capabilities = { transactions: false, order: true };
   private readonly workers: Worker[] = [];
-  private readonly claims = new Set<Claim>();
+  private readonly claims = new Map<Claim, Row>();
+  /** The claim on the one suspect that is performed here. */
+  private suspect: Claim | undefined;
   private unsubscribe = () => {};
   private renewal: NodeJS.Timeout | undefined;
   private callOffWakeUp = () => {};
@@ -92,6 +94,11 @@ export class MemoryEngine implements DurableEngine {
 
   async stopWorking(): Promise<void> {
     this.isWorking = false;
+    for (const [claim, row] of this.claims) {
+      if (claim.hasBegun) continue;
+      this.drop(claim);
+      this.kept.giveBack(row, this.clock.now());
+    }
   }
 
   async stop(): Promise<void> {
@@ -119,7 +126,7 @@ export class MemoryEngine implements DurableEngine {
 
   protected renew(): void {
     const now = Date.now();
-    for (const claim of this.claims) claim.expiresAt = now + this.leaseMs;
+    for (const claim of this.claims.keys()) claim.expiresAt = now + this.leaseMs;
     this.kept.expire(now, this.clock.now());
   }
 
@@ -127,8 +134,10 @@ export class MemoryEngine implements DurableEngine {
   private pump(): void {
     if (!this.isWorking) return;
     const now = this.clock.now();
+    const admits = ({ isSuspect }: Row) => !isSuspect || !this.suspect;
     for (const worker of this.workers) {
-      for (let row; worker.running < worker.callback.concurrency && (row = this.kept.next(worker.callback, now));) {
+      const { callback } = worker;
+      for (let row; worker.running < callback.concurrency && (row = this.kept.next(callback, now, admits));) {
         void this.begin(worker, row, now);
       }
     }
@@ -140,35 +149,46 @@ export class MemoryEngine implements DurableEngine {
   }
 
   private async begin(worker: Worker, row: Row, now: number): Promise<void> {
-    const claim: Claim = { expiresAt: Date.now() + this.leaseMs, abort: new AbortController() };
-    Object.assign(row, { claim, state: 'running', since: now, attempts: row.attempts + 1 });
-    this.claims.add(claim);
+    const claim: Claim = { expiresAt: Date.now() + this.leaseMs, hasBegun: false, abort: new AbortController() };
+    Object.assign(row, { claim, state: 'running', since: now });
+    this.claims.set(claim, row);
+    if (row.isSuspect) this.suspect = claim;
     worker.running++;
     // Whoever stored it goes on first, as with an engine in another process.
     await new Promise((resolve) => setTimeout(resolve));
-    await worker.perform(this.attemptAt(row, claim));
-    this.claims.delete(claim);
+    if (this.isWorking && row.claim === claim) {
+      claim.hasBegun = true;
+      row.attempts++;
+      await worker.perform(this.attemptAt(row, claim));
+    }
+    this.drop(claim);
     worker.running--;
     this.pump();
+  }
+
+  /** Renews a claim no more, and lets the next suspect begin if this was on one. */
+  private drop(claim: Claim): void {
+    this.claims.delete(claim);
+    if (this.suspect === claim) this.suspect = undefined;
   }
 
   protected attemptAt(row: Row, claim: Claim): EngineAttempt {
     const { event, callback, id, key, arguments: args } = row;
     const settle = async (change: Partial<Row>): Promise<boolean> => {
+      this.drop(claim);
       if (row.claim !== claim) return false;
-      this.claims.delete(claim);
-      Object.assign(row, { claim: undefined, since: this.clock.now(), ...change });
+      Object.assign(row, { claim: undefined, isSuspect: false, since: this.clock.now(), ...change });
       this.kept.changed();
       return true;
     };
     return {
       delivery: { event, callback, id, ...(key !== undefined && { key }), arguments: copyOf(args) },
       attempt: row.attempts,
-      charged: row.attempts,
+      charged: row.attempts - row.spared,
       signal: claim.abort.signal,
       complete: async () => {
+        this.drop(claim);
         if (row.claim !== claim) return false;
-        this.claims.delete(claim);
         row.claim = undefined;
         this.kept.remove(row);
         return true;

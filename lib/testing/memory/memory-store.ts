@@ -24,7 +24,12 @@ export interface Row {
   readonly storedAt: number;
   state: 'waiting' | 'running' | 'dead';
   since: number;
+  /** How many attempts have begun. */
   attempts: number;
+  /** How many of these ended with their instance and are not charged, as another may have been the cause. */
+  spared: number;
+  /** Its last attempt ended with its instance. */
+  isSuspect: boolean;
   /** It has been performed, and is to be again: nothing of its key overtakes it. */
   isRetried: boolean;
   claim?: Claim;
@@ -34,6 +39,8 @@ export interface Row {
 /** The claim of an instance on a delivery that it performs. */
 export interface Claim {
   expiresAt: number;
+  /** Whether the attempt has begun: only then it is charged. */
+  hasBegun: boolean;
   readonly abort: AbortController;
 }
 
@@ -79,6 +86,8 @@ export class MemoryStore {
         // Dates know no fractions.
         since: now + Math.ceil(delayMs),
         attempts: 0,
+        spared: 0,
+        isSuspect: false,
         isRetried: false,
       });
     }
@@ -86,11 +95,16 @@ export class MemoryStore {
     this.changed();
   }
 
-  /** @internal The next delivery that a callback may perform now. */
-  next(callback: DurableCallback, now: number): Row | undefined {
+  /**
+   * The next delivery that a callback may perform now.
+   *
+   * @internal
+   * @param admits whether an instance takes this one now
+   */
+  next(callback: DurableCallback, now: number, admits = (_row: Row) => true): Row | undefined {
     const lane = this.laneOf(callback);
     const held = callback.isOrdered ? heldUp(lane) : undefined;
-    for (const row of lane.values()) if (isDue(row, now) && !held?.has(row)) return row;
+    for (const row of lane.values()) if (isDue(row, now) && !held?.has(row) && admits(row)) return row;
     return undefined;
   }
 
@@ -133,11 +147,19 @@ export class MemoryStore {
   expire(now: number, since: number): void {
     for (const row of this.rows) {
       if (!row.claim || row.claim.expiresAt > now) continue;
-      const { abort } = row.claim;
-      Object.assign(row, { claim: undefined, state: 'waiting', since, isRetried: true });
+      const { abort, hasBegun } = row.claim;
+      // A suspect that has begun was the only one there: so it is charged.
+      if (hasBegun && !row.isSuspect) row.spared++;
+      if (hasBegun) Object.assign(row, { isSuspect: true, isRetried: true });
+      this.giveBack(row, since);
       abort.abort(new Error('The claim on the delivery has run out'));
-      this.changed();
     }
+  }
+
+  /** @internal Has a delivery wait again whose claim ends without a verdict. */
+  giveBack(row: Row, since: number): void {
+    Object.assign(row, { claim: undefined, state: 'waiting', since });
+    this.changed();
   }
 
   counts(now: number): DeliveryCounts[] {
@@ -171,7 +193,8 @@ export class MemoryStore {
 
   retry(filter: DeliveryFilter, now: number): number {
     const dead = this.matching(filter).filter(({ state }) => state === 'dead');
-    for (const row of dead) Object.assign(row, { state: 'waiting', since: now, attempts: 0, isRetried: true });
+    const change = { state: 'waiting', since: now, attempts: 0, spared: 0, isRetried: true };
+    for (const row of dead) Object.assign(row, change);
     this.changed();
     return dead.length;
   }
