@@ -28,7 +28,7 @@ import {
 import { memoryEngine } from 'nestjs-callbacks/testing';
 import { z } from 'zod';
 import { closeApps, deferred, firstLines, startApp, turn, until } from '../support/app.js';
-import { NOW, startDurable } from './durable-app.js';
+import { engineWith, NOW, startDurable } from './durable-app.js';
 
 let ran: unknown[];
 
@@ -80,6 +80,36 @@ describe('A durable attempt', () => {
         attempt: { id: expect.any(String), attempt, attempts: 3, retryInMs: expect.any(Number) },
       })),
     );
+  });
+
+  it('that was spared counts neither towards the last one nor in the delay, and there is one more for it', async () => {
+    const failures: CallbackFailure[] = [];
+    @Injectable()
+    class Answers {
+      @Callback('x', { delivery: 'durable', retry: { attempts: 2, delayMs: 10 } }) go() {
+        ran.push(currentEvent()!.delivery!.attempt);
+        throw new Error('the server is down');
+      }
+    }
+    const { events, done, log } = await startDurable([Answers], {
+      onError: (failure) => failures.push(failure),
+      engine: engineWith((engine) => ({
+        // As if three attempts had ended with their instance.
+        work: (callback, perform) =>
+          engine.work(callback, (attempt) => perform({ ...attempt, attempt: attempt.attempt + 3 })),
+      })),
+    });
+    await events.run('x');
+    await done();
+    expect(ran).toEqual([4, 5]);
+    expect(firstLines(log.of('warn'))).toEqual([
+      '"x": Answers.go failed at attempt 4 of 5, with the next in 0.0 s: the server is down',
+    ]);
+    expect(failures.map(({ attempt }) => attempt)).toMatchObject([
+      { attempt: 4, attempts: 5, retryInMs: expect.any(Number) },
+      { attempt: 5, attempts: 5, retryInMs: undefined },
+    ]);
+    expect(failures[0].attempt!.retryInMs).toBeLessThan(20);
   });
 
   it('that is the last leaves a dead delivery, with all that is needed to look into it and to retry it', async () => {
