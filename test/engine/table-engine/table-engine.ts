@@ -11,6 +11,7 @@ import {
   loadPeer,
   type NewDelivery,
   type OptionChecks,
+  Quarantine,
   requireOptions,
   type SqlTransaction,
 } from 'nestjs-callbacks/engine';
@@ -60,7 +61,7 @@ class TableEngine implements DurableEngine {
     const table = new Table((database ?? this.ownDatabase)!, leaseMs);
     await table.create();
     const health = new EngineHealth(host, 'PGlite');
-    this.started = { table, health, claims: claimsOn(table, leaseMs, health) };
+    this.started = { table, health, claims: claimsOn(table, leaseMs, health), quarantine: new Quarantine() };
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {

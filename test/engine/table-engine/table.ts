@@ -27,6 +27,8 @@ interface Row extends Omit<Delivery, 'key'> {
   readonly key: string | null;
   readonly state: KeptDelivery['state'];
   readonly attempts: number;
+  readonly spared: number;
+  readonly is_suspect: boolean;
   readonly stored_at: Date;
   readonly since: Date;
   readonly error: StoredError | null;
@@ -42,8 +44,8 @@ export interface ClaimedRow extends Row {
 const ANSWER_MS = 5_000;
 
 /**
- * `position` is the order of storing. `is_begun` says that nothing of the same key may overtake. Completed deliveries stay
- * as `done` for two weeks, so that their ids are known when they are stored again.
+ * `position` is the order of storing. `is_begun` says that nothing of the same key may overtake, `has_begun` that the attempt of
+ * this claim has begun. Completed deliveries stay as `done` for two weeks, so that their ids are known when they are stored again.
  */
 const SCHEMA = `
   create table if not exists deliveries (
@@ -55,7 +57,10 @@ const SCHEMA = `
     arguments json not null,
     state text not null default 'waiting',
     attempts int not null default 0,
+    spared int not null default 0,
+    is_suspect boolean not null default false,
     is_begun boolean not null default false,
+    has_begun boolean not null default false,
     stored_at timestamptz not null default now(),
     since timestamptz not null,
     error json,
@@ -80,24 +85,35 @@ const ADOPT = `
 
 /**
  * Of each key only the first counts: the one that is running, or else the first that has begun, or else the first that is
- * due. It is claimed if it waits and is due, or if the claim on it has run out.
+ * due. It is claimed if it waits and is due, or if the claim on it has run out. Of suspects only one is claimed, if any. An
+ * attempt that ended with its instance is spared, unless its delivery was a suspect there already.
  */
 const CLAIM = `
   update deliveries
-  set state = 'running', attempts = attempts + 1, is_begun = true, claim = gen_random_uuid(), since = now(),
+  set spared = spared + (state = 'running' and has_begun and not is_suspect)::int,
+    is_suspect = is_suspect or (state = 'running' and has_begun),
+    state = 'running', is_begun = true, has_begun = false, claim = gen_random_uuid(), since = now(),
     expires_at = now() + $3 * interval '1 millisecond'
   where position in (
     select position from (
-      select distinct on (lane) * from (
-        select *, case when $4 then key else position::text end as lane
-        from deliveries where event = $1 and callback = $2 and state <> 'done'
-      ) of_callback
-      where is_begun or since <= now()
-      order by lane, state = 'running' desc, is_begun desc, position
-    ) first_of_lane
-    where (state = 'waiting' and since <= now()) or (state = 'running' and expires_at < now())
+      select *, row_number() over (partition by is_suspected order by position) as nth from (
+        select distinct on (lane) * from (
+          select *, case when $4 then key else position::text end as lane,
+            is_suspect or (state = 'running' and has_begun) as is_suspected
+          from deliveries where event = $1 and callback = $2 and state <> 'done'
+        ) of_callback
+        where is_begun or since <= now()
+        order by lane, state = 'running' desc, is_begun desc, position
+      ) first_of_lane
+      where (state = 'waiting' and since <= now()) or (state = 'running' and expires_at < now())
+    ) claimable
+    where not is_suspected or ($6 and nth = 1)
     order by position limit $5
-  ) returning *`;
+  ) returning claim`;
+
+const BEGIN = `
+  update deliveries set attempts = attempts + 1, has_begun = true
+  where claim = any($1) and state = 'running' returning *`;
 
 const RENEW = `
   update deliveries set expires_at = now() + $2 * interval '1 millisecond' where claim = any($1) returning claim`;
@@ -114,12 +130,12 @@ const COMPLETE_IN = `
 
 const WAIT_AGAIN = `
   update deliveries
-  set state = 'waiting', claim = null, attempts = attempts - $3::int, error = coalesce($4::json, error),
+  set state = 'waiting', claim = null, is_suspect = false, attempts = attempts - $3::int, error = coalesce($4::json, error),
     since = now() + $2 * interval '1 millisecond'
   where claim = $1 and state = 'running' returning position`;
 
 const BURY = `
-  update deliveries set state = 'dead', claim = null, since = now(), error = $2
+  update deliveries set state = 'dead', claim = null, is_suspect = false, since = now(), error = $2
   where claim = $1 and state = 'running' returning position`;
 
 const FITS =
@@ -139,7 +155,8 @@ const COUNTS = `
   from deliveries where state <> 'done' group by event, callback`;
 
 const RETRY = `
-  update deliveries set state = 'waiting', attempts = 0, since = now() where ${FITS} and state = 'dead' returning position`;
+  update deliveries set state = 'waiting', attempts = 0, spared = 0, since = now()
+  where ${FITS} and state = 'dead' returning position`;
 
 const DISCARD = `delete from deliveries where ${FITS} and state in ('waiting', 'dead') returning position`;
 
@@ -172,8 +189,13 @@ export class Table {
     if (formerly.length > 0) await this.ask(ADOPT, [event, callback, formerly]);
   }
 
-  claim = ({ event, callback, isOrdered }: DurableCallback, most: number) =>
-    this.ask<ClaimedRow>(CLAIM, [event, callback, this.leaseMs, isOrdered, most]);
+  /** Claims deliveries, at most so many, and writes down that the attempts at them begin. */
+  async claim({ event, callback, isOrdered }: DurableCallback, most: number, mayTakeSuspect: boolean) {
+    const parameters = [event, callback, this.leaseMs, isOrdered, most, mayTakeSuspect];
+    const claimed = await this.ask<Pick<ClaimedRow, 'claim'>>(CLAIM, parameters);
+    if (claimed.length === 0) return [];
+    return this.ask<ClaimedRow>(BEGIN, [claimed.map(({ claim }) => claim)]);
+  }
 
   /** Whether each of these is claimed still. */
   async renew(rows: readonly ClaimedRow[]): Promise<boolean[]> {

@@ -5,6 +5,7 @@ import {
   type EngineHealth,
   type HeldClaim,
   HeldClaims,
+  type Quarantine,
   timers,
 } from 'nestjs-callbacks/engine';
 import { type ClaimedRow, deliveryOf, type Table } from './table.js';
@@ -26,6 +27,7 @@ export interface Started {
   readonly table: Table;
   readonly claims: HeldClaims<ClaimedRow>;
   readonly health: EngineHealth;
+  readonly quarantine: Quarantine;
 }
 
 /** Takes the deliveries of one callback, so many at a time, and has each performed. */
@@ -54,36 +56,59 @@ export class Worker {
     await this.looking;
   }
 
+  /** The suspect of another worker is through. */
+  wake(): void {
+    void this.look();
+  }
+
   private async begin(): Promise<void> {
-    const { table, claims, health } = this.started;
+    const { table, claims, health, quarantine } = this.started;
     const free = this.callback.concurrency - this.running;
     if (this.hasStopped || free <= 0) return;
     const askedAt = performance.now();
+    const mayTakeSuspect = quarantine.tryEnter();
+    if (!mayTakeSuspect) quarantine.waitFor(this);
+    let hasTakenSuspect = false;
     try {
       await table.adopt(this.callback);
-      for (const row of await table.claim(this.callback, free)) void this.attempt(row, claims.hold(row, askedAt));
+      for (const row of await table.claim(this.callback, free, mayTakeSuspect)) {
+        hasTakenSuspect ||= row.is_suspect;
+        void this.attempt(row, claims.hold(row, askedAt));
+      }
       health.works();
     } catch (error) {
       // It looks again, and insists no more than that.
       health.failed(error);
     }
+    if (mayTakeSuspect && !hasTakenSuspect) quarantine.leave();
   }
 
   private async attempt(row: ClaimedRow, claim: HeldClaim<ClaimedRow>): Promise<void> {
     this.running++;
-    await this.perform(attemptAt(row, claim, this.started));
+    let isSuspect = row.is_suspect;
+    const leaveQuarantine = () => {
+      if (isSuspect) this.started.quarantine.leave();
+      isSuspect = false;
+    };
+    await this.perform(attemptAt(row, claim, this.started, leaveQuarantine));
+    leaveQuarantine();
     this.started.claims.abandon(claim);
     this.running--;
     void this.look();
   }
 }
 
-function attemptAt(row: ClaimedRow, claim: HeldClaim<ClaimedRow>, { table, claims }: Started): EngineAttempt {
-  const settle = (write: () => Promise<boolean>) => claims.settle(claim, write);
+function attemptAt(
+  row: ClaimedRow,
+  claim: HeldClaim<ClaimedRow>,
+  { table, claims }: Started,
+  onSettled: () => void,
+): EngineAttempt {
+  const settle = (write: () => Promise<boolean>) => claims.settle(claim, write).finally(onSettled);
   return {
     delivery: deliveryOf(row),
     attempt: row.attempts,
-    charged: row.attempts,
+    charged: row.attempts - row.spared,
     signal: claim.signal,
     complete: () => settle(() => table.complete(row)),
     retryIn: (ms, error) => settle(() => table.retryIn(row, ms, error)),
