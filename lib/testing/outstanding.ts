@@ -1,7 +1,8 @@
 import { timers } from '../engine/index.js';
 import type { EventDeliveries, EventsInspector, KeptEvent } from '../index.js';
 import type { VirtualClock } from './memory/clock.js';
-import type { MemoryStore, Row } from './memory/memory-store.js';
+import type { MemoryStore } from './memory/memory-store.js';
+import type { Row } from './memory/row.js';
 import type { Recorder } from './recorder.js';
 
 /** Tells what is left of the deliveries that runs have stored. */

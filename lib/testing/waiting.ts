@@ -1,5 +1,5 @@
 import type { EventsInspector } from '../index.js';
-import type { Row } from './memory/memory-store.js';
+import type { Row } from './memory/row.js';
 import type { Recorder } from './recorder.js';
 import type { TestKit } from './test-kit.js';
 

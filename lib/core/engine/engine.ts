@@ -55,7 +55,8 @@ export interface DurableEngine {
 
   /**
    * Has `perform` perform the deliveries of a declared callback from now on, at most `concurrency` at a time in this
-   * instance. An attempt counts until it calls `complete()`, or else until `perform` resolves. `perform` never rejects.
+   * instance. An attempt counts until it calls `complete()`, or else until `perform` resolves. `perform` never rejects. An
+   * attempt that it has not settled comes back when the claim has run out, as from an instance that died.
    */
   work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void;
 

@@ -10,7 +10,8 @@ import {
   timers,
 } from '../../engine/index.js';
 import { type Clock, REAL_TIME } from './clock.js';
-import { type Claim, copyOf, MemoryStore, type Row } from './memory-store.js';
+import { MemoryStore } from './memory-store.js';
+import { type Claim, copyOf, type Row } from './row.js';
 
 const { clearInterval, setInterval, setTimeout } = timers;
 

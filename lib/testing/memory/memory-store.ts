@@ -11,38 +11,8 @@ import {
   type KeptDelivery,
   neverDeclared,
   type NewDelivery,
-  type StoredError,
 } from '../../engine/index.js';
-
-/** A delivery in a {@link MemoryStore}. */
-export interface Row {
-  readonly event: string;
-  callback: string;
-  readonly id: string;
-  readonly key?: string;
-  readonly arguments: NewDelivery['arguments'];
-  readonly storedAt: number;
-  state: 'waiting' | 'running' | 'dead';
-  since: number;
-  /** How many attempts have begun. */
-  attempts: number;
-  /** How many of these ended with their instance and are not charged, as another may have been the cause. */
-  spared: number;
-  /** Its last attempt ended with its instance. */
-  isSuspect: boolean;
-  /** It has been performed, and is to be again: nothing of its key overtakes it. */
-  isRetried: boolean;
-  claim?: Claim;
-  error?: StoredError;
-}
-
-/** The claim of an instance on a delivery that it performs. */
-export interface Claim {
-  expiresAt: number;
-  /** Whether the attempt has begun: only then it is charged. */
-  hasBegun: boolean;
-  readonly abort: AbortController;
-}
+import { copyOf, heldUp, isDue, type Row } from './row.js';
 
 /**
  * Keeps deliveries for several memory engines, as a database does for the instances of an application. It is gone with the
@@ -236,21 +206,3 @@ export class MemoryStore {
     }
   }
 }
-
-const isDue = ({ state, since }: Row, now: number) => state === 'waiting' && since <= now;
-
-/**
- * The deliveries that may not begin: of each key, all but the one that runs, or else the first that is dead or to be tried
- * again.
- */
-function heldUp(lane: ReadonlyMap<string, Row>): ReadonlySet<Row> {
-  const holders = new Map<string | undefined, Row>();
-  for (const row of lane.values()) {
-    const isBegun = row.state === 'dead' || row.isRetried;
-    if (row.state === 'running' || (isBegun && !holders.has(row.key))) holders.set(row.key, row);
-  }
-  return new Set([...lane.values()].filter((row) => holders.has(row.key) && holders.get(row.key) !== row));
-}
-
-/** As JSON, which is what deliveries are made of. */
-export const copyOf = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
