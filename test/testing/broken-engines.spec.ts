@@ -12,6 +12,8 @@ import {
 /** Long enough to be renewed in time though all rules are checked at once, and the machine is busy. */
 const LEASE_MS = 1_000;
 
+type Row = MemoryStore['rows'][number];
+
 /** A sound engine with some of its methods replaced; `engine` is the sound one. */
 type Break = (engine: DurableEngine) => Partial<DurableEngine>;
 
@@ -51,6 +53,66 @@ class ForgetfulStore extends MemoryStore {
   }
 }
 
+/** A store that charges what was alone in the instance that died. */
+class SuspiciousStore extends MemoryStore {
+  override expire(now: number, since: number): void {
+    const spared = this.rows.map((row) => [row, row.spared] as const);
+    super.expire(now, since);
+    const sparedNow = spared.filter(([row, before]) => row.spared > before);
+    if (sparedNow.length === 1) sparedNow[0][0].spared--;
+  }
+}
+
+/** A store that spares a suspect, too, however often it ends its instance. */
+class SparingStore extends MemoryStore {
+  override expire(now: number, since: number): void {
+    const suspects = this.rows.filter(({ isSuspect, claim }) => isSuspect && claim?.hasBegun);
+    super.expire(now, since);
+    for (const row of suspects) if (!row.claim) row.spared++;
+  }
+}
+
+/** A store that charges what was given back before it began. */
+class ChargingStore extends MemoryStore {
+  override giveBack(row: Row, since: number): void {
+    if (row.claim && !row.claim.hasBegun) row.attempts++;
+    super.giveBack(row, since);
+  }
+}
+
+/** A store in which a suspect stays one. */
+class GrudgingStore extends MemoryStore {
+  private readonly suspects = new Set<Row>();
+
+  override changed(): void {
+    for (const row of this.rows) {
+      if (row.isSuspect) this.suspects.add(row);
+      row.isSuspect = this.suspects.has(row);
+    }
+    super.changed();
+  }
+}
+
+/** Each callback of an instance has an instance of its own. */
+const apart = (store: MemoryStore): Break => {
+  const host = { log() {}, warn() {}, report() {} };
+  return (engine) => {
+    const others: DurableEngine[] = [];
+    const all = async (does: (one: DurableEngine) => Promise<void>) => {
+      for (const one of [engine, ...others]) await does(one);
+    };
+    return {
+      work: (callback, perform) => {
+        const own = new TransactionalMemoryEngine(store, LEASE_MS);
+        others.push(own);
+        void own.start(host).then(() => own.work(callback, perform));
+      },
+      stopWorking: () => all((one) => one.stopWorking()),
+      stop: () => all((one) => one.stop()),
+    };
+  };
+};
+
 const storing =
   (change: (deliveries: readonly NewDelivery[]) => NewDelivery[]): Break =>
   (engine) => ({ store: (deliveries, transaction) => engine.store(change(deliveries), transaction) });
@@ -60,6 +122,16 @@ const performing =
   (engine) => ({
     work: (callback, perform) => engine.work(callback, (attempt) => perform({ ...attempt, ...change(attempt) })),
   });
+
+/** Has an attempt do what the last attempt at its delivery is to do. */
+const byTheLast = (change: (last: () => EngineAttempt) => Partial<EngineAttempt>): Break => {
+  const attempts = new Map<string, EngineAttempt>();
+  return performing((attempt) => {
+    const { id } = attempt.delivery;
+    attempts.set(id, attempt);
+    return change(() => attempts.get(id)!);
+  });
+};
 
 const seen = () => {
   const ids = new Set<string>();
@@ -242,6 +314,23 @@ const broken: Record<string, Break | Broken> = {
   'tells an attempt that its claim has run out, and does not let it settle': performing((attempt) => ({
     complete: async () => (await attempt.complete()) || true,
   })),
+  'does not charge an attempt that ended with its instance, the first time': { store: new SuspiciousStore() },
+  'performs what came back from a dead instance one at a time, over all callbacks, and beside it what was never there':
+    (() => {
+      const store = new MemoryStore();
+      return { store, breaking: apart(store) };
+    })(),
+  'lets a delivery die alone whose instance dies each time, and charges the others nothing': {
+    store: new SparingStore(),
+  },
+  'counts neither an attempt that was released nor one that never began': { store: new ChargingStore() },
+  'lets no attempt of an earlier claim settle, or keep, what the same instance has claimed again': byTheLast(
+    (last) => ({ bury: (error) => last().bury(error) }),
+  ),
+  'lets no attempt of an earlier claim complete in a transaction what the same instance has claimed again': byTheLast(
+    (last) => ({ completeIn: (transaction) => last().completeIn(transaction) }),
+  ),
+  'suspects a delivery no more that has failed since': { store: new GrudgingStore() },
   'performs the deliveries of a key one at a time, in the order in which they were stored, retries included': (
     engine,
   ) => ({

@@ -1,3 +1,4 @@
+import { chargingRules } from './charging.js';
 import { endingRules } from './ending.js';
 import { failingRules } from './failing.js';
 import { keepingRules } from './keeping.js';
@@ -20,6 +21,7 @@ export const engineContract: readonly ContractRule[] = [
   ...failingRules,
   ...keepingRules,
   ...endingRules,
+  ...chargingRules,
   ...orderRules,
   ...transactionsRules,
 ];
