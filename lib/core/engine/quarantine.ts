@@ -1,7 +1,8 @@
 /**
  * Keeps suspects apart: an instance performs one of them at a time, over all its callbacks, so that one that ends the process
  * ends no other suspect with it. An engine has one of these, and each suspect is in it while it is performed: from before it
- * begins until it is settled, or else until `perform` resolves.
+ * begins until its end is written down, or else until `perform` resolves. What is not written down when the next one ends the
+ * process would be charged.
  */
 export class Quarantine {
   private isTaken = false;
@@ -14,7 +15,7 @@ export class Quarantine {
     return true;
   }
 
-  /** Says that the suspect is gone, or that whoever entered has found none. */
+  /** Says that the suspect is gone, or that whoever entered has found none. Once for each time that somebody has entered. */
   leave(): void {
     this.isTaken = false;
     const [next] = this.waiting;
