@@ -40,6 +40,7 @@ export {
   type DeliveriesQuery,
   type KeptEvent,
 } from './core/delivery/event-deliveries.js';
+export type { PortionsOptions } from './core/delivery/portions.js';
 
 // When something goes wrong
 export { EventsError, EVENTS_ERROR_CODES, type EventsErrorCode } from './core/errors/events-error.js';

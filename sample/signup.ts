@@ -64,7 +64,8 @@ async function run(name: string, email: string): Promise<number> {
 /** This process may be the only one: what was stored is performed by it, unless it has to be tried again. */
 async function whatIsOpen(deliveries: EventDeliveries, id: string): Promise<KeptEvent[]> {
   for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(20)) {
-    const open = await deliveries.list({ ids: [id], state: ['waiting', 'running'] });
+    const running = await deliveries.list({ ids: [id], state: 'running' });
+    const open = [...running, ...(await deliveries.list({ ids: [id], state: 'waiting' }))];
     const isOver = open.every(({ state, attempts }) => state === 'waiting' && attempts > 0);
     if (isOver || Date.now() > deadline) return open;
   }

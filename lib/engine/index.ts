@@ -15,9 +15,16 @@ export type {
   Json,
   KeptDelivery,
   NewDelivery,
+  RetriedPortion,
+  RetryPortion,
   SqlTransaction,
 } from '../core/engine/engine.js';
-export { CompletionRefusedError, TransactionRefusedError, UnknownOutcomeError } from '../core/engine/engine.js';
+export {
+  CompletionRefusedError,
+  CursorRefusedError,
+  TransactionRefusedError,
+  UnknownOutcomeError,
+} from '../core/engine/engine.js';
 
 export type { StoredError } from '../core/errors/stored-error.js';
 
@@ -27,14 +34,13 @@ export { messageOf } from '../core/errors/thrown.js';
 
 // Deliveries that are kept: found, counted, in order
 export {
-  compare,
   countsByAddress,
-  type DeliveryIdentity,
   fits,
   type FoundDeliveries,
   neverDeclared,
   outcomeOf,
 } from '../core/engine/kept-deliveries.js';
+export { cursorOf, readCursor } from '../core/engine/cursor.js';
 
 // Claims, and a server that may be away
 export { ClaimLoop, type ClaimLoopOptions } from '../core/engine/claim-loop.js';

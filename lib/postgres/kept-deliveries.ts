@@ -1,40 +1,47 @@
 import {
   countsByAddress,
+  cursorOf,
   type DeliveryCounts,
   type DeliveryFilter,
   type DeliveryQuery,
   type DeliveryState,
   fits,
   type KeptDelivery,
+  readCursor,
+  type RetriedPortion,
+  type RetryPortion,
   type StoredError,
 } from '../engine/index.js';
 import type { Connection } from './connection/connection.js';
-import { addressOf, queueName, requireAddress } from './queue-name.js';
+import { addressOf, requireAddress } from './queue-name.js';
 import type { Statements } from './statements/statements.js';
 
-/** pg-boss' states, and what they mean. */
-const STATE_OF: Readonly<Record<string, DeliveryState>> = {
-  created: 'waiting',
-  retry: 'waiting',
-  active: 'running',
-  failed: 'dead',
+/** Which of pg-boss' states make up each of ours. */
+const STATES: Readonly<Record<DeliveryState, readonly string[]>> = {
+  waiting: ['created', 'retry'],
+  running: ['active'],
+  dead: ['failed'],
 };
 
 /** Enough for looking through all deliveries that there are. */
 const QUERY_TIMEOUT_MS = 30_000;
 
 /** How many deliveries a queue has. */
-type CountsRow = Omit<DeliveryCounts, 'event' | 'callback'> & { readonly name: string };
+type CountsRow = Omit<DeliveryCounts, 'event' | 'callback' | 'isExact'> & { readonly name: string };
 
-/** A delivery, as it lies in the database. */
-interface Row {
+/** Where a delivery lies among all: when it was stored, in microseconds, its id and its queue. */
+interface Place {
+  readonly place: string;
   readonly id: string;
   readonly name: string;
+}
+
+/** A delivery, as it lies in the database. */
+interface Row extends Place {
   readonly key: string | null;
   readonly data: { readonly arguments: KeptDelivery['arguments'] };
   readonly output: StoredError | { readonly value?: { readonly message?: unknown } } | null;
   readonly storedAt: number;
-  readonly state: string;
   readonly attempts: number;
   readonly since: number;
 }
@@ -62,28 +69,26 @@ export class KeptDeliveries {
     );
   }
 
-  async list({ states, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
+  async list({ state, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
     const rows = await this.query<Row>(this.statements.list, [
       ...(await this.paramsFor(filter)),
-      JSON.stringify(Object.keys(STATE_OF).filter((state) => states.includes(STATE_OF[state]))),
-      after?.id ?? null,
-      after ? queueName(after, false) : null,
+      JSON.stringify(STATES[state]),
+      ...placeAt(after, state),
       limit,
     ]);
-    return rows.map(keptOf);
+    return rows.map((row) => keptOf(row, state));
   }
 
-  retry(filter: DeliveryFilter): Promise<number> {
-    return this.change(this.statements.retry, filter);
+  async retry(filter: DeliveryFilter, { limit, after }: RetryPortion): Promise<RetriedPortion> {
+    const params = [...(await this.paramsFor(filter)), this.channel, ...placeAt(after, 'dead'), limit];
+    const [last] = await this.query<Place & { count: number }>(this.statements.retry, params);
+    if (!last) return { count: 0 };
+    return { count: last.count, ...(last.count === limit && { after: cursorAt(last, 'dead') }) };
   }
 
-  discard(filter: DeliveryFilter): Promise<number> {
-    return this.change(this.statements.discard, filter);
-  }
-
-  private async change(statement: string, filter: DeliveryFilter): Promise<number> {
+  async discard(filter: DeliveryFilter): Promise<number> {
     const params = [...(await this.paramsFor(filter)), this.channel];
-    const [{ count }] = await this.query<{ count: number }>(statement, params);
+    const [{ count }] = await this.query<{ count: number }>(this.statements.discard, params);
     return count;
   }
 
@@ -103,18 +108,25 @@ export class KeptDeliveries {
   }
 }
 
-function keptOf({ id, name, key, data, output, storedAt, state, attempts, since }: Row): KeptDelivery {
-  const { event, callback } = requireAddress(name);
+const cursorAt = ({ place, id, name }: Place, state: DeliveryState) => cursorOf(state, place, id, name);
+
+/** The place after a cursor, as the parameters of a statement. */
+const placeAt = (cursor: string | undefined, state: DeliveryState): (string | null)[] =>
+  cursor === undefined ? [null, null, null] : readCursor(cursor, state, [/^\d{1,16}$/, /^[0-9a-f-]{36}$/, /./]);
+
+function keptOf(row: Row, state: DeliveryState): KeptDelivery {
+  const { event, callback } = requireAddress(row.name);
   return {
     event,
     callback,
-    id,
-    ...(key !== null && { key }),
-    arguments: data.arguments,
-    state: STATE_OF[state],
-    attempts,
-    storedAt: new Date(storedAt),
-    since: new Date(since),
-    ...(output && { error: errorOf(output) }),
+    id: row.id,
+    ...(row.key !== null && { key: row.key }),
+    arguments: row.data.arguments,
+    state,
+    attempts: row.attempts,
+    storedAt: new Date(row.storedAt),
+    since: new Date(row.since),
+    ...(row.output && { error: errorOf(row.output) }),
+    cursor: cursorAt(row, state),
   };
 }

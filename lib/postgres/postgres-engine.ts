@@ -10,6 +10,7 @@ import {
   type EngineHost,
   neverDeclared,
   type NewDelivery,
+  type RetryPortion,
   type SqlTransaction,
 } from '../engine/index.js';
 import { startBoss } from './boss.js';
@@ -169,8 +170,8 @@ export class PostgresEngine implements DurableEngine {
     return this.requireOpened().kept.list(query);
   }
 
-  async retry(filter: DeliveryFilter) {
-    return this.requireOpened().kept.retry(filter);
+  async retry(filter: DeliveryFilter, portion: RetryPortion) {
+    return this.requireOpened().kept.retry(filter, portion);
   }
 
   async discard(filter: DeliveryFilter) {

@@ -1,8 +1,8 @@
 import type { JobType } from 'bullmq';
 import {
   addressOf,
-  compare,
   countsByAddress,
+  cursorOf,
   type DeliveryAddress,
   type DeliveryCounts,
   type DeliveryFilter,
@@ -10,6 +10,9 @@ import {
   type DeliveryState,
   fits,
   type KeptDelivery,
+  readCursor,
+  type RetriedPortion,
+  type RetryPortion,
   type StoredError,
 } from '../engine/index.js';
 import { asScriptJob, isScriptsVerdict, type Queue } from './queues.js';
@@ -82,12 +85,11 @@ export class KeptDeliveries {
     return countsByAddress(await Promise.all(found));
   }
 
-  async list({ states, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
-    const places = (await this.places(filter, states)).sort(compare);
-    const from = after ? places.findIndex((place) => compare(place, after) > 0) : 0;
+  async list({ state, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
+    const places = await this.placesAfter(after, filter, state);
     const kept: KeptDelivery[] = [];
     // A delivery that has ended since is passed over, so that a page may take several reads.
-    for (let at = from; at !== -1 && at < places.length && kept.length < limit;) {
+    for (let at = 0; at < places.length && kept.length < limit;) {
       const page = places.slice(at, at + limit - kept.length);
       kept.push(...(await this.read(page)));
       at += page.length;
@@ -95,18 +97,12 @@ export class KeptDeliveries {
     return kept;
   }
 
-  async retry(filter: DeliveryFilter): Promise<number> {
-    const dead = await this.places(filter, ['dead']);
-    return count(dead, async ({ queue, id }) => {
-      const { uncounted, ...data } = readData((await this.client.hget(queue.toKey(id), 'data')) ?? '');
-      const fresh = fieldsOf({ due: Date.now(), ...(uncounted !== undefined && { data }) });
-      if (!(await this.writeToDead(queue, id, fresh))) return false;
-      await queue.retryFinishedJob(asScriptJob({ id, opts: {} }), 'failed', {
-        resetAttemptsMade: true,
-        resetAttemptsStarted: true,
-      });
-      return true;
-    });
+  async retry(filter: DeliveryFilter, { limit, after }: RetryPortion): Promise<RetriedPortion> {
+    const dead = await this.placesAfter(after, filter, 'dead');
+    const portion = dead.slice(0, limit);
+    const retried = await count(portion, ({ queue, id }) => this.retryDead(queue, id));
+    const last = portion.at(-1);
+    return { count: retried, ...(last && dead.length > limit && { after: cursorOf('dead', nameOf(last)) }) };
   }
 
   async discard(filter: DeliveryFilter): Promise<number> {
@@ -125,6 +121,30 @@ export class KeptDeliveries {
   async forgetCompleted(before: number): Promise<void> {
     const queues = await this.queues({});
     await Promise.all(queues.map(({ queue }) => queue.cleanJobsByState('completed', before, MOST_FORGOTTEN)));
+  }
+
+  private async retryDead(queue: Queue, id: string): Promise<boolean> {
+    const { uncounted, ...data } = readData((await this.client.hget(queue.toKey(id), 'data')) ?? '');
+    const fresh = fieldsOf({ due: Date.now(), ...(uncounted !== undefined && { data }) });
+    if (!(await this.writeToDead(queue, id, fresh))) return false;
+    await queue.retryFinishedJob(asScriptJob({ id, opts: {} }), 'failed', {
+      resetAttemptsMade: true,
+      resetAttemptsStarted: true,
+    });
+    return true;
+  }
+
+  private async placesAfter(
+    cursor: string | undefined,
+    filter: DeliveryFilter,
+    state: DeliveryState,
+  ): Promise<Place[]> {
+    const from = cursor === undefined ? '' : readCursor(cursor, state, [/./])[0];
+    const places = (await this.places(filter, [state])).map((place) => ({ place, name: nameOf(place) }));
+    return places
+      .filter(({ name }) => name > from)
+      .sort((one, other) => (one.name < other.name ? -1 : 1))
+      .map(({ place }) => place);
   }
 
   /** Resolves to whether the job was dead, and has these fields now. */
@@ -175,6 +195,10 @@ export class KeptDeliveries {
   }
 }
 
+/** Names the place of a delivery in lists. */
+const nameOf = ({ id, event, callback }: DeliveryAddress & { readonly id: string }) =>
+  JSON.stringify([id, event, callback]);
+
 async function countsOf(queue: Queue): Promise<Record<'waiting' | 'delayed' | 'running' | 'dead', number>> {
   const [wait, prioritized, delayed, running, dead] = await queue.getCounts([
     ...TYPES.waiting,
@@ -212,6 +236,7 @@ function keptOf(
     storedAt: new Date(storedAt),
     since: new Date(since),
     ...(error && { error }),
+    cursor: cursorOf(state, nameOf({ event, callback, id })),
   };
 }
 

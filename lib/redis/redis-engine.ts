@@ -10,6 +10,7 @@ import {
   type EngineHost,
   neverDeclared,
   type NewDelivery,
+  type RetryPortion,
   type SqlTransaction,
   timers,
 } from '../engine/index.js';
@@ -151,8 +152,8 @@ export class RedisEngine implements DurableEngine {
     return this.requireOpened().kept.list(query);
   }
 
-  async retry(filter: DeliveryFilter) {
-    return this.requireOpened().kept.retry(filter);
+  async retry(filter: DeliveryFilter, portion: RetryPortion) {
+    return this.requireOpened().kept.retry(filter, portion);
   }
 
   async discard(filter: DeliveryFilter) {

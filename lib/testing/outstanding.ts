@@ -1,4 +1,4 @@
-import { timers } from '../engine/index.js';
+import { type DeliveryState, timers } from '../engine/index.js';
 import type { EventDeliveries, EventsInspector, KeptEvent } from '../index.js';
 import type { VirtualClock } from './memory/clock.js';
 import type { MemoryStore } from './memory/memory-store.js';
@@ -55,6 +55,12 @@ const PAGE = 1_000;
 /** Nobody tells this application what others do with deliveries, so it looks again. */
 const LOOK_AGAIN_MS = 50;
 
+/**
+ * In the order in which a delivery goes through them. One that ran when those that wait were listed, and then went back to
+ * them, is among them the second time.
+ */
+const STATES = ['waiting', 'running', 'waiting', 'dead'] as const;
+
 /** Asks whatever engine the application has, which other applications may share. */
 export class OutstandingInEngine implements Outstanding {
   constructor(
@@ -92,15 +98,21 @@ export class OutstandingInEngine implements Outstanding {
   }
 
   private async list(ids: readonly string[]): Promise<KeptEvent[]> {
+    const found = new Map<string, KeptEvent>();
+    for (let at = 0; at < ids.length; at += PAGE) {
+      const some = ids.slice(at, at + PAGE);
+      for (const state of STATES) {
+        for (const one of await this.listAll(some, state)) found.set(`${one.id} ${laneOf(one)}`, one);
+      }
+    }
+    return [...found.values()];
+  }
+
+  private async listAll(ids: readonly string[], state: DeliveryState): Promise<KeptEvent[]> {
     const all: KeptEvent[] = [];
     for (;;) {
       const after = all.at(-1);
-      const page = await this.deliveries.list({
-        ids,
-        state: ['waiting', 'running', 'dead'],
-        limit: PAGE,
-        ...(after && { after }),
-      });
+      const page = await this.deliveries.list({ ids, state, limit: PAGE, ...(after && { after }) });
       all.push(...page);
       if (page.length < PAGE) return all;
     }

@@ -99,7 +99,7 @@ describe('A delivery', () => {
         delayMs: 0,
       },
     ]);
-    await until(async () => (await older.list({ states: ['waiting'], limit: 1 }))[0]?.attempts === 3);
+    await until(async () => (await older.list({ state: 'waiting', limit: 1 }))[0]?.attempts === 3);
     await older.stop();
 
     const { deliveries, done } = await startDurable([Answers], newer);

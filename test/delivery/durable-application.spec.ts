@@ -143,8 +143,8 @@ describe('The application', () => {
       'There are dead deliveries: 1 of "x" to Older.fail. Look into them with EventDeliveries.',
     ]);
     expect(await newer.deliveries.counts()).toEqual([
-      { event: 'x', callback: 'Older.fail', waiting: 0, delayed: 0, running: 0, dead: 1, isKnown: true },
-      { event: 'y', callback: 'Older.gone', waiting: 0, delayed: 1, running: 0, dead: 0, isKnown: false },
+      { event: 'x', callback: 'Older.fail', waiting: 0, delayed: 0, running: 0, dead: 1, isExact: true, isKnown: true },
+      { event: 'y', callback: 'Older.gone', waiting: 0, delayed: 1, running: 0, dead: 0, isExact: true, isKnown: false },
     ]);
   });
 

@@ -23,7 +23,7 @@ describe('EventDeliveries', () => {
     [
       'list',
       (deliveries) => deliveries.list({ state: 'failed' }),
-      "list() was given state: 'failed'. Pass 'waiting', 'running' or 'dead', or an array of them.",
+      "list() was given state: 'failed'. Pass 'waiting', 'running' or 'dead'.",
     ],
     [
       'list',

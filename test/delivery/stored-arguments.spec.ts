@@ -55,7 +55,7 @@ class NotingEngine implements DurableEngine {
   async stop() {}
   counts = async () => [];
   list = async () => [];
-  retry = async () => 0;
+  retry = async () => ({ count: 0 });
   discard = async () => 0;
 }
 

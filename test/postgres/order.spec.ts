@@ -175,7 +175,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       await attempt.complete();
     });
     expect(await after.counts()).toMatchObject([{ waiting: 1, dead: 2 }]);
-    await after.retry({ ids: [first.id] });
+    await after.retry({ ids: [first.id] }, { limit: 10 });
     await until(() => ran.length === 1);
     // The second has taken the place of the first, and holds up the third.
     await until(
@@ -186,7 +186,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
           )
         ).rowCount === 2,
     );
-    await after.retry({});
+    await after.retry({}, { limit: 10 });
     await until(() => ran.length === 3);
     expect(ran).toEqual([1, 2, 3]);
   });

@@ -7,6 +7,7 @@ import {
   type EngineAttempt,
   type EngineHost,
   type NewDelivery,
+  type RetryPortion,
   type SqlTransaction,
   TransactionRefusedError,
 } from 'nestjs-callbacks/engine';
@@ -86,8 +87,8 @@ export class TransactionalMemoryEngine implements DurableEngine {
   stop = () => this.engine.stop();
   counts = () => this.engine.counts();
   list = (query: DeliveryQuery) => this.engine.list(query);
-  retry = (filter: DeliveryFilter) => this.engine.retry(filter);
-  discard = (filter: DeliveryFilter) => this.engine.discard(filter);
+  retry = (filter: DeliveryFilter, portion: RetryPortion) => this.engine.retry(filter, portion);
+  discard = (filter: Parameters<DurableEngine['discard']>[0]) => this.engine.discard(filter);
 }
 
 /** An attempt that a transaction can complete, too. */

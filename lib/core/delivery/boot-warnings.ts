@@ -7,7 +7,7 @@ export function bootWarnings(
 ): string[] {
   const warnings: string[] = [];
   const list = (kept: readonly DeliveryCounts[], count: (one: DeliveryCounts) => number) =>
-    kept.map((one) => `${count(one)} of "${one.event}" to ${one.callback}`).join(', ');
+    kept.map((one) => `${one.isExact ? '' : 'at least '}${count(one)} of "${one.event}" to ${one.callback}`).join(', ');
   const all = (one: DeliveryCounts) => one.waiting + one.delayed + one.running + one.dead;
   const unknown = counts.filter((one) => !isKnown(one) && all(one) > 0);
   if (unknown.length > 0) {

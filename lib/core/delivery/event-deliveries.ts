@@ -1,14 +1,14 @@
 import { addressKey } from '../engine/address-name.js';
 import { providedByHabit } from '../errors/callback-errors.js';
-import { engineMissing, queryInvalid } from '../errors/delivery-errors.js';
-import type {
-  Delivery,
-  DeliveryAddress,
-  DeliveryCounts,
-  DeliveryFilter,
-  DeliveryState,
-  DurableEngine,
-  KeptDelivery,
+import { discardFailed, engineMissing, queryInvalid, retryFailed } from '../errors/delivery-errors.js';
+import {
+  CursorRefusedError,
+  type DeliveryAddress,
+  type DeliveryCounts,
+  type DeliveryFilter,
+  type DeliveryState,
+  type DurableEngine,
+  type KeptDelivery,
 } from '../engine/engine.js';
 import { show } from '../errors/describe.js';
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
@@ -18,6 +18,7 @@ import type { RunningEngine } from './running-engine.js';
 import { nearest } from '../errors/did-you-mean.js';
 import { type Checks, isCount, isUuid, wrongOption } from '../options/option-checks.js';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
+import { discardPortions, inPortions, type PortionsOptions, retryPortions } from './portions.js';
 import { readArguments } from './stored-arguments.js';
 
 /** Counts the deliveries of one durable callback. */
@@ -32,17 +33,17 @@ export type KeptEvent = Omit<KeptDelivery, 'arguments'> & { readonly arguments: 
 /** Says which deliveries to list: those that fit every field given. */
 export interface DeliveriesQuery extends DeliveryFilter {
   /**
-   * In which state, or in which of several, as of one moment.
+   * In which state.
    * @default 'dead'
    */
-  readonly state?: DeliveryState | readonly DeliveryState[];
+  readonly state?: DeliveryState;
   /**
    * How many, at most 1,000.
    * @default 100
    */
   readonly limit?: number;
   /** Continue after this one, the last of the page before. */
-  readonly after?: Pick<Delivery, 'id' | 'event' | 'callback'>;
+  readonly after?: Pick<KeptDelivery, 'cursor'>;
 }
 
 /** Shows durable deliveries, and has dead ones tried again or removed: inject it where you look after them. */
@@ -59,7 +60,7 @@ export class EventDeliveries {
 
   /**
    * Counts the deliveries that are waiting, running and dead, by callback; also those of callbacks that this instance does
-   * not have.
+   * not have. Where more than 10,000 are in a state, the number may be too small: `isExact` is `false` then.
    *
    * @throws EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_CLOSED; so do the other methods
    */
@@ -67,7 +68,8 @@ export class EventDeliveries {
     const engine = await this.engine('counts');
     const counts = new Map((await engine.counts()).map((count) => [addressKey(count), count]));
     const known = this.known.map(
-      (address) => counts.get(addressKey(address)) ?? { ...address, waiting: 0, delayed: 0, running: 0, dead: 0 },
+      (address) =>
+        counts.get(addressKey(address)) ?? { ...address, waiting: 0, delayed: 0, running: 0, dead: 0, isExact: true },
     );
     for (const address of known) counts.delete(addressKey(address));
     return [
@@ -77,56 +79,71 @@ export class EventDeliveries {
   }
 
   /**
-   * Lists deliveries with error, arguments and attempts, in the order of their ids. By default that is the order of storing.
+   * Lists deliveries in one state with error, arguments and attempts, in the order of storing, as far as the engine knows it.
+   * Whatever stays in the state while you read all, page by page, is listed once. A page that is not full is the last.
    *
    * @example
    * const dead = await this.deliveries.list({ callback: 'Emails.greetNewUser' });
    * const more = await this.deliveries.list({ callback: 'Emails.greetNewUser', after: dead.at(-1) });
-   * const open = await this.deliveries.list({ ids: [id], state: ['waiting', 'running'] });
+   * const waiting = await this.deliveries.list({ ids: [id], state: 'waiting' });
    *
    * @throws EVENTS_QUERY_INVALID
    */
   async list(query: DeliveriesQuery = {}): Promise<KeptEvent[]> {
-    const { state = 'dead', limit = 100, ...rest } = query;
+    const { state = 'dead', limit = 100, after, ...filter } = query;
     const engine = await this.engine('list', query, LIST_CHECKS);
-    const kept = await engine.list({ ...rest, states: [state].flat(), limit });
+    const kept = await engine
+      .list({ ...filter, state, limit, ...(after && { after: after.cursor }) })
+      .catch((error: unknown) => {
+        throw error instanceof CursorRefusedError ? cursorInvalid(after) : error;
+      });
     return kept.map((delivery) => ({ ...delivery, arguments: this.argumentsOf(delivery) }));
   }
 
   /**
    * Has dead deliveries tried again, at once and with all their attempts before them: those that fit every field given, or
-   * all. Resolves to their number.
+   * all, in portions. Resolves to their number. One that dies again meanwhile stays dead.
    *
    * @example
    * await this.deliveries.retry({ callback: 'Emails.greetNewUser' });
+   * await this.deliveries.retry({}, { onProgress: (done) => this.logger.log(`${done} retried`), signal });
    *
-   * @throws EVENTS_QUERY_INVALID
+   * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_FAILED says how many were done
    */
-  async retry(filter: DeliveryFilter = {}): Promise<number> {
-    const engine = await this.engine('retry', filter, FILTER_CHECKS);
-    return engine.retry(filter);
+  async retry(filter: DeliveryFilter = {}, watching: PortionsOptions = {}): Promise<number> {
+    const engine = await this.engine('retry', filter, FILTER_CHECKS, watching);
+    return inPortions(watching, retryPortions(engine, filter), (done, cause) => retryFailed(engine.name, done, cause));
   }
 
   /**
-   * Removes deliveries for good: dead ones, or waiting ones that are not to happen any more. Running ones are left alone.
-   * Resolves to the number removed.
+   * Removes deliveries for good: dead ones, or waiting ones that are not to happen any more, in portions. Running ones are
+   * left alone. Resolves to the number removed.
    *
    * @example
    * await this.deliveries.discard({ ids: [dead.id], callback: dead.callback });
    *
-   * @throws EVENTS_QUERY_INVALID
+   * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_FAILED says how many were done
    */
-  async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }): Promise<number> {
-    const engine = await this.engine('discard', filter, FILTER_CHECKS);
+  async discard(
+    filter: DeliveryFilter & { readonly ids: readonly string[] },
+    watching: PortionsOptions = {},
+  ): Promise<number> {
+    const engine = await this.engine('discard', filter, FILTER_CHECKS, watching);
     if (!filter?.ids)
       throw queryInvalid('discard', 'no ids', 'Say which deliveries to remove: discard({ ids: [ … ] }).');
-    return engine.discard(filter);
+    return inPortions(watching, discardPortions(engine, filter), (done, cause) =>
+      discardFailed(engine.name, done, cause),
+    );
   }
 
-  private async engine(method: string, query: DeliveryFilter = {}, checks: Checks = {}): Promise<DurableEngine> {
-    if (typeof query !== 'object' || query === null) throw queryInvalid(method, show(query), 'Pass an object.');
-    const wrong = wrongOption(query, checks);
-    if (wrong) throw queryInvalid(method, `${wrong.option}: ${show(wrong.value)}`, wrong.remedy);
+  private async engine(
+    method: string,
+    query: DeliveryFilter = {},
+    checks: Checks = {},
+    watching: PortionsOptions = {},
+  ): Promise<DurableEngine> {
+    refuseWrong(method, query, checks);
+    refuseWrong(method, watching, WATCHING_CHECKS);
     this.outsideCalls.note(`EventDeliveries.${method}()`);
     if (!this.running.isConfigured) throw engineMissing(`EventDeliveries.${method}() was called`);
     const engine = await this.declared.open();
@@ -163,6 +180,16 @@ export class EventDeliveries {
   }
 }
 
+function refuseWrong(method: string, options: object, checks: Checks): void {
+  if (typeof options !== 'object' || options === null) throw queryInvalid(method, show(options), 'Pass an object.');
+  const wrong = wrongOption(options, checks);
+  if (wrong) throw queryInvalid(method, `${wrong.option}: ${show(wrong.value)}`, wrong.remedy);
+}
+
+const AFTER = 'Pass the last delivery of the page before.';
+
+const cursorInvalid = (after: unknown) => queryInvalid('list', `after: ${show(after)}`, AFTER);
+
 const isName = { isValid: (value: unknown) => typeof value === 'string', expected: 'Pass a string.' };
 
 const FILTER_CHECKS: Checks = {
@@ -177,15 +204,20 @@ const FILTER_CHECKS: Checks = {
 const LIST_CHECKS: Checks = {
   ...FILTER_CHECKS,
   state: {
-    isValid: (value) => [value].flat().every((state) => ['waiting', 'running', 'dead'].includes(state)),
-    expected: `Pass 'waiting', 'running' or 'dead', or an array of them.`,
+    isValid: (value) => ['waiting', 'running', 'dead'].includes(value),
+    expected: `Pass 'waiting', 'running' or 'dead'.`,
   },
   limit: {
     isValid: (value) => isCount(1).isValid(value) && value <= 1_000,
     expected: 'Pass a whole number from 1 to 1000.',
   },
   after: {
-    isValid: (value) => typeof value === 'object' && value !== null && isUuid(value.id),
-    expected: 'Pass the last delivery of the page before.',
+    isValid: (value) => typeof value === 'object' && value !== null && typeof value.cursor === 'string',
+    expected: AFTER,
   },
+};
+
+const WATCHING_CHECKS: Checks = {
+  onProgress: { isValid: (value) => typeof value === 'function', expected: 'Pass a function.' },
+  signal: { isValid: (value) => typeof value?.aborted === 'boolean', expected: 'Pass an AbortSignal.' },
 };

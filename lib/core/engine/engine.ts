@@ -69,20 +69,29 @@ export interface DurableEngine {
    */
   stop(): Promise<void>;
 
-  /** Counts the deliveries at each address that has any, also of callbacks that this instance does not know. */
+  /**
+   * Counts the deliveries at each address that has any, also of callbacks that this instance does not know: exactly as long
+   * as no state has more than 10,000 at the address, and otherwise at least.
+   */
   counts(): Promise<readonly DeliveryCounts[]>;
 
   /**
-   * Lists the deliveries that are in any of these states at one moment, in the order of their ids, which by default is the
-   * order of storing. A delivery that goes from one of the states to another meanwhile is among them, once.
+   * Lists the deliveries that are in one state, a page at a time, in the store's own order: the order of storing, as far as
+   * it knows that. Whatever stays in the state while all of it is read, page after page, is listed once; what enters or
+   * leaves it meanwhile may be missing. A page that is not full is the last. Rejects with a {@link CursorRefusedError} if
+   * `after` is no cursor of such a list.
    */
   list(query: DeliveryQuery): Promise<readonly KeptDelivery[]>;
 
-  /** Makes dead deliveries wait again, due now, with all their attempts before them. Resolves to their number. */
-  retry(filter: DeliveryFilter): Promise<number>;
+  /**
+   * Makes dead deliveries wait again, due now, with all their attempts before them: a portion of those that the filter
+   * means, which the caller asks for until there is no more. One that dies again meanwhile is not retried again by the same
+   * series of portions. The filter has at most 1,000 ids.
+   */
+  retry(filter: DeliveryFilter, portion: RetryPortion): Promise<RetriedPortion>;
 
-  /** Removes deliveries that are waiting or dead. Resolves to their number. */
-  discard(filter: DeliveryFilter): Promise<number>;
+  /** Removes deliveries that are waiting or dead, by at most 1,000 ids. Resolves to their number. */
+  discard(filter: DeliveryFilter & { readonly ids: readonly string[] }): Promise<number>;
 }
 
 /** Makes an application's engine. `postgres()` and its like return one of these. */
@@ -175,6 +184,8 @@ export interface DeliveryCounts extends DeliveryAddress {
   readonly delayed: number;
   readonly running: number;
   readonly dead: number;
+  /** `false` where one of these numbers is too large to be counted: there are at least so many. */
+  readonly isExact: boolean;
 }
 
 /** A delivery as it lies in the store. */
@@ -187,6 +198,8 @@ export interface KeptDelivery extends Delivery {
   readonly since: Date;
   /** The error of the last attempt. */
   readonly error?: StoredError;
+  /** Its place in the list that it comes from: the list goes on after it. It means something to the engine only. */
+  readonly cursor: string;
 }
 
 /** Names deliveries: all that fit every field given. */
@@ -197,10 +210,24 @@ export interface DeliveryFilter {
 }
 
 export interface DeliveryQuery extends DeliveryFilter {
-  readonly states: readonly DeliveryState[];
+  readonly state: DeliveryState;
   readonly limit: number;
-  /** Continues after this one, the last of the page before. */
-  readonly after?: Pick<Delivery, 'id' | 'event' | 'callback'>;
+  /** The cursor of the last delivery of the page before. */
+  readonly after?: string;
+}
+
+/** Which part of a retry one call does. */
+export interface RetryPortion {
+  /** How many deliveries it makes wait again, at most. */
+  readonly limit: number;
+  /** Where the portion before has ended. */
+  readonly after?: string;
+}
+
+export interface RetriedPortion {
+  readonly count: number;
+  /** Where the next portion begins. Without it there is none. */
+  readonly after?: string;
 }
 
 /**
@@ -240,3 +267,9 @@ export class TransactionRefusedError extends Error {
   }
 }
 recognizeCopies(TransactionRefusedError, 'TransactionRefusedError');
+
+/** Says that a list cannot go on after a cursor, which it has not given: `list()` rejects with it. */
+export class CursorRefusedError extends Error {
+  override readonly name = 'CursorRefusedError';
+}
+recognizeCopies(CursorRefusedError, 'CursorRefusedError');

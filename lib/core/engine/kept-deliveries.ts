@@ -1,25 +1,10 @@
 import { messageOf } from '../errors/thrown.js';
 import { addressKey } from './address-name.js';
-import {
-  type Delivery,
-  type DeliveryAddress,
-  type DeliveryCounts,
-  type DeliveryFilter,
-  UnknownOutcomeError,
-} from './engine.js';
+import { type DeliveryAddress, type DeliveryCounts, type DeliveryFilter, UnknownOutcomeError } from './engine.js';
 
 /** Whether a filter means deliveries of this address. It does not look at the filter's ids. */
 export const fits = (address: DeliveryAddress, { event, callback }: DeliveryFilter): boolean =>
   (event === undefined || address.event === event) && (callback === undefined || address.callback === callback);
-
-/** The fields that tell one delivery from all others. */
-export type DeliveryIdentity = Pick<Delivery, 'id' | 'event' | 'callback'>;
-
-/** Compares deliveries for `sort()`, in the order of `list()`: by id, then by event and callback. */
-export const compare = (one: DeliveryIdentity, other: DeliveryIdentity): number =>
-  order(one.id, other.id) || order(one.event, other.event) || order(one.callback, other.callback);
-
-const order = (one: string, other: string) => (one < other ? -1 : one > other ? 1 : 0);
 
 const COUNTED = ['waiting', 'delayed', 'running', 'dead'] as const;
 
@@ -31,8 +16,9 @@ export function countsByAddress(found: readonly FoundDeliveries[]): DeliveryCoun
   const counts = new Map<string, { -readonly [Field in keyof DeliveryCounts]: DeliveryCounts[Field] }>();
   for (const { event, callback, ...some } of found) {
     const key = addressKey({ event, callback });
-    const sum = counts.get(key) ?? { event, callback, waiting: 0, delayed: 0, running: 0, dead: 0 };
+    const sum = counts.get(key) ?? { event, callback, waiting: 0, delayed: 0, running: 0, dead: 0, isExact: true };
     counts.set(key, sum);
+    sum.isExact &&= some.isExact ?? true;
     for (const state of COUNTED) sum[state] += some[state] ?? 0;
   }
   return [...counts.values()].filter((sum) => COUNTED.some((state) => sum[state] > 0));

@@ -20,6 +20,22 @@ export const engineFailed = (engine: string, doing: string, cause: unknown) =>
     { cause },
   );
 
+const stoppedHalfWay = (engine: string, what: string, remedy: string, cause: unknown) =>
+  new EventsError(
+    'EVENTS_ENGINE_FAILED',
+    `The engine ${engine} failed after ${what}, perhaps more: ${sentenceOf(cause)} ${remedy}`,
+    { cause },
+  );
+
+const deliveries = (count: number, were: string) =>
+  `${count} ${count === 1 ? `delivery was ${were}` : `deliveries were ${were}`}`;
+
+export const retryFailed = (engine: string, done: number, cause: unknown) =>
+  stoppedHalfWay(engine, deliveries(done, 'retried'), 'Call retry() again for the rest.', cause);
+
+export const discardFailed = (engine: string, done: number, cause: unknown) =>
+  stoppedHalfWay(engine, deliveries(done, 'discarded'), 'Call discard() again for the rest.', cause);
+
 export const engineUnsuited = (engine: string, callback: string, what: string) =>
   new EventsError(
     'EVENTS_ENGINE_UNSUITED',

@@ -1,4 +1,3 @@
-import { ORDERED } from '../queue-name.js';
 import type { Tables } from './tables.js';
 
 /**
@@ -8,9 +7,12 @@ import type { Tables } from './tables.js';
 export interface KeptStatements {
   /** Counts the deliveries of each queue by what they wait for. */
   readonly counts: string;
-  /** Reads at most `$6` deliveries in the states `$3`, in the order of their ids, after id `$4` at address `$5`. */
+  /**
+   * Reads at most `$7` deliveries in the states `$3`, in the order of storing, after the one stored at microsecond `$4` with
+   * id `$5` in queue `$6`.
+   */
   readonly list: string;
-  /** Makes dead deliveries wait again, and notifies on `$3`. */
+  /** Makes dead deliveries wait again, and notifies on `$3`: at most `$7` after the one that `$4` to `$6` tell. */
   readonly retry: string;
   /** Removes waiting and dead deliveries, and notifies on `$3`, as others may have waited for them. */
   readonly discard: string;
@@ -41,32 +43,37 @@ const counts = ({ job }: Tables) => `
         count(*) filter (where state = 'failed')::int as dead
       from ${job} where state in ('created', 'retry', 'active', 'failed') group by name`;
 
+// An exact number of microseconds, as text: a float has too few digits, and drivers may have been told to read times.
+const PLACE = `(extract(epoch from created_on) * 1000000)::bigint`;
+const IS_BEHIND = `($4::text is null or (${PLACE}, id, name) > ($4::text::bigint, $5::text::uuid, $6::text))`;
+
 function list({ job, state }: Tables): string {
   const attempts = `(retry_count + 1 - coalesce((data->>'uncounted')::int, 0))`;
-  // A callback may have an ordered queue and another one. A page may end between the two, so both sort under one name.
-  const address = `regexp_replace(name, '^([^/]+/[^/]+)${ORDERED}$', '\\1') collate "C"`;
   // A number, because the application's pool may have been told to read times in its own way.
   const epochMs = (time: string) => `extract(epoch from ${time})::float8 * 1000`;
   return `
-      select id, name, singleton_key as key, data, output, state, ${epochMs('created_on')} as "storedAt",
+      select id, name, singleton_key as key, data, output, ${epochMs('created_on')} as "storedAt", ${PLACE}::text as place,
         case when started_on is null then 0 else ${attempts} end as attempts,
         ${epochMs("case state when 'active' then started_on when 'failed' then completed_on else start_after end")} as since
       from ${job}
-      where ${MATCHES} and state in (select json_array_elements_text($3::text::json)::${state})
-        and ($4::text is null or (id, ${address}) > ($4::text::uuid, $5::text))
-      order by id, ${address} limit $6::int`;
+      where ${MATCHES} and state in (select json_array_elements_text($3::text::json)::${state}) and ${IS_BEHIND}
+      order by ${PLACE}, id, name limit $7::int`;
 }
 
 const retry = ({ job }: Tables, keepCompletedSeconds: number) => `
-      with retried as (
-        update ${job} set state = 'retry', start_after = now(), completed_on = null,
+      with portion as (
+        select name, id, ${PLACE}::text as place from ${job} where ${MATCHES} and state = 'failed' and ${IS_BEHIND}
+        order by ${PLACE}, id, name limit $7::int
+      ), retried as (
+        update ${job} j set state = 'retry', start_after = now(), completed_on = null,
           deletion_seconds = ${keepCompletedSeconds},
           data = data || jsonb_build_object('uncounted', retry_count + 1)
-        where ${MATCHES} and state = 'failed' returning name
+        from portion where j.name = portion.name and j.id = portion.id and j.state = 'failed' returning j.name
       ), notified as (
         select pg_notify($3, name) from retried group by name
       )
-      select count(*)::int as count, (select count(*) from notified)::int as notified from retried`;
+      select id, name, place, (select count(*) from retried)::int as count, (select count(*) from notified)::int as notified
+      from portion order by place::bigint desc, id desc, name desc limit 1`;
 
 const discard = ({ job }: Tables) => `
       with discarded as (

@@ -44,11 +44,12 @@ export const failingRules: readonly ContractRule[] = [
     await scene.until('it is dead', async () => (await scene.counts(engine)).dead === 1);
     await attempts.nothingFor();
 
-    const [dead, ...others] = await engine.list({ ...scene.filter(), states: ['dead'], limit: 10 });
+    const [dead, ...others] = await engine.list({ ...scene.filter(), state: 'dead', limit: 10 });
     assert.equal(others.length, 0);
-    const { storedAt, since, ...rest } = dead;
+    const { storedAt, since, cursor, ...rest } = dead;
     const { delayMs: _, ...expected } = delivery;
     same(rest, { ...expected, state: 'dead', attempts: 1, error: { ...error, cause } });
+    assert.equal(typeof cursor, 'string');
     const now = Date.now();
     assert.ok(Math.abs(storedAt.getTime() - now) < 60_000, 'storedAt is not when it was stored');
     assert.ok(since.getTime() >= storedAt.getTime(), 'since is not when it died');
@@ -66,17 +67,38 @@ export const failingRules: readonly ContractRule[] = [
     await scene.until('all are dead', async () => (await scene.counts(engine)).dead === 3);
     isDown = false;
 
-    assert.equal(await engine.retry(scene.filter({ callback: 'Bot.announce' })), 0);
-    assert.equal(await engine.retry(scene.filter({ ids: [deliveries[1].id, uuidv7()] })), 1);
+    assert.equal(await scene.retry(engine, { callback: 'Bot.announce' }), 0);
+    assert.equal(await scene.retry(engine, { ids: [deliveries[1].id, uuidv7()] }), 1);
     const afterOne = await attempts.begun(7);
     assert.deepEqual([afterOne[6].delivery.id, afterOne[6].attempt], [deliveries[1].id, 1]);
-    assert.equal(await engine.retry(scene.filter()), 2);
+    assert.equal(await scene.retry(engine), 2);
     await attempts.begun(9);
     await scene.until('none is left', async () => {
       const { dead, running } = await scene.counts(engine);
       return dead + running === 0;
     });
-    assert.equal(await engine.retry(scene.filter()), 0);
+    assert.equal(await scene.retry(engine), 0);
+  }),
+
+  rule('retries the dead in portions, and none that dies again twice in a series', async (scene) => {
+    const callback = scene.callback();
+    const engine = await scene.open(callback);
+    const attempts = scene.attempts(engine, callback, (attempt) => attempt.bury(error));
+    for (let times = 0; times < 5; times++) await engine.store([scene.delivery()]);
+    await scene.until('all are dead', async () => (await scene.counts(engine)).dead === 5);
+    let retried = 0;
+    let after: string | undefined;
+    for (let portions = 0; portions < 5; portions++) {
+      const portion = await engine.retry(scene.filter(), { limit: 2, ...(after !== undefined && { after }) });
+      assert.ok(portion.count <= 2, 'a portion is larger than asked for');
+      retried += portion.count;
+      await attempts.begun(5 + retried);
+      await scene.until('all are dead again', async () => (await scene.counts(engine)).dead === 5);
+      if ((after = portion.after) === undefined) break;
+    }
+    assert.equal(after, undefined, 'the series does not end');
+    assert.equal(retried, 5);
+    same(attempts.ids.slice(5).sort(), attempts.ids.slice(0, 5).sort());
   }),
 
   rule('discards dead and waiting deliveries, and leaves running ones alone', async (scene) => {

@@ -62,7 +62,7 @@ export const orderRules: readonly ContractRule[] = [
       assert.deepEqual(attempts.ids, [first.id, first.id, other.id]);
 
       isDown = false;
-      await engine.retry(scene.filter({ ids: [first.id] }));
+      await scene.retry(engine, { ids: [first.id] });
       await attempts.begun(6);
       assert.deepEqual(attempts.ids.slice(3), [first.id, second.id, third.id]);
     },

@@ -131,14 +131,24 @@ export class Scene {
   counts = async (
     engine: DurableEngine,
     callback = 'Emails.greet',
-  ): Promise<Omit<DeliveryCounts, 'event' | 'callback'>> => {
+  ): Promise<Omit<DeliveryCounts, 'event' | 'callback' | 'isExact'>> => {
     const all = await engine.counts();
     const found = all.find((one) => one.event === this.event && one.callback === callback);
     const { waiting, delayed, running, dead } = found ?? { waiting: 0, delayed: 0, running: 0, dead: 0 };
     return { waiting, delayed, running, dead };
   };
 
-  filter = (rest: { callback?: string; ids?: string[] } = {}) => ({ event: this.event, ...rest });
+  /** Retries the dead in one portion. */
+  retry = async (engine: DurableEngine, rest: { callback?: string; ids?: string[] } = {}): Promise<number> => {
+    const { count, after } = await engine.retry(this.filter(rest), { limit: 1_000 });
+    assert.equal(after, undefined, 'it says that there are more dead ones than one portion');
+    return count;
+  };
+
+  filter = <Rest extends { callback?: string; ids?: string[] } = {}>(rest: Rest = {} as Rest) => ({
+    event: this.event,
+    ...rest,
+  });
 
   /** The attempts that an instance begins from now on at deliveries of a callback. */
   attempts(engine: DurableEngine, callback: DurableCallback, perform?: Performing): Attempts {

@@ -6,6 +6,7 @@ import {
   type EngineAttempt,
   type EngineFactory,
   type NewDelivery,
+  type RetryPortion,
   type SqlTransaction,
   timers,
 } from '../../engine/index.js';
@@ -117,8 +118,8 @@ export class MemoryEngine implements DurableEngine {
     return this.kept.list(query);
   }
 
-  async retry(filter: DeliveryFilter): Promise<number> {
-    return this.kept.retry(filter, this.clock.now());
+  async retry(filter: DeliveryFilter, portion: RetryPortion) {
+    return this.kept.retry(filter, portion, this.clock.now());
   }
 
   async discard(filter: DeliveryFilter): Promise<number> {

@@ -1,7 +1,7 @@
 import {
   addressName,
-  compare,
   countsByAddress,
+  cursorOf,
   type DeliveryAddress,
   type DeliveryCounts,
   type DeliveryFilter,
@@ -11,6 +11,9 @@ import {
   type KeptDelivery,
   neverDeclared,
   type NewDelivery,
+  readCursor,
+  type RetriedPortion,
+  type RetryPortion,
 } from '../../engine/index.js';
 import { copyOf, heldUp, isDue, type Row } from './row.js';
 
@@ -25,6 +28,7 @@ export class MemoryStore {
   private readonly known = new Set<string>();
   private readonly declared = new Map<string, DurableCallback>();
   private readonly listeners = new Set<() => void>();
+  private lastPlace = 0;
 
   /** Is told whenever something may have become due. */
   subscribe(listener: () => void): () => void {
@@ -52,6 +56,7 @@ export class MemoryStore {
         // What is stored is a copy, as anywhere else.
         ...copyOf(delivery),
         storedAt: now,
+        place: ++this.lastPlace,
         state: 'waiting',
         // Dates know no fractions.
         since: now + Math.ceil(delayMs),
@@ -141,36 +146,39 @@ export class MemoryStore {
     );
   }
 
-  list({ states, limit, after, ...filter }: DeliveryQuery): KeptDelivery[] {
-    const isBehind = (row: Row) => !after || compare(row, after) > 0;
-    return this.matching(filter)
-      .filter((row) => states.includes(row.state) && isBehind(row))
-      .sort(compare)
+  list({ state, limit, after, ...filter }: DeliveryQuery): KeptDelivery[] {
+    return this.matching(filter, state, after)
       .slice(0, limit)
-      .map(({ event, callback, id, key, arguments: args, state, attempts, storedAt, since, error }) => ({
-        event,
-        callback,
-        id,
-        ...(key !== undefined && { key }),
-        arguments: copyOf(args),
+      .map((row) => ({
+        event: row.event,
+        callback: row.callback,
+        id: row.id,
+        ...(row.key !== undefined && { key: row.key }),
+        arguments: copyOf(row.arguments),
         state,
-        attempts,
-        storedAt: new Date(storedAt),
-        since: new Date(since),
-        ...(error && { error }),
+        attempts: row.attempts,
+        storedAt: new Date(row.storedAt),
+        since: new Date(row.since),
+        ...(row.error && { error: row.error }),
+        cursor: cursorOf(state, String(row.place)),
       }));
   }
 
-  retry(filter: DeliveryFilter, now: number): number {
-    const dead = this.matching(filter).filter(({ state }) => state === 'dead');
+  retry(filter: DeliveryFilter, { limit, after }: RetryPortion, now: number): RetriedPortion {
+    const dead = this.matching(filter, 'dead', after);
+    const portion = dead.slice(0, limit);
     const change = { state: 'waiting', since: now, attempts: 0, spared: 0, isRetried: true };
-    for (const row of dead) Object.assign(row, change);
+    for (const row of portion) Object.assign(row, change);
     this.changed();
-    return dead.length;
+    const last = portion.at(-1);
+    return {
+      count: portion.length,
+      ...(last && dead.length > limit && { after: cursorOf('dead', String(last.place)) }),
+    };
   }
 
   discard(filter: DeliveryFilter): number {
-    const idle = this.matching(filter).filter(({ state }) => state !== 'running');
+    const idle = [...this.matching(filter, 'waiting'), ...this.matching(filter, 'dead')];
     for (const row of idle) this.laneOf(row).delete(row.id);
     this.changed();
     return idle.length;
@@ -183,9 +191,13 @@ export class MemoryStore {
     return lane;
   }
 
-  private matching(filter: DeliveryFilter): Row[] {
+  /** The deliveries that a filter means, in the order of storing. */
+  private matching(filter: DeliveryFilter, state: Row['state'], after?: string): Row[] {
     const wanted = filter.ids && new Set(filter.ids);
-    return this.rows.filter((row) => fits(row, filter) && (!wanted || wanted.has(row.id)));
+    const from = after === undefined ? 0 : Number(readCursor(after, state, [/^\d{1,15}$/])[0]);
+    return this.rows
+      .filter((row) => row.state === state && row.place > from && fits(row, filter) && (!wanted || wanted.has(row.id)))
+      .sort((one, other) => one.place - other.place);
   }
 
   /** Hands deliveries that wait or are dead under a former id to the callback that had the id. */

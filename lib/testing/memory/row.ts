@@ -8,6 +8,8 @@ export interface Row {
   readonly key?: string;
   readonly arguments: NewDelivery['arguments'];
   readonly storedAt: number;
+  /** Tells the order of storing. */
+  readonly place: number;
   state: 'waiting' | 'running' | 'dead';
   since: number;
   /** How many attempts have begun. */

@@ -13,6 +13,7 @@ import {
   type OptionChecks,
   Quarantine,
   requireOptions,
+  type RetryPortion,
   type SqlTransaction,
 } from 'nestjs-callbacks/engine';
 import { type Database, Table } from './table.js';
@@ -95,7 +96,7 @@ class TableEngine implements DurableEngine {
 
   counts = () => this.table.counts();
   list = (query: DeliveryQuery) => this.table.list(query);
-  retry = (filter: DeliveryFilter) => this.table.retry(filter);
+  retry = (filter: DeliveryFilter, portion: RetryPortion) => this.table.retry(filter, portion);
   discard = (filter: DeliveryFilter) => this.table.discard(filter);
 
   private get running(): Started {

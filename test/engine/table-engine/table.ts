@@ -1,4 +1,5 @@
 import {
+  cursorOf,
   type Delivery,
   type DeliveryAddress,
   type DeliveryCounts,
@@ -9,6 +10,9 @@ import {
   type NewDelivery,
   NoAnswerError,
   CompletionRefusedError,
+  readCursor,
+  type RetriedPortion,
+  type RetryPortion,
   type SqlTransaction,
   type StoredError,
   TransactionRefusedError,
@@ -24,6 +28,7 @@ export interface Database extends SqlTransaction {
 
 /** A row as it comes back. */
 interface Row extends Omit<Delivery, 'key'> {
+  readonly position: string | number;
   readonly key: string | null;
   readonly state: KeptDelivery['state'];
   readonly attempts: number;
@@ -143,20 +148,23 @@ const FITS =
 
 const LIST = `
   select * from deliveries
-  where ${FITS} and state = any($4) and ($5::uuid is null or (id, event, callback) > ($5, $6::text, $7::text))
-  order by id, event, callback limit $8`;
+  where ${FITS} and state = $4 and position > $5
+  order by position limit $6`;
 
 const COUNTS = `
   select event, callback,
     count(*) filter (where state = 'waiting' and since <= now())::int as waiting,
     count(*) filter (where state = 'waiting' and since > now())::int as delayed,
     count(*) filter (where state = 'running')::int as running,
-    count(*) filter (where state = 'dead')::int as dead
+    count(*) filter (where state = 'dead')::int as dead,
+    true as "isExact"
   from deliveries where state <> 'done' group by event, callback`;
 
 const RETRY = `
   update deliveries set state = 'waiting', attempts = 0, spared = 0, since = now()
-  where ${FITS} and state = 'dead' returning position`;
+  where position in (
+    select position from deliveries where ${FITS} and state = 'dead' and position > $4 order by position limit $5
+  ) returning position`;
 
 const DISCARD = `delete from deliveries where ${FITS} and state in ('waiting', 'dead') returning position`;
 
@@ -220,13 +228,17 @@ export class Table {
 
   counts = () => this.ask<DeliveryCounts>(COUNTS, []);
 
-  async list({ states, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
-    const behind = [after?.id ?? null, after?.event ?? null, after?.callback ?? null];
-    const rows = await this.ask<Row>(LIST, [...parametersOf(filter), states, ...behind, limit]);
+  async list({ state, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
+    const rows = await this.ask<Row>(LIST, [...parametersOf(filter), state, positionOf(state, after), limit]);
     return rows.map(keptOf);
   }
 
-  retry = async (filter: DeliveryFilter) => (await this.ask(RETRY, parametersOf(filter))).length;
+  async retry(filter: DeliveryFilter, { limit, after }: RetryPortion): Promise<RetriedPortion> {
+    const parameters = [...parametersOf(filter), positionOf('dead', after), limit];
+    const positions = (await this.ask<Row>(RETRY, parameters)).map(({ position }) => Number(position));
+    const isLast = positions.length < limit;
+    return { count: positions.length, ...(!isLast && { after: cursorOf('dead', String(Math.max(...positions))) }) };
+  }
 
   discard = async (filter: DeliveryFilter) => (await this.ask(DISCARD, parametersOf(filter))).length;
 
@@ -237,6 +249,9 @@ export class Table {
     return rows as Found[];
   }
 }
+
+const positionOf = (state: KeptDelivery['state'], after: string | undefined) =>
+  after === undefined ? '0' : readCursor(after, state, [/^\d{1,18}$/])[0];
 
 const addressOfRow = ({ event, callback }: DeliveryAddress): DeliveryAddress => ({ event, callback });
 
@@ -254,4 +269,5 @@ const keptOf = (row: Row): KeptDelivery => ({
   storedAt: row.stored_at,
   since: row.since,
   ...(row.error && { error: row.error }),
+  cursor: cursorOf(row.state, String(row.position)),
 });

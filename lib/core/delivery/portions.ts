@@ -1,0 +1,64 @@
+import type { DeliveryFilter, DurableEngine } from '../engine/engine.js';
+
+/** Watches and stops what is done in portions. */
+export interface PortionsOptions {
+  /** Is told after each portion how many deliveries have been done so far. */
+  readonly onProgress?: (done: number) => void;
+  /** Stops after the portion that is under way. What is done by then stays done. */
+  readonly signal?: AbortSignal;
+}
+
+/** Yields how many deliveries each portion has done. */
+type Portions = AsyncGenerator<number>;
+
+/** How many deliveries the engine is asked for at once, and how many ids it is given. */
+const PORTION = 1_000;
+
+/**
+ * Does one portion after the other. Resolves to the number of deliveries that were done.
+ *
+ * @param failed makes the error of an engine that fails half-way
+ */
+export async function inPortions(
+  { onProgress, signal }: PortionsOptions,
+  portions: Portions,
+  failed: (done: number, cause: unknown) => Error,
+): Promise<number> {
+  let done = 0;
+  while (!signal?.aborted) {
+    const portion = await portions.next().catch((cause: unknown) => {
+      throw failed(done, cause);
+    });
+    if (portion.done) break;
+    done += portion.value;
+    onProgress?.(done);
+  }
+  return done;
+}
+
+export async function* retryPortions(engine: DurableEngine, filter: DeliveryFilter): Portions {
+  for (const part of partsOf(filter)) {
+    let after: string | undefined;
+    do {
+      const portion = await engine.retry(part, { limit: PORTION, ...(after !== undefined && { after }) });
+      yield portion.count;
+      after = portion.after;
+    } while (after !== undefined);
+  }
+}
+
+export async function* discardPortions(
+  engine: DurableEngine,
+  filter: DeliveryFilter & { readonly ids: readonly string[] },
+): Portions {
+  for (const part of partsOf(filter)) yield await engine.discard(part);
+}
+
+/** Divides the ids of a filter among several. A filter without ids is one. */
+function partsOf<Filter extends DeliveryFilter>(filter: Filter): Filter[] {
+  if (!filter.ids) return [filter];
+  const ids = [...new Set(filter.ids)];
+  const parts: Filter[] = [];
+  for (let at = 0; at < ids.length; at += PORTION) parts.push({ ...filter, ids: ids.slice(at, at + PORTION) });
+  return parts;
+}
