@@ -24,7 +24,7 @@ export {
   CursorRefusedError,
   TransactionRefusedError,
   UnknownOutcomeError,
-} from '../core/engine/engine.js';
+} from '../core/engine/refusals.js';
 
 export type { StoredError } from '../core/errors/stored-error.js';
 

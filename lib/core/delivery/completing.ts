@@ -1,11 +1,6 @@
 import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
-import {
-  CompletionRefusedError,
-  type EngineAttempt,
-  type SqlTransaction,
-  TransactionRefusedError,
-  UnknownOutcomeError,
-} from '../engine/engine.js';
+import type { EngineAttempt, SqlTransaction } from '../engine/engine.js';
+import { CompletionRefusedError, TransactionRefusedError, UnknownOutcomeError } from '../engine/refusals.js';
 import { completingFailed, completingRefused } from '../errors/completing-errors.js';
 import { transactionAborted } from '../errors/transaction-errors.js';
 import { type HandleReading, requireHandle } from '../transactions/data-layers.js';

@@ -1,6 +1,7 @@
 import { uuidv7 } from 'uuidv7';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
-import { type Json, type NewDelivery, TransactionRefusedError, UnknownOutcomeError } from '../engine/engine.js';
+import type { Json, NewDelivery } from '../engine/engine.js';
+import { TransactionRefusedError, UnknownOutcomeError } from '../engine/refusals.js';
 import { keyMissing, storeFailed, storeUnknown } from '../errors/delivery-errors.js';
 import { sentenceOf } from '../errors/describe.js';
 import type { EventsError } from '../errors/events-error.js';

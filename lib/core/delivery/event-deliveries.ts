@@ -1,15 +1,15 @@
 import { addressKey } from '../engine/address-name.js';
 import { providedByHabit } from '../errors/callback-errors.js';
 import { discardFailed, engineMissing, queryInvalid, retryFailed } from '../errors/delivery-errors.js';
-import {
-  CursorRefusedError,
-  type DeliveryAddress,
-  type DeliveryCounts,
-  type DeliveryFilter,
-  type DeliveryState,
-  type DurableEngine,
-  type KeptDelivery,
+import type {
+  DeliveryAddress,
+  DeliveryCounts,
+  DeliveryFilter,
+  DeliveryState,
+  DurableEngine,
+  KeptDelivery,
 } from '../engine/engine.js';
+import { CursorRefusedError } from '../engine/refusals.js';
 import { show } from '../errors/describe.js';
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
 import type { OutsideCalls } from '../reports/outside-calls.js';

@@ -1,4 +1,5 @@
-import { CursorRefusedError, type DeliveryState } from './engine.js';
+import type { DeliveryState } from './engine.js';
+import { CursorRefusedError } from './refusals.js';
 
 /** Makes a {@link KeptDelivery.cursor} of a list of one state, from whatever finds the place in it again. */
 export const cursorOf = (state: DeliveryState, ...place: readonly string[]): string =>

@@ -1,4 +1,5 @@
-import { type SqlTransaction, TransactionRefusedError } from '../engine/engine.js';
+import type { SqlTransaction } from '../engine/engine.js';
+import { TransactionRefusedError } from '../engine/refusals.js';
 import { show } from '../errors/describe.js';
 import { withInvalid } from '../errors/run-errors.js';
 import { ABORTED } from './sql-state.js';

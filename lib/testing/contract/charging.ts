@@ -242,7 +242,7 @@ export const chargingRules: readonly ContractRule[] = [
       return attempt.complete();
     });
     await scene.until('one is dead', async () => (await scene.counts(other)).dead === 1);
-    await other.retry(scene.filter());
+    await other.retry(scene.filter(), { limit: 10 });
     await scene.until('both run at the same time', () => both.isOpen);
     assert.deepEqual(countsOf(last, retried, buried), ['3 (2)', '1 (1)']);
   }),
