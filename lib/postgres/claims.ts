@@ -5,44 +5,14 @@ import {
   type HeldClaim,
   HeldClaims,
   type SqlTransaction,
-  type StoredError,
   TransactionRefusedError,
 } from '../engine/index.js';
 import { Batches } from './batches.js';
 import type { CallerTransactions } from './caller-transactions.js';
+import { type ClaimedJob, type JobData, namedAs, type NamedAttempt, type Verdict } from './claimed-job.js';
 import type { Connection } from './connection/connection.js';
 import { requireAddress } from './queue-name.js';
 import type { Statements } from './statements/statements.js';
-
-/** A claimed job, as pg-boss fetches it. */
-export interface ClaimedJob {
-  readonly id: string;
-  readonly name: string;
-  readonly data: {
-    readonly event: string;
-    readonly key?: string;
-    readonly arguments: EngineAttempt['delivery']['arguments'];
-    readonly uncounted?: number;
-  };
-  readonly retryCount: number;
-  /** When it was asked for, by `performance.now()`. The claim is not older than that. */
-  readonly claimedAt: number;
-}
-
-/** Which attempt at which job. Each claim changes the job's `retry_count`, which is the number of the attempt. */
-interface Named {
-  readonly name: string;
-  readonly id: string;
-  readonly attempt: number;
-}
-
-/** How an attempt has ended, unless the delivery is completed. */
-interface Verdict extends Named {
-  readonly state: 'retry' | 'failed';
-  readonly afterMs?: number;
-  readonly output?: StoredError;
-  readonly isUncounted?: boolean;
-}
 
 type Query = SqlTransaction['query'];
 
@@ -50,39 +20,50 @@ type Query = SqlTransaction['query'];
 type Answer = boolean | 'locked';
 
 const QUERY_TIMEOUT_MS = 5_000;
+/** Enough for the largest data on a slow line. Meanwhile the claim is renewed. */
+const LOAD_TIMEOUT_MS = 60_000;
 
 /** The things that {@link Claims} need. */
 export interface ClaimsOptions {
   readonly connection: Connection;
   readonly statements: Statements;
   readonly transactions: CallerTransactions;
-  /** The channel to notify on when a delivery is due again. */
+  /** The channel to notify on when a delivery is due again, and whom. */
   readonly channel: string;
+  readonly callAnyone: () => string;
   readonly leaseMs: number;
   readonly health: EngineHealth;
   /** Is told when a delivery of a queue will be due again. */
   readonly onRetry: (queue: string, afterMs: number) => void;
 }
 
-/** Renews the claims on the deliveries that this instance performs, and writes down how those end. */
+/** What a worker is told of an attempt. */
+export interface AttemptEvents {
+  /** The callback is through, which may be before that is written down. */
+  onThrough(): void;
+  /** It is written down how the attempt has ended. */
+  onSettled(): void;
+}
+
+/** Renews the claims on the deliveries that this instance performs, and writes down how those begin and end. */
 export class Claims {
   private readonly claims: HeldClaims<ClaimedJob>;
-  private readonly completions: Batches<Named, Answer>;
+  private readonly completions: Batches<NamedAttempt, Answer>;
   private readonly verdicts: Batches<Verdict, Answer>;
+  private loading: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: ClaimsOptions) {
-    const { connection, statements, channel, leaseMs, health } = options;
-    const query: Query = (sql, params) => connection.query(sql, params, QUERY_TIMEOUT_MS);
-    this.completions = new Batches((attempts) => ofEach(attempts, query, statements.complete));
+    const { connection, statements, channel, callAnyone, leaseMs, health } = options;
+    this.completions = new Batches((attempts) => ofEach(attempts, this.query, statements.complete));
     this.verdicts = new Batches((verdicts) =>
-      ofEach(verdicts, query, statements.settle, (some) => [JSON.stringify(some), channel]),
+      ofEach(verdicts, this.query, statements.settle, (some) => [JSON.stringify(some), channel, callAnyone()]),
     );
     this.claims = new HeldClaims<ClaimedJob>({
       leaseMs,
       // In an embedded database there is nobody else who could take a claim.
       expires: !connection.isEmbedded,
       health,
-      renew: async (jobs) => (await ofEach(jobs.map(namedAs), query, statements.renew)).map(Boolean),
+      renew: async (jobs) => (await ofEach(jobs.map(namedAs), this.query, statements.renew)).map(Boolean),
       describe: ({ id, name }) => `delivery ${id} to ${requireAddress(name).callback}`,
     });
   }
@@ -95,53 +76,99 @@ export class Claims {
     return this.claims.all.map(({ name, id }) => `${name} ${id}`);
   }
 
+  /** Keeps a claim on a job from now on, until the attempt at it is settled or abandoned. */
+  hold(job: ClaimedJob): HeldClaim<ClaimedJob> {
+    return this.claims.hold(job, job.claimedAt);
+  }
+
+  abandon(claim: HeldClaim<ClaimedJob>): void {
+    this.claims.abandon(claim);
+  }
+
+  /** Gives back what was claimed and has not begun. */
+  giveBack(claim: HeldClaim<ClaimedJob>): Promise<boolean> {
+    return this.settle(claim, () => this.verdicts.add(released(claim.claimed)));
+  }
+
   /**
-   * Makes the attempt at a claimed job, for the application to perform.
-   *
-   * @param onThrough is told when the callback is through, before that is written down
+   * Makes the attempt at a claimed job, for the application to perform: reads data that did not come with the claim, and
+   * notes that a suspect begins.
    */
-  attemptAt(job: ClaimedJob, onThrough = () => {}): EngineAttempt & { abandon(): void } {
-    const claim = this.claims.hold(job, job.claimedAt);
-    const { id, name, retryCount, data } = job;
-    const { callback } = requireAddress(name);
-    const { event, key, arguments: args } = data;
-    const settle = (rest: Omit<Verdict, keyof Named>) =>
-      this.settle(claim, () => this.verdicts.add({ ...namedAs(job), ...rest }));
-    return {
-      delivery: { event, callback, id, ...(key !== undefined && { key }), arguments: args },
-      attempt: retryCount + 1 - (data.uncounted ?? 0),
-      charged: retryCount + 1 - (data.uncounted ?? 0),
-      signal: claim.signal,
-      complete: () => {
-        onThrough();
-        return this.settle(claim, () => this.completions.add(namedAs(job)));
-      },
-      retryIn: async (afterMs, output) => {
-        const wasOurs = await settle({ state: 'retry', afterMs, output });
-        if (wasOurs) this.options.onRetry(name, afterMs);
-        return wasOurs;
-      },
-      bury: (output) => settle({ state: 'failed', output }),
-      release: () => settle({ state: 'retry', afterMs: 0, isUncounted: true }),
-      completeIn: (transaction) => this.completeIn(transaction, job),
-      abandon: () => this.claims.abandon(claim),
-    };
+  async begin(claim: HeldClaim<ClaimedJob>, events: AttemptEvents): Promise<EngineAttempt> {
+    const { claimed: job } = claim;
+    const data = job.data ?? (await this.load(claim));
+    if (job.isSuspect) await this.noteBegin(job);
+    return this.attemptAt(claim, data, events);
   }
 
   stop(): void {
     this.claims.stop();
   }
 
-  private async completeIn(transaction: SqlTransaction, { id, name, retryCount }: ClaimedJob): Promise<void> {
+  private readonly query: Query = (sql, params) => this.options.connection.query(sql, params, QUERY_TIMEOUT_MS);
+
+  private attemptAt(claim: HeldClaim<ClaimedJob>, data: JobData, events: AttemptEvents): EngineAttempt {
+    const job = claim.claimed;
+    const { id, name, retryCount, spared } = job;
+    const { event, key, arguments: args, uncounted = 0 } = data;
+    const attempt = retryCount + 1 - uncounted;
+    const told = (settling: Promise<boolean>) => settling.finally(() => events.onSettled());
+    const settle = (rest: Omit<Verdict, keyof NamedAttempt>) =>
+      told(this.settle(claim, () => this.verdicts.add({ ...namedAs(job), ...rest })));
+    return {
+      delivery: {
+        event,
+        callback: requireAddress(name).callback,
+        id,
+        ...(key !== undefined && { key }),
+        arguments: args,
+      },
+      attempt,
+      charged: attempt - spared,
+      signal: claim.signal,
+      complete: () => {
+        events.onThrough();
+        return told(this.settle(claim, () => this.completions.add(namedAs(job))));
+      },
+      retryIn: async (afterMs, output) => {
+        const wasOurs = await settle({ state: 'retry', afterMs, output, isUncounted: false });
+        if (wasOurs) this.options.onRetry(name, afterMs);
+        return wasOurs;
+      },
+      bury: (output) => settle({ state: 'failed', afterMs: 0, output, isUncounted: false }),
+      release: () => told(this.giveBack(claim)),
+      completeIn: (transaction) => this.completeIn(transaction, job),
+    };
+  }
+
+  /** Loads one at a time, so that the claims are renewed beside it however slow the line is. */
+  private load({ claimed: { name, id }, signal }: HeldClaim<ClaimedJob>): Promise<JobData> {
+    const { connection, statements } = this.options;
+    const loaded = this.loading.then(async () => {
+      signal.throwIfAborted();
+      const { rows } = await connection.query(statements.load, [name, id], LOAD_TIMEOUT_MS);
+      if (rows.length === 0) throw new Error(`Delivery ${id} is not there any more`);
+      return (rows[0] as { data: JobData }).data;
+    });
+    this.loading = loaded.catch(() => {});
+    return loaded;
+  }
+
+  private async noteBegin(job: ClaimedJob): Promise<void> {
+    const [hasBegun] = await ofEach([namedAs(job)], this.query, this.options.statements.begin);
+    if (!hasBegun) throw new Error(`Delivery ${job.id} has been claimed by another instance`);
+  }
+
+  private async completeIn(transaction: SqlTransaction, { id, name, retryCount, token }: ClaimedJob): Promise<void> {
     const { statements, transactions } = this.options;
     const { completeInTransaction, isCompleted } = statements;
     const mark = await transactions.join(transaction);
     const attempt = [name, id, retryCount];
-    const { rows } = await transactions.query(transaction, completeInTransaction, [...attempt, mark]);
+    const { rows } = await transactions.query(transaction, completeInTransaction, [...attempt, mark, token]);
     const { isOpen, completed } = rows[0] as { isOpen: boolean; completed: number };
     if (!isOpen) throw new TransactionRefusedError('over');
     if (completed > 0) return;
-    const found = await transactions.query(transaction, isCompleted, attempt);
+    const found = await transactions.query(transaction, isCompleted, [...attempt, token]);
     throw new CompletionRefusedError(found.rows.length > 0 ? 'completed' : 'lost');
   }
 
@@ -157,10 +184,10 @@ export class Claims {
   }
 }
 
-const namedAs = ({ name, id, retryCount }: ClaimedJob): Named => ({ name, id, attempt: retryCount });
+const released = (job: ClaimedJob): Verdict => ({ ...namedAs(job), state: 'retry', afterMs: 0, isUncounted: true });
 
 /** Runs a statement, once for each queue. Answers for each attempt whether it still had its claim. */
-async function ofEach<T extends Named>(
+async function ofEach<T extends NamedAttempt>(
   attempts: readonly T[],
   query: Query,
   statement: string,
@@ -170,11 +197,11 @@ async function ofEach<T extends Named>(
   for (const name of new Set(attempts.map((attempt) => attempt.name))) {
     const some = attempts.filter((attempt) => attempt.name === name);
     const ids = some.map(({ id }) => id);
-    const numbered = some.map(({ id, attempt }) => `${id} ${attempt}`);
+    const numbered = some.map(({ id, attempt, token }) => `${id} ${attempt} ${token}`);
     const { rows } = await query(statement, [name, ids, numbered, ...moreParams(some)]);
-    for (const { id, isLocked } of rows as { id: string; isLocked?: boolean }[]) {
-      found.set(`${name} ${id}`, isLocked ? 'locked' : true);
+    for (const { id, token, isLocked } of rows as { id: string; token: string; isLocked?: boolean }[]) {
+      found.set(`${name} ${id} ${token}`, isLocked ? 'locked' : true);
     }
   }
-  return attempts.map(({ name, id }) => found.get(`${name} ${id}`) ?? false);
+  return attempts.map(({ name, id, token }) => found.get(`${name} ${id} ${token}`) ?? false);
 }

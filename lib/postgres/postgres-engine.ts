@@ -15,29 +15,24 @@ import {
 } from '../engine/index.js';
 import { startBoss } from './boss.js';
 import { CallerTransactions } from './caller-transactions.js';
-import { type ClaimedJob, Claims } from './claims.js';
 import type { Connection } from './connection/connection.js';
 import { openConnection } from './connection/open-connection.js';
 import { KeptDeliveries } from './kept-deliveries.js';
 import type { CompleteOptions } from './options.js';
 import { isOrderedQueue, queueName } from './queue-name.js';
+import { ownTables } from './statements/tables.js';
 import { type Statements, statementsFor } from './statements/statements.js';
-import { type Move, Sweeper } from './sweeper.js';
-import { Worker } from './worker.js';
-import { Workers } from './workers.js';
+import type { Move } from './instances.js';
+import { Working } from './working.js';
 import { isQueueMissing, Writer } from './writer.js';
 
-const QUERY_TIMEOUT_MS = 5_000;
 const BOOT_TIMEOUT_MS = 30_000;
 
 /** The parts of an engine that exist once its database is open. */
 interface Opened {
-  readonly host: EngineHost;
   readonly connection: Connection;
   readonly boss: PgBoss;
-  readonly health: EngineHealth;
-  readonly claims: Claims;
-  readonly sweeper: Sweeper;
+  readonly working: Working;
   readonly writer: Writer;
   readonly kept: KeptDeliveries;
 }
@@ -55,10 +50,8 @@ export class PostgresEngine implements DurableEngine {
   private readonly statements: Statements;
   private readonly channel: string;
   private readonly declared = new Map<string, Declared>();
-  private readonly workers = new Workers();
   private connection: Connection | undefined;
   private opened: Opened | undefined;
-  private unlisten: (() => Promise<void>) | undefined;
 
   constructor(private readonly options: CompleteOptions) {
     const { schema, leaseMs, keepCompletedMs } = options;
@@ -70,30 +63,26 @@ export class PostgresEngine implements DurableEngine {
   }
 
   async start(host: EngineHost): Promise<void> {
-    const { statements, channel, options, workers } = this;
+    const { statements, channel, options } = this;
     const { leaseMs, storeTimeoutMs } = options;
     const connection = (this.connection = await openConnection(options, host));
     const boss = await startBoss(connection, options, host);
+    if (options.migrate) await connection.query(ownTables(options.schema), undefined, BOOT_TIMEOUT_MS);
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
     if (connection.isExclusive) await connection.query(statements.takeBack, [], BOOT_TIMEOUT_MS);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
     const health = new EngineHealth(host, 'Postgres');
-    const onRetry = (queue: string, afterMs: number) => workers.wakeIn(queue, afterMs);
-    const claims = new Claims({ connection, statements, transactions, channel, leaseMs, health, onRetry });
     this.opened = {
-      host,
       connection,
       boss,
-      health,
-      claims,
-      sweeper: new Sweeper(connection, statements, health, claims, workers),
+      working: new Working({ host, connection, statements, transactions, channel, leaseMs, health }),
       writer: new Writer(connection, statements, channel, storeTimeoutMs, transactions),
       kept: new KeptDeliveries(connection, statements, channel),
     };
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { connection, boss, sweeper } = this.requireOpened();
+    const { connection, boss, working } = this.requireOpened();
     const { rows } = await connection.query(this.statements.queues, [], BOOT_TIMEOUT_MS);
     const existing = new Set((rows as { name: string }[]).map(({ name }) => name));
     const moves: Move[] = [];
@@ -101,22 +90,20 @@ export class PostgresEngine implements DurableEngine {
       const { event, isOrdered, formerly } = callback;
       const queue = queueName(callback, isOrdered);
       if (!existing.has(queue)) await boss.createQueue(queue, { policy: policyOf(isOrdered) });
-      // pg-boss remembers what it knows of queues. So a later claim does not have to ask for that first.
-      await boss.getQueue(queue);
       this.declared.set(keyOf(callback), { queue, isOrdered });
       const former = formerly.flatMap((id) => [true, false].map((was) => queueName({ event, callback: id }, was)));
       for (const from of [queueName(callback, !isOrdered), ...former]) moves.push({ from, to: queue });
     }
-    await sweeper.adopt(moves);
+    await working.adopt(moves);
   }
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
-    const addressed = deliveries.map((delivery) => ({ ...this.requireDeclared(delivery), delivery }));
+    const { boss, writer, working } = this.requireOpened();
+    const addressed = deliveries.map((delivery) => {
+      const declared = this.requireDeclared(delivery);
+      return { ...declared, delivery, call: working.calledFor(declared.queue, !transaction) };
+    });
     const isAnyOrdered = addressed.some(({ isOrdered }) => isOrdered);
-    const { boss, writer } = this.requireOpened();
-    for (const { queue, delivery } of addressed) {
-      if (delivery.delayMs > 0) this.workers.wakeIn(queue, delivery.delayMs);
-    }
     try {
       await writer.store(addressed, isAnyOrdered, transaction);
     } catch (error) {
@@ -125,39 +112,23 @@ export class PostgresEngine implements DurableEngine {
       for (const { queue } of addressed) await boss.createQueue(queue, { policy: policyOf(isOrderedQueue(queue)) });
       await writer.store(addressed, isAnyOrdered);
     }
+    for (const { queue, delivery, call } of addressed) {
+      if (delivery.delayMs > 0 || call === undefined) working.stored(queue, delivery.delayMs, delivery.key);
+    }
   }
 
   work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
-    const { host, claims, health, sweeper } = this.requireOpened();
-    const { queue, isOrdered } = this.requireDeclared(callback);
-    const worker = new Worker({
-      concurrency: callback.concurrency,
-      isOrdered,
-      claim: (most) => this.claim(queue, most),
-      attempt: async (job, onThrough) => {
-        const attempt = claims.attemptAt(job, onThrough);
-        await perform(attempt).catch((error: unknown) =>
-          host.report('An attempt ended in a way that it must not', error),
-        );
-        attempt.abandon();
-      },
-      giveBack: (job) => claims.attemptAt(job).release(),
-      onFailure: (error) => health.failed(error),
-    });
-    this.workers.add(queue, worker);
-    sweeper.start();
-    this.listen();
+    const { queue } = this.requireDeclared(callback);
+    this.requireOpened().working.work(queue, callback, perform);
   }
 
   async stopWorking(): Promise<void> {
-    // All at once: each may be waiting for a database that is away. The application may end its pool after this, and that
-    // waits for the client that listens.
-    await Promise.all([this.workers.stop(), this.opened?.sweeper.stop(), this.unlisten?.()]);
+    await this.opened?.working.stopWorking();
   }
 
   async stop(): Promise<void> {
     await this.stopWorking();
-    this.opened?.claims.stop();
+    this.opened?.working.stop();
     await this.opened?.boss.stop({ graceful: false, close: false });
     await this.connection?.close();
   }
@@ -176,28 +147,6 @@ export class PostgresEngine implements DurableEngine {
 
   async discard(filter: DeliveryFilter) {
     return this.requireOpened().kept.discard(filter);
-  }
-
-  private async claim(queue: string, most: number): Promise<ClaimedJob[]> {
-    const { boss, connection } = this.requireOpened();
-    const db = { executeSql: (sql: string, params?: unknown[]) => connection.query(sql, params, QUERY_TIMEOUT_MS) };
-    const claimedAt = performance.now();
-    const jobs = await boss.fetch<ClaimedJob['data']>(queue, { batchSize: most, db });
-    return jobs.map((job) => ({ ...job, claimedAt }));
-  }
-
-  /** Listens from when the first callback works. An instance that works on none needs no notifications. */
-  private listen(): void {
-    if (this.unlisten) return;
-    const { connection, health } = this.requireOpened();
-    const listening = connection.listen(
-      this.channel,
-      (queue) => this.workers.wake(queue),
-      () => this.workers.wakeAll(),
-    );
-    // Without notifications, the sweeper still looks each second.
-    listening.catch((error: unknown) => health.failed(error));
-    this.unlisten = () => listening.then((end) => end());
   }
 
   private requireOpened(): Opened {

@@ -1,4 +1,5 @@
 import { importBoss } from './import-boss.js';
+import { ownTables } from './statements/tables.js';
 
 /**
  * Writes the SQL that makes the schema for `postgres({ migrate: false })`. Somebody who may is to run it.
@@ -9,5 +10,5 @@ import { importBoss } from './import-boss.js';
  */
 export async function schemaSql(schema = 'nestjs_callbacks'): Promise<string> {
   const { getConstructionPlans } = await importBoss();
-  return getConstructionPlans(schema);
+  return `${getConstructionPlans(schema)}\n${ownTables(schema)}`;
 }

@@ -1,110 +1,108 @@
-import { type EngineHealth, timers } from '../engine/index.js';
+import type { Alarms } from './alarms.js';
+import type { Calls } from './calls.js';
 import type { Claims } from './claims.js';
 import type { Connection } from './connection/connection.js';
+import type { Instances, Move } from './instances.js';
 import type { Statements } from './statements/statements.js';
-import type { Workers } from './workers.js';
-
-const { clearTimeout, setTimeout } = timers;
-
-/** From one queue to another. */
-export interface Move {
-  readonly from: string;
-  readonly to: string;
-}
 
 /** The answer of the database about one queue. */
 interface Due {
   readonly name: string;
   /** Something is due, though it may have to wait for its key. */
   readonly isDue: boolean;
+  /** Something is due that may have ended the process of another instance. */
+  readonly isSuspected: boolean;
   /** How long it is until the next delivery is due. */
   readonly dueInMs: number | null;
 }
 
-const INTERVAL_MS = 1_000;
 const SWEEPS_PER_LOOK = 15;
 const QUERY_TIMEOUT_MS = 5_000;
+/** A longer time from one beat to the next means that the database was away, or this process. */
+const LONGEST_GAP_MS = 3_000;
+
+/** The things that a {@link Sweeper} needs. */
+export interface SweeperOptions {
+  readonly connection: Connection;
+  readonly statements: Statements;
+  readonly leaseMs: number;
+  readonly instances: Instances;
+  readonly claims: Claims;
+  readonly calls: Calls;
+  readonly alarms: Alarms;
+}
 
 /**
- * Looks each second for what nobody is notified of: deliveries that become due, claims of instances that died, and
- * deliveries that are stored under former names. Needs one statement for all callbacks of an instance.
+ * Looks for what nobody is told of: deliveries that become due, claims of instances that died, and deliveries that are
+ * stored under former names. Needs one statement for all callbacks.
  */
 export class Sweeper {
-  private readonly moves: Move[] = [];
   /** The moves from queues that exist. Most callbacks never had another name. */
-  private pending: Move[] = [];
+  private pending: readonly Move[] = [];
   private sweeps = 0;
-  private timer: NodeJS.Timeout | undefined;
-  private sweeping: Promise<void> = Promise.resolve();
-  private hasStopped = false;
+  private beatAt = performance.now();
+  private takesBackFrom = 0;
 
-  constructor(
-    private readonly connection: Connection,
-    private readonly statements: Statements,
-    private readonly health: EngineHealth,
-    private readonly claims: Claims,
-    private readonly workers: Workers,
-  ) {}
+  constructor(private readonly options: SweeperOptions) {}
 
-  /** Has it sweep from now on. Calling it again changes nothing. */
-  start(): void {
-    this.timer ??= setTimeout(() => this.tick());
+  /** Is told each time that this instance has reached the database, whether it has the duty or not. */
+  noteBeat(): void {
+    const now = performance.now();
+    // After an outage, those who live are left the time to renew their claims.
+    if (now - this.beatAt > LONGEST_GAP_MS) this.takesBackFrom = now + this.options.leaseMs / 2;
+    this.beatAt = now;
   }
 
-  /** Moves deliveries between queues, now and whenever some are stored under a former name. */
-  async adopt(moves: readonly Move[]): Promise<void> {
-    this.moves.push(...moves);
-    await this.lookForMoves();
-    // The next sweep tries again. What is there already must not wait for it.
-    await this.move().catch((error: unknown) => this.health.failed(error));
-  }
-
-  /** Resolves when it has stopped. */
-  async stop(): Promise<void> {
-    this.hasStopped = true;
-    clearTimeout(this.timer);
-    await this.sweeping;
-  }
-
-  private tick(): void {
-    this.sweeping = this.sweep().finally(() => {
-      if (!this.hasStopped) this.timer = setTimeout(() => this.tick(), INTERVAL_MS);
-    });
-  }
-
-  private async sweep(): Promise<void> {
-    const { workers } = this;
-    try {
-      const rows = await this.query(this.statements.sweep, [workers.queues, this.claims.names]);
-      for (const { name, isDue, dueInMs } of rows as Due[]) {
-        if (isDue) workers.wake(name);
-        if (dueInMs !== null) workers.wakeIn(name, dueInMs);
-      }
+  /** Looks through all queues that somebody works on, as the only instance that does. */
+  async sweepAll(): Promise<void> {
+    const { instances } = this.options;
+    await this.sweep(instances.worked, true);
+    if (this.sweeps++ % SWEEPS_PER_LOOK === 0) {
       // An instance of an older version may start later, and make a queue by an older name.
-      if (++this.sweeps % SWEEPS_PER_LOOK === 0) await this.lookForMoves();
-      // This comes last: what cannot be moved must not keep the rest from being found.
-      await this.move();
-      this.health.works();
-    } catch (error) {
-      this.health.failed(error);
+      this.pending = await this.existing(instances.wanted);
+      await instances.forgetDead();
+    }
+    // This comes last: what cannot be moved must not keep the rest from being found.
+    await this.move(this.pending);
+  }
+
+  /** Looks for what is due in some queues, for this instance alone. */
+  async sweepOwn(queues: readonly string[]): Promise<void> {
+    await this.sweep(queues, false);
+  }
+
+  /** Moves deliveries between queues now. */
+  async adopt(moves: readonly Move[]): Promise<void> {
+    await this.move(await this.existing(moves));
+  }
+
+  private async sweep(queues: readonly string[], takesBack: boolean): Promise<void> {
+    const { statements, claims, calls, alarms } = this.options;
+    const params = [queues, claims.names, takesBack && performance.now() >= this.takesBackFrom];
+    const rows = await this.query(statements.sweep, params);
+    for (const { name, isDue, isSuspected, dueInMs } of rows as Due[]) {
+      if (isDue) calls.look(name);
+      if (isSuspected) calls.lookForSuspects(name);
+      if (dueInMs !== null) alarms.set(name, dueInMs);
     }
   }
 
-  private async lookForMoves(): Promise<void> {
-    const rows = await this.query(this.statements.queues, []);
+  private async existing(moves: readonly Move[]): Promise<readonly Move[]> {
+    if (moves.length === 0) return [];
+    const rows = await this.query(this.options.statements.queues, []);
     const existing = new Set((rows as { name: string }[]).map(({ name }) => name));
-    this.pending = this.moves.filter(({ from }) => existing.has(from));
+    return moves.filter(({ from }) => existing.has(from));
   }
 
-  private async move(): Promise<void> {
-    if (this.pending.length === 0) return;
-    const params = [JSON.stringify(this.pending), this.pending.map(({ from }) => from)];
-    const rows = await this.query(this.statements.adopt, params);
-    for (const { name } of rows as { name: string }[]) this.workers.wake(name);
+  private async move(moves: readonly Move[]): Promise<void> {
+    if (moves.length === 0) return;
+    const { statements, calls } = this.options;
+    const rows = await this.query(statements.adopt, [JSON.stringify(moves), moves.map(({ from }) => from)]);
+    for (const { name } of rows as { name: string }[]) calls.look(name);
   }
 
   private async query(statement: string, params: unknown[]): Promise<unknown[]> {
-    const { rows } = await this.connection.query(statement, params, QUERY_TIMEOUT_MS);
+    const { rows } = await this.options.connection.query(statement, params, QUERY_TIMEOUT_MS);
     return rows;
   }
 }

@@ -1,54 +1,45 @@
-import { timers } from '../engine/index.js';
 import type { Worker } from './worker.js';
 
-const { clearTimeout, setTimeout } = timers;
-
-/** The sweeper finds what is due later than that. */
-const LONGEST_WAIT_MS = 2_000;
-/** The database's clock decides, and ours may differ a little. */
-const MARGIN_MS = 2;
-
-/** The workers of an instance, by the queues that they work on. Wakes them now, or when something becomes due. */
+/** The workers of an instance, by the queues that they work on. */
 export class Workers {
   private readonly workers = new Map<string, Worker>();
-  private readonly alarms = new Map<string, { at: number; timer: NodeJS.Timeout }>();
-  private hasStopped = false;
-
-  get queues(): string[] {
-    return [...this.workers.keys()];
-  }
 
   add(queue: string, worker: Worker): void {
     this.workers.set(queue, worker);
     worker.wake();
   }
 
-  /** Wakes the worker of a queue, if this instance has one. */
-  wake(queue: string): void {
-    this.workers.get(queue)?.wake();
+  /** Whether this instance works on a queue. */
+  has(queue: string): boolean {
+    return this.workers.has(queue);
+  }
+
+  /** Whether this instance could perform one more delivery of a queue. */
+  hasRoom(queue: string): boolean {
+    return this.workers.get(queue)?.hasRoom === true;
+  }
+
+  /** @param key of which something may be next, if that is known */
+  wake(queue: string, key?: string): void {
+    this.workers.get(queue)?.wake(key);
+  }
+
+  wakeForSuspects(queue: string): void {
+    this.workers.get(queue)?.wakeForSuspects();
   }
 
   wakeAll(): void {
     for (const worker of this.workers.values()) worker.wake();
   }
 
-  /** Wakes the worker of a queue when something becomes due in so many milliseconds, if that is soon. */
-  wakeIn(queue: string, inMs: number): void {
-    const at = performance.now() + inMs;
-    const next = this.alarms.get(queue);
-    if (this.hasStopped || !this.workers.has(queue) || inMs > LONGEST_WAIT_MS || (next && next.at <= at)) return;
-    clearTimeout(next?.timer);
-    const timer = setTimeout(() => {
-      this.alarms.delete(queue);
-      this.wake(queue);
-    }, inMs + MARGIN_MS);
-    this.alarms.set(queue, { at, timer });
+  /** Has the worker of a queue look when it has room again, if it has none now. */
+  note(queue: string): void {
+    const worker = this.workers.get(queue);
+    if (worker?.hasRoom === false) worker.wake();
   }
 
   /** Has all workers stop. Resolves when they have. */
   async stop(): Promise<void> {
-    this.hasStopped = true;
-    for (const { timer } of this.alarms.values()) clearTimeout(timer);
     await Promise.all([...this.workers.values()].map((worker) => worker.stop()));
   }
 }

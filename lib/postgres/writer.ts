@@ -13,6 +13,8 @@ import type { Statements } from './statements/statements.js';
 export interface Addressed {
   readonly queue: string;
   readonly delivery: NewDelivery;
+  /** Whom to notify; `undefined`: nobody need be told. */
+  readonly call: string | undefined;
 }
 
 const FOREIGN_KEY_VIOLATION = '23503';
@@ -89,7 +91,8 @@ export class Writer {
     query: SqlTransaction['query'],
     mark = '',
   ): Promise<void> {
-    const input = deliveries.map(({ queue, delivery: { id, key, delayMs, event, arguments: args } }) => ({
+    const input = deliveries.map(({ queue, call, delivery: { id, key, delayMs, event, arguments: args } }) => ({
+      call,
       name: queue,
       id,
       key,

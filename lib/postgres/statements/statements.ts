@@ -1,5 +1,7 @@
 import { adoptStatement } from './adopt.js';
 import { type AttemptStatements, attemptStatements } from './attempts.js';
+import { type ClaimStatements, claimStatements } from './claim.js';
+import { type InstanceStatements, instanceStatements } from './instances.js';
 import { type KeptStatements, keptStatements } from './kept.js';
 import { type StoreOptions, type StoreStatements, storeStatements } from './store.js';
 import { type SweepStatements, sweepStatements } from './sweep.js';
@@ -14,7 +16,8 @@ import { tablesIn } from './tables.js';
  * states `created` and `retry` mean waiting, `active` means running, `failed` means dead. `retry_count` grows with each
  * claim, and so tells attempts apart; `data.uncounted` says how many of them do not count.
  */
-export interface Statements extends StoreStatements, AttemptStatements, SweepStatements, KeptStatements {
+export interface Statements
+  extends StoreStatements, ClaimStatements, AttemptStatements, SweepStatements, InstanceStatements, KeptStatements {
   /** Moves what waits or is dead to other queues, as `$1` says; `$2` are the queues that it leaves. */
   readonly adopt: string;
 }
@@ -24,8 +27,10 @@ export function statementsFor(schema: string, options: StoreOptions): Statements
   const tables = tablesIn(schema);
   return {
     ...storeStatements(tables, options),
+    ...claimStatements(tables),
     ...attemptStatements(tables),
     ...sweepStatements(tables),
+    ...instanceStatements(tables),
     ...keptStatements(tables, options.keepCompletedSeconds),
     adopt: adoptStatement(tables),
   };

@@ -34,7 +34,7 @@ export const storeStatements = (tables: Tables, options: StoreOptions): StoreSta
   storeInOrder: storeInOrder(tables, options),
 });
 
-const INPUT = `json_to_recordset($1::text::json) as input(name text, id uuid, key text, "delayMs" float8, data jsonb)`;
+const INPUT = `json_to_recordset($1::text::json) as input(name text, id uuid, key text, "delayMs" float8, data jsonb, call text)`;
 
 const COLUMNS = `
       id, name, data, singleton_key, start_after, keep_until, retry_limit, expire_seconds, deletion_seconds,
@@ -47,7 +47,10 @@ const values = ({ leaseSeconds, keepCompletedSeconds }: StoreOptions) => `
 
 const IS_MARKED = isMarkedWith('$3');
 
-const NOTIFIED = `select pg_notify($2, name) from stored where start_after <= now() group by name`;
+const NOTIFIED = `
+        select pg_notify($2, called.call || ' ' || stored.name)
+        from stored join (select name, min(call) as call from ${INPUT} group by name) as called on called.name = stored.name
+        where called.call is not null and start_after <= now() group by stored.name, called.call`;
 
 const missingIn = (queue: string) =>
   `select name from input where not exists (select from ${queue} q where q.name = input.name)`;

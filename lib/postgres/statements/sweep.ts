@@ -1,10 +1,10 @@
 import type { Tables } from './tables.js';
 
-/** The statements that find what nobody was notified of. */
+/** The statements that find what nobody was told of. */
 export interface SweepStatements {
   /**
-   * Looks through the queues `$1`. Takes back claims that have run out, except for those named in `$2`. Answers for each
-   * queue whether something is due, and when the next delivery will be.
+   * Looks through the queues `$1`. If `$3` says so, takes back claims that have run out, except for those named in `$2`.
+   * Answers for each queue whether something is due, whether a suspect is, and when the next delivery will be.
    */
   readonly sweep: string;
   /** Takes back all claims, whoever has them. */
@@ -13,29 +13,44 @@ export interface SweepStatements {
 
 export const sweepStatements = (tables: Tables): SweepStatements => ({
   sweep: sweep(tables),
-  takeBack: `update ${tables.job} set state = 'retry', start_after = now(), heartbeat_on = null where state = 'active'`,
+  takeBack: `${returned(tables)} where state = 'active'`,
 });
 
-function sweep({ job }: Tables): string {
+/**
+ * What comes back without having been settled: its instance has died, or was cut off. The first time it becomes a suspect, and
+ * the attempt is spared. A suspect that really began is charged, and one that did not is as it was before.
+ */
+const returned = ({ job }: Tables) => `
+        update ${job} set state = 'retry', start_after = now(), blocked = true,
+          source_retry_count = coalesce(source_retry_count, 0) + (not blocked)::int,
+          retry_count = case when ${HAS_NOT_BEGUN} then greatest(retry_count - 1, 0) else retry_count end,
+          started_on = case when not (${HAS_NOT_BEGUN}) or retry_count > 0 then started_on end,
+          source_id = null, source_created_on = null, heartbeat_on = null`;
+
+const HAS_NOT_BEGUN = 'blocked and source_created_on is null';
+
+function sweep(tables: Tables): string {
+  const { job } = tables;
+  const ofOwn = (some: string, blocked = 'not blocked') =>
+    `${job} j where j.name = own.name and state = '${some}' and ${blocked} and start_after`;
+  const isDue = (some: string, blocked?: string) => `exists (select from ${ofOwn(some, blocked)} <= now())`;
   // A delivery that is due may have to wait for its key. That must not hide when the next one is due.
-  const ofOwn = (some: string) =>
-    `${job} j where j.name = own.name and state = '${some}' and not blocked and start_after`;
-  const isDue = (some: string) => `exists (select from ${ofOwn(some)} <= now())`;
   const nextDue = (some: string) => `(select min(start_after) from ${ofOwn(some)} > now())`;
   return `
       with own as (
         select unnest($1::text[]) as name
       ), expired as (
         select j.name, j.id from ${job} j
-        where j.name = any($1::text[]) and j.state = 'active' and j.heartbeat_on + j.heartbeat_seconds * interval '1 second' < now()
+        where $3 and j.name = any($1::text[]) and j.state = 'active'
+          and j.heartbeat_on + j.heartbeat_seconds * interval '1 second' < now()
           and not (j.name || ' ' || j.id::text) = any($2::text[])
         for update of j skip locked
       ), returned as (
-        update ${job} j set state = 'retry', start_after = now(), heartbeat_on = null
-        from expired where j.name = expired.name and j.id = expired.id returning j.name
+        ${returned(tables)}
+        where (name, id) in (select name, id from expired) returning name
       )
-      select name,
-        name in (select name from returned) or ${isDue('created')} or ${isDue('retry')} as "isDue",
+      select name, ${isDue('created')} or ${isDue('retry')} as "isDue",
+        name in (select name from returned) or ${isDue('retry', 'blocked')} as "isSuspected",
         extract(epoch from least(${nextDue('created')}, ${nextDue('retry')}) - now())::float8 * 1000 as "dueInMs"
       from own`;
 }

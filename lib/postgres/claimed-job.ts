@@ -1,0 +1,51 @@
+import type { EngineAttempt, StoredError } from '../engine/index.js';
+
+/** The data of a job, as a dashboard shows it. */
+export interface JobData {
+  readonly event: string;
+  readonly key?: string;
+  readonly arguments: EngineAttempt['delivery']['arguments'];
+  /** How many attempts do not count, of those that earlier versions of this package have made. */
+  readonly uncounted?: number;
+}
+
+/** A job that this instance has claimed. */
+export interface ClaimedJob {
+  readonly id: string;
+  readonly name: string;
+  /** The token of the claim. */
+  readonly token: string;
+  /** Absent where it is large, and has to be read by itself. */
+  readonly data: JobData | null;
+  readonly retryCount: number;
+  /** How many of its attempts were not charged, as they ended with their instance. */
+  readonly spared: number;
+  /** An instance has ended while it performed this. Nobody knows yet whether this was the cause. */
+  readonly isSuspect: boolean;
+  /** When it was asked for, by `performance.now()`. The claim is not older than that. */
+  readonly claimedAt: number;
+}
+
+/** Names an attempt. Two claims of one job differ in their token. */
+export interface NamedAttempt {
+  readonly name: string;
+  readonly id: string;
+  readonly attempt: number;
+  readonly token: string;
+}
+
+/** How an attempt has ended, unless the delivery is completed. */
+export interface Verdict extends NamedAttempt {
+  readonly state: 'retry' | 'failed';
+  readonly afterMs: number;
+  readonly output?: StoredError;
+  /** It was given back, and counts for nothing. */
+  readonly isUncounted: boolean;
+}
+
+export const namedAs = ({ name, id, retryCount, token }: ClaimedJob): NamedAttempt => ({
+  name,
+  id,
+  attempt: retryCount,
+  token,
+});

@@ -1,0 +1,140 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { Connection } from './connection/connection.js';
+import type { Statements } from './statements/statements.js';
+
+/** From one queue to another. */
+export interface Move {
+  readonly from: string;
+  readonly to: string;
+}
+
+interface Member {
+  readonly queues: ReadonlySet<string>;
+  readonly moves: readonly Move[];
+}
+
+const QUERY_TIMEOUT_MS = 5_000;
+/** How long an instance has the duty that does not ask for it again, which it does each second. */
+const DUTY_MS = 1_750;
+
+/** The instances that work on the same deliveries, as this one knows them. Each says once a second that it lives. */
+export class Instances {
+  readonly id: string = randomUUID();
+  private readonly queues = new Set<string>();
+  private moves: readonly Move[] = [];
+  /** Grows with what this instance works on. */
+  private version = 0;
+  private isKnown = false;
+  private others = '';
+  private members: ReadonlyMap<string, Member> = new Map();
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly statements: Statements,
+    private readonly channel: string,
+  ) {}
+
+  /** Has this instance known to work on a queue. */
+  workOn(queue: string): void {
+    this.queues.add(queue);
+    this.isKnown = false;
+  }
+
+  /** Has the moves made, whichever instance has the duty. */
+  askFor(moves: readonly Move[]): void {
+    this.moves = [...this.moves, ...moves];
+    this.isKnown = false;
+  }
+
+  /** All queues that somebody works on. */
+  get worked(): string[] {
+    return [...new Set([...this.members.values(), this.own].flatMap(({ queues }) => [...queues]))];
+  }
+
+  /** All moves that somebody asks for. */
+  get wanted(): Move[] {
+    const moves = [...this.members.values(), this.own].flatMap((member) => member.moves);
+    return [...new Map(moves.map((move) => [`${move.from} ${move.to}`, move])).values()];
+  }
+
+  /** Says that it lives, and learns who else does. Resolves to whether it has the duty. */
+  async beat(): Promise<boolean> {
+    if (!this.isKnown) await this.join();
+    const [{ isHeld, isKnown, others }] = await this.query(this.statements.beat, [this.id, DUTY_MS]);
+    this.isKnown &&= isKnown as boolean;
+    if (others !== this.others) {
+      await this.learn();
+      this.others = others as string;
+    }
+    return isHeld as boolean;
+  }
+
+  /**
+   * The one instance that is to look into a queue, of those that work on it: all that know the same instances agree on it.
+   *
+   * @param seed by which another is chosen each time
+   */
+  first(queue: string, seed: string): string | undefined {
+    let [first, highest]: [string | undefined, string] = [undefined, ''];
+    for (const id of this.on(queue)) {
+      const weight = createHash('md5').update(`${seed} ${id}`).digest('hex');
+      if (weight > highest) [first, highest] = [id, weight];
+    }
+    return first;
+  }
+
+  /** The instance that comes after one, of those that work on a queue; `undefined` if there is no other. */
+  after(queue: string, id: string): string | undefined {
+    const ids = this.on(queue).toSorted();
+    const next = ids.find((one) => one > id) ?? ids[0];
+    return next === id ? undefined : next;
+  }
+
+  async forgetDead(): Promise<void> {
+    await this.query(this.statements.forgetDead, []);
+  }
+
+  async leaveDuty(): Promise<void> {
+    await this.query(this.statements.leaveDuty, [this.id]);
+  }
+
+  /** Tells the others that it works no more. */
+  async leave(): Promise<void> {
+    this.members = new Map();
+    this.queues.clear();
+    await this.query(this.statements.leave, [this.id, this.channel]);
+  }
+
+  private get own(): Member {
+    return { queues: this.queues, moves: this.moves };
+  }
+
+  private on(queue: string): string[] {
+    const others = [...this.members].flatMap(([id, { queues }]) => (id !== this.id && queues.has(queue) ? [id] : []));
+    return this.queues.has(queue) ? [...others, this.id] : others;
+  }
+
+  private async join(): Promise<void> {
+    this.isKnown = true;
+    const params = [this.id, ++this.version, JSON.stringify([...this.queues]), JSON.stringify(this.moves)];
+    await this.query(this.statements.join, params).catch((error: unknown) => {
+      this.isKnown = false;
+      throw error;
+    });
+  }
+
+  private async learn(): Promise<void> {
+    const rows = await this.query(this.statements.members, [this.id]);
+    this.members = new Map(
+      rows.map(({ id, queues, moves }) => [
+        id as string,
+        { queues: new Set(queues as string[]), moves: moves as Move[] },
+      ]),
+    );
+  }
+
+  private async query(statement: string, params: unknown[]): Promise<Record<string, unknown>[]> {
+    const { rows } = await this.connection.query(statement, params, QUERY_TIMEOUT_MS);
+    return rows;
+  }
+}

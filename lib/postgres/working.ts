@@ -1,0 +1,177 @@
+import {
+  Duty,
+  type DurableCallback,
+  type EngineAttempt,
+  type EngineHealth,
+  type EngineHost,
+  Quarantine,
+} from '../engine/index.js';
+import { Alarms } from './alarms.js';
+import { Calls } from './calls.js';
+import type { CallerTransactions } from './caller-transactions.js';
+import type { ClaimedJob } from './claimed-job.js';
+import { Claiming } from './claiming.js';
+import { type AttemptEvents, Claims } from './claims.js';
+import type { Connection } from './connection/connection.js';
+import { Instances, type Move } from './instances.js';
+import type { Statements } from './statements/statements.js';
+import { Sweeper } from './sweeper.js';
+import { Worker } from './worker.js';
+import { Workers } from './workers.js';
+
+/** The things that {@link Working} needs. */
+export interface WorkingOptions {
+  readonly host: EngineHost;
+  readonly connection: Connection;
+  readonly statements: Statements;
+  readonly transactions: CallerTransactions;
+  readonly channel: string;
+  readonly leaseMs: number;
+  readonly health: EngineHealth;
+}
+
+/** The part of an instance that performs deliveries: its workers, and how they learn that something is due. */
+export class Working {
+  private readonly workers = new Workers();
+  private readonly quarantine = new Quarantine();
+  private readonly alarms = new Alarms((queue) => this.calls.look(queue));
+  private readonly instances: Instances;
+  private readonly calls: Calls;
+  private readonly claiming: Claiming;
+  private readonly claims: Claims;
+  private readonly sweeper: Sweeper;
+  private readonly duty: Duty;
+  private readonly worked: string[] = [];
+  private unlisten: (() => Promise<void>) | undefined;
+
+  constructor(private readonly options: WorkingOptions) {
+    const { connection, statements, channel, leaseMs, health } = options;
+    const { alarms, workers } = this;
+    const instances = (this.instances = new Instances(connection, statements, channel));
+    const onLeft = () => this.duty.hurry();
+    const calls = (this.calls = new Calls({ connection, channel, instances, workers, health, onLeft }));
+    const onRetry = (queue: string, afterMs: number) => alarms.set(queue, afterMs);
+    this.claiming = new Claiming({ connection, statements, leaseMs, health });
+    this.claims = new Claims({ ...options, callAnyone: calls.anyone, onRetry });
+    this.sweeper = new Sweeper({ connection, statements, leaseMs, instances, claims: this.claims, calls, alarms });
+    this.duty = new Duty({
+      take: () => this.beat(),
+      work: () => this.sweeper.sweepAll(),
+      leave: () => instances.leaveDuty(),
+      health,
+    });
+  }
+
+  /** Performs the deliveries of a callback from now on, which are in this queue. */
+  work(
+    queue: string,
+    { concurrency, isOrdered }: DurableCallback,
+    perform: (attempt: EngineAttempt) => Promise<void>,
+  ): void {
+    const { claiming, claims, calls, quarantine, options } = this;
+    const worker = new Worker({
+      concurrency,
+      isOrdered,
+      quarantine,
+      claim: async (most, keys) => {
+        const found = await (isOrdered ? claiming.claimInOrder(queue, most, keys) : claiming.claim(queue, most));
+        calls.claimed(queue, found.isAll);
+        return found;
+      },
+      claimSuspect: () => claiming.claimSuspect(queue),
+      attempt: (job, events) => this.attempt(job, events, perform),
+      giveBack: (job) => claims.giveBack(claims.hold(job)),
+      onFailure: (error) => options.health.failed(error),
+    });
+    this.worked.push(queue);
+    this.instances.workOn(queue);
+    this.workers.add(queue, worker);
+    this.duty.start();
+    this.listen();
+  }
+
+  /** Moves deliveries between queues, now and whenever some are stored under a former name. */
+  async adopt(moves: readonly Move[]): Promise<void> {
+    this.instances.askFor(moves);
+    // It is tried again. What is there already must not wait for that.
+    await this.sweeper.adopt(moves).catch((error: unknown) => this.options.health.failed(error));
+  }
+
+  /**
+   * Whom to notify of what is stored in a queue.
+   *
+   * @param isCommitted whether this instance knows when it is there: {@link Working.stored} is called then
+   * @returns `undefined` if it can take it itself, and nobody else need know
+   */
+  calledFor(queue: string, isCommitted: boolean): string | undefined {
+    if (!isCommitted) return this.calls.onCommit(queue);
+    return this.workers.hasRoom(queue) ? undefined : this.calls.anyone();
+  }
+
+  /** Is told that something was stored in a queue, and when it will be due. */
+  stored(queue: string, delayMs: number, key?: string): void {
+    if (delayMs > 0) this.alarms.set(queue, delayMs);
+    else if (this.workers.hasRoom(queue)) this.workers.wake(queue, key);
+    else this.workers.note(queue);
+  }
+
+  /** Begins no more attempts. Resolves when none can begin any more. */
+  async stopWorking(): Promise<void> {
+    this.alarms.stop();
+    this.claiming.stop();
+    // All at once: each may be waiting for a database that is away. The application may end its pool after this, and that
+    // waits for the client that listens.
+    await Promise.all([this.workers.stop(), this.duty.stop(), this.unlisten?.()]);
+    if (this.worked.length > 0) await this.instances.leave().catch(() => {});
+    this.worked.length = 0;
+  }
+
+  stop(): void {
+    this.claims.stop();
+  }
+
+  private async beat(): Promise<boolean> {
+    const { instances, sweeper, calls, worked } = this;
+    const hasDuty = await instances.beat();
+    sweeper.noteBeat();
+    if (!calls.isHeard) {
+      // Nobody can tell this instance of anything.
+      if (!hasDuty) await sweeper.sweepOwn(worked);
+    }
+    return hasDuty;
+  }
+
+  private async attempt(
+    job: ClaimedJob,
+    events: AttemptEvents,
+    perform: (attempt: EngineAttempt) => Promise<void>,
+  ): Promise<string | undefined> {
+    const { claims, options } = this;
+    const claim = claims.hold(job);
+    const attempt = await claims.begin(claim, events).catch(async (error: unknown) => {
+      options.health.failed(error);
+      await claims.giveBack(claim).catch(() => {});
+      return undefined;
+    });
+    if (!attempt) return undefined;
+    await perform(attempt).catch((error: unknown) =>
+      options.host.report('An attempt ended in a way that it must not', error),
+    );
+    claims.abandon(claim);
+    return attempt.delivery.key;
+  }
+
+  /** Listens from when the first callback works. An instance that works on none needs no notifications. */
+  private listen(): void {
+    if (this.unlisten) return;
+    const { calls, workers, options } = this;
+    const onGap = () => {
+      workers.wakeAll();
+      void calls.test();
+    };
+    const listening = options.connection.listen(options.channel, (payload) => calls.hear(payload), onGap);
+    // Without notifications, this instance still looks each second.
+    listening.catch((error: unknown) => options.health.failed(error));
+    this.unlisten = () => listening.then((end) => end());
+  }
+}
