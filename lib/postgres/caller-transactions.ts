@@ -28,6 +28,8 @@ const IDENTITIES = {
 export class CallerTransactions {
   /** All runs use the same mark, because several runs may mark one transaction at the same time. */
   private readonly mark = randomUUID();
+  /** Those that were marked once, and surely are of the engine's database. */
+  private readonly joined = new WeakSet<SqlTransaction>();
 
   private constructor(
     private readonly identity: string,
@@ -58,7 +60,30 @@ export class CallerTransactions {
     const { rows } = await this.query(transaction, sql, [this.mark]);
     if ((rows[0] as { database?: unknown } | undefined)?.database !== this.own)
       throw new TransactionRefusedError('foreign');
+    this.joined.add(transaction);
     return this.mark;
+  }
+
+  /**
+   * Runs a statement in a transaction, with the mark as its last parameter. It must do nothing where it does not find that, and
+   * tell so by `isOpen` in its only row.
+   *
+   * @throws TransactionRefusedError
+   */
+  async queryMarked<Row>(transaction: SqlTransaction, sql: string, params: readonly unknown[]): Promise<Row> {
+    const query = async () => {
+      const { rows } = await this.query(transaction, sql, [...params, this.mark]);
+      return rows[0] as (Row & { isOpen: boolean }) | undefined;
+    };
+    if (this.joined.has(transaction)) {
+      const row = await query();
+      if (row?.isOpen) return row;
+      // It may be another one, by the same connection, or a savepoint was rolled back in which it was marked.
+    }
+    await this.join(transaction);
+    const row = await query();
+    if (!row?.isOpen) throw new TransactionRefusedError('over');
+    return row;
   }
 
   /** Runs a statement by a caller's transaction. It has a limit of our own, as the transaction may have none. */

@@ -123,7 +123,7 @@ export function completeOptions(options: PostgresOptions): CompleteOptions {
         'use the folder where there is no server.',
     );
   }
-  const { max = FEWEST } = (options.pool as { options?: { max?: number } } | undefined)?.options ?? {};
+  const max = mostOf(options.pool) ?? FEWEST;
   if (max < FEWEST) {
     throw new Error(
       `postgres() was given a pool of ${max}, and listening alone takes one. Let it have ${FEWEST} or more.`,
@@ -131,3 +131,8 @@ export function completeOptions(options: PostgresOptions): CompleteOptions {
   }
   return { ...DEFAULTS, ...Object.fromEntries(given) };
 }
+
+/** How many sessions there may be at once on a server. */
+export const sessionsOf = ({ pool, connections }: CompleteOptions): number => (pool && mostOf(pool)) ?? connections;
+
+const mostOf = (pool: PgPool | undefined) => (pool as { options?: { max?: number } } | undefined)?.options?.max;

@@ -18,13 +18,14 @@ import { CallerTransactions } from './caller-transactions.js';
 import type { Connection } from './connection/connection.js';
 import { openConnection } from './connection/open-connection.js';
 import { KeptDeliveries } from './kept-deliveries.js';
-import type { CompleteOptions } from './options.js';
+import { isQueueMissing } from './missing-queue.js';
+import { type CompleteOptions, sessionsOf } from './options.js';
 import { isOrderedQueue, queueName } from './queue-name.js';
 import { ownTables } from './statements/tables.js';
 import { type Statements, statementsFor } from './statements/statements.js';
 import type { Move } from './instances.js';
 import { Working } from './working.js';
-import { isQueueMissing, Writer } from './writer.js';
+import { Writer } from './writer.js';
 
 const BOOT_TIMEOUT_MS = 30_000;
 
@@ -76,7 +77,14 @@ export class PostgresEngine implements DurableEngine {
       connection,
       boss,
       working: new Working({ host, connection, statements, transactions, channel, leaseMs, health }),
-      writer: new Writer(connection, statements, channel, storeTimeoutMs, transactions),
+      writer: new Writer({
+        connection,
+        statements,
+        transactions,
+        channel,
+        timeoutMs: storeTimeoutMs,
+        waiting: Math.floor(sessionsOf(options) / 2),
+      }),
       kept: new KeptDeliveries(connection, statements, channel),
     };
   }

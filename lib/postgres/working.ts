@@ -111,8 +111,7 @@ export class Working {
   /** Is told that something was stored in a queue, and when it will be due. */
   stored(queue: string, delayMs: number, key?: string): void {
     if (delayMs > 0) this.alarms.set(queue, delayMs);
-    else if (this.workers.hasRoom(queue)) this.workers.wake(queue, key);
-    else this.workers.note(queue);
+    else this.calls.look(queue, key);
   }
 
   /** Begins no more attempts. Resolves when none can begin any more. */

@@ -213,7 +213,7 @@ describe('What would not arrive as it is is refused, with its place:', () => {
     ['argument 1 is an instance of Promise', Promise.resolve(1)],
     ['argument 1 is an instance of ReadStream', createReadStream('package.json').destroy()],
     ['argument 1 is an instance of an unnamed class', new (class {})()],
-    ['argument 1 is nested too deeply', deep],
+    ['argument 1 is nested more than 500 values deep', deep],
     ['argument 1 (.total) is a property that its Array would arrive without', Object.assign([1, 2], { total: 5 })],
     ['argument 1 (.index) is a property that its Array would arrive without', /a(?<n>b)/.exec('ab')],
     ['argument 1 (["2.5"]) is a property that its Array would arrive without', Object.assign([1, 2, 3], { 2.5: 5 })],
@@ -241,6 +241,18 @@ describe('What would not arrive as it is is refused, with its place:', () => {
 
   it('of a class event, the field', async () => {
     await expect(events.run(new Paid(new Money(5)))).rejects.toThrow('its field .price is an instance of Money');
+  });
+
+  it('C25: what lies 501 values deep, and never 500', async () => {
+    const nested = (levels: number) => {
+      let value: unknown = 'core';
+      for (let level = 0; level < levels; level++) value = new Map([['deep', value]]);
+      return value;
+    };
+    // As often as it takes to be compiled.
+    for (let times = 0; times < 100; times++) await events.run('x', nested(500));
+    await expect(events.run('x', nested(501))).rejects.toMatchObject({ code: 'EVENTS_ARGUMENTS_UNSTORABLE' });
+    await expect(events.run(new Paid(nested(500) as Money))).rejects.toThrow('it is nested more than 500 values deep');
   });
 });
 

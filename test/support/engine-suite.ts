@@ -146,6 +146,17 @@ function keepsDeliveries<Options extends object>({ engineOf }: EngineUnderTest<O
     ]);
   });
 
+  it('what is nested as deep as may be stored arrives as it was', async () => {
+    let nested: unknown = 'core';
+    for (let level = 0; level < 500; level++) nested = new Map([['deep', nested]]);
+    const { events } = await startApp([Emails], { engine: engineOf(place()) });
+    await events.run('x', nested);
+    await until(() => ran.length === 1);
+    let arrived = ran[0];
+    for (let level = 0; level < 500; level++) arrived = (arrived as Map<string, unknown>).get('deep');
+    expect(arrived).toBe('core');
+  });
+
   it('lists when deliveries were stored, are due, or run', async () => {
     const gate = deferred();
     @Injectable()

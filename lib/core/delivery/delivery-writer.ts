@@ -88,7 +88,8 @@ export class DeliveryWriter {
     // Whoever repeats transactions looks for this very error, and its SQLSTATE.
     if (isToBeRepeated(cause)) return cause;
     if (isAborted(cause)) return transactionAborted(cause);
-    if (sqlStateOf(cause) || cause instanceof TypeError) return storeFailed(label, this.id, engine, cause, true);
+    if (sqlStateOf(cause) || cause instanceof TypeError || cause instanceof RangeError)
+      return storeFailed(label, this.id, engine, cause, true);
     // The data layer itself has refused it: it ends what the caller may have believed to be open.
     return transactionOver(label, `takes no more statements: ${sentenceOf(cause).replace(/\.$/, '')}`, true, cause);
   }

@@ -5,6 +5,12 @@ import { isSafe, unescape, writeString } from './stored-text.js';
 import { fieldOf, pathOf, type Refuse, refuseHidden, refuseMore, tagOf } from './unstorable.js';
 import { isBuiltIn, refuseInnerState } from './unstorable-classes.js';
 
+/**
+ * How many values may lie within each other. Far from what the stack of any engine takes, of which a `Map` needs three times as
+ * much, and the same however the code is compiled.
+ */
+const DEEPEST = 500;
+
 /** Stands for a value that JSON has no word for: `{ "$type": "Date", "value": "2026-01-31T00:00:00.000Z" }`. */
 interface Tagged {
   readonly $type: string;
@@ -22,14 +28,9 @@ export function storeArguments(event: string, args: readonly unknown[], isClassE
     const refuse: Refuse = (path, what) => {
       throw argumentsUnstorable(event, isClassEvent ? undefined : index + 1, path, what);
     };
-    try {
-      if (!isClassEvent) return write(argument, '', [], refuse);
-      refuseInnerState(argument as object, refuse);
-      return fieldsOf(argument as object, '', [argument as object], refuse);
-    } catch (error) {
-      if (error instanceof RangeError) refuse('', 'nested too deeply');
-      throw error;
-    }
+    if (!isClassEvent) return write(argument, '', [], refuse);
+    refuseInnerState(argument as object, refuse);
+    return fieldsOf(argument as object, '', [argument as object], refuse);
   });
 }
 
@@ -171,6 +172,7 @@ function write(value: unknown, path: string, within: readonly object[], refuse: 
 
 function writeObject(value: object, path: string, within: readonly object[], refuse: Refuse): Json {
   if (within.includes(value)) return refuse(path, 'a cycle, which leads back to what holds it');
+  if (within.length === DEEPEST) return refuse('', `nested more than ${DEEPEST} values deep`);
   const inside = [...within, value];
   const prototype = Object.getPrototypeOf(value) as object | null;
   if (!prototype) return { $type: 'Object without prototype', value: fieldsOf(value, path, inside, refuse) };

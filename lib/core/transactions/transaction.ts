@@ -58,6 +58,9 @@ interface Surroundings {
 /** Handles that stand for one transaction, which has ended. */
 const ended = shared('ended transactions', () => new WeakSet<object>());
 
+/** The SQL of transactions, by their identity. */
+const statements = shared('SQL of transactions', () => new WeakMap<object, SqlTransaction>());
+
 /** An open transaction, or a savepoint of one, as runs in it see it. */
 export class Transaction {
   private held: Held[] = [];
@@ -90,9 +93,12 @@ export class Transaction {
     return this.reading.identity;
   }
 
-  /** Its SQL, if that is Postgres'. */
+  /** Its SQL, if that is Postgres'. It is the same object for all runs in it, which an engine may store together. */
   get sql(): SqlTransaction | undefined {
-    return this.reading.sql;
+    const { identity, sql } = this.reading;
+    const known = sql && statements.get(identity);
+    if (sql && !known) statements.set(identity, sql);
+    return known ?? sql;
   }
 
   /** How its data layer itself nests a transaction in it, if that is more than a savepoint. */

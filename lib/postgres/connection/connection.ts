@@ -1,4 +1,4 @@
-import { outcomeOf as outcomeUnless } from '../../engine/index.js';
+import { messageOf, NoAnswerError, outcomeOf as outcomeUnless } from '../../engine/index.js';
 
 /** A database, as the engine talks to it: a server behind a pool, or PGlite. */
 export interface Connection {
@@ -37,15 +37,37 @@ export interface QueryResult {
 /** The statement never reached the database. */
 export class NotSentError extends Error {
   override readonly name = 'NotSentError';
+  /** As of a statement that the database itself has cancelled: it surely did nothing. */
+  readonly code = '57014';
+
+  /** The error of what has waited for a statement that failed. */
+  static behind(cause: unknown): NotSentError {
+    return cause instanceof NotSentError
+      ? cause
+      : new NotSentError(`it has waited behind another, which failed: ${messageOf(cause)}`, { cause });
+  }
 }
 
+/** A key was not free in time: a transaction that has stored for it is still open. */
+export class KeyHeldError extends Error {
+  override readonly name = 'KeyHeldError';
+  /** As the database says it. */
+  readonly code = '55P03';
+}
+
+/** Whether the same would fail again now, after waiting as long: there is no answer, no connection, or the key is not free. */
+export const isInVain = (error: unknown): boolean =>
+  error instanceof NotSentError ||
+  error instanceof KeyHeldError ||
+  error instanceof NoAnswerError ||
+  (error as { cause?: unknown } | null)?.cause instanceof NoAnswerError;
+
 /** Says how a statement that writes has failed: with an `UnknownOutcomeError`, unless it surely did nothing. */
-export const outcomeOf = (error: unknown): unknown =>
-  outcomeUnless(error, () => error instanceof NotSentError || wasRefused(error));
+export const outcomeOf = (error: unknown): unknown => outcomeUnless(error, wasRefused);
 
 /**
  * Whether the database itself said no, and went on. Class 08 means that the connection is at fault, 57P that somebody
  * else has ended it, 58 and XX that something broke. `EPIPE` and the like, of the system, have no digit.
  */
-const wasRefused = (error: unknown) =>
+export const wasRefused = (error: unknown) =>
   /^(?!08|57P|58|XX)(?=.*\d)[0-9A-Z]{5}$/.test(String((error as { code?: unknown } | null)?.code));

@@ -1,23 +1,30 @@
 import { isMarkedWith } from '../caller-transactions.js';
 import type { Tables } from './tables.js';
 
-/** The statements that store deliveries. Each is given them as JSON in `$1`, and the channel to notify on in `$2`. */
+/**
+ * The statements that store deliveries. Each is given them as JSON in `$1`, and the channel to notify on in `$2`. It gives each
+ * its place in `created_on`: by the clock, and a microsecond after the one before it.
+ */
 export interface StoreStatements {
   /**
-   * Stores deliveries, all or none, as a statement of its own. Notifies once for each queue that has something due. Fails
+   * Stores deliveries, all or none, as a statement of its own. Notifies once for each queue that has something due, whom the deliveries name. Fails
    * if a queue is missing.
    */
   readonly store: string;
+  /** Does the same, and notifies nobody. */
+  readonly storeUntold: string;
   /**
-   * Does the same in a caller's transaction, which was marked with `$3`. A missing queue would make the commit fail, so
-   * this stores nothing then, and answers with the queue's name.
-   */
-  readonly storeInTransaction: string;
-  /**
-   * Does the same, with or without a transaction, where some queues keep the order of keys. It locks those keys until the
-   * commit.
+   * Does the same as {@link StoreStatements.store} where some queues keep the order of keys. It locks those keys until it is through. With `try` in `$3`, it
+   * stores nothing if a key is locked, and says so; otherwise it waits for at most so many milliseconds as `$4` says, and fails.
    */
   readonly storeInOrder: string;
+  /**
+   * Stores in a caller's transaction, which was marked with `$3`. A missing queue would make the commit fail, so this stores
+   * nothing then, and answers with the queue's name.
+   */
+  readonly storeInTransaction: string;
+  /** Does the same where some queues keep the order of keys. It locks those keys until the commit. */
+  readonly storeInOrderInTransaction: string;
 }
 
 export interface StoreOptions {
@@ -30,11 +37,15 @@ export interface StoreOptions {
 // Planning takes longer than doing: each statement knows no more than it must.
 export const storeStatements = (tables: Tables, options: StoreOptions): StoreStatements => ({
   store: store(tables, options),
-  storeInTransaction: storeInTransaction(tables, options),
+  storeUntold: stored(tables, options, INPUT),
   storeInOrder: storeInOrder(tables, options),
+  storeInTransaction: storeInTransaction(tables, options),
+  storeInOrderInTransaction: storeInOrderInTransaction(tables, options),
 });
 
-const INPUT = `json_to_recordset($1::text::json) as input(name text, id uuid, key text, "delayMs" float8, data jsonb, call text)`;
+const INPUT = `rows from (
+        json_to_recordset($1::text::json) as (name text, id uuid, key text, "delayMs" float8, data jsonb, call text)
+      ) with ordinality as input(name, id, key, "delayMs", data, call, place)`;
 
 const COLUMNS = `
       id, name, data, singleton_key, start_after, keep_until, retry_limit, expire_seconds, deletion_seconds,
@@ -45,51 +56,84 @@ const values = ({ leaseSeconds, keepCompletedSeconds }: StoreOptions) => `
       id, input.name, data, key, now() + "delayMs" * interval '1 millisecond', now() + interval '1000 years',
       1000000000, 2000000000, ${keepCompletedSeconds}, ${leaseSeconds}`;
 
+const AFTER_THOSE_BEFORE = `place * interval '1 microsecond'`;
+
 const IS_MARKED = isMarkedWith('$3');
 
 const NOTIFIED = `
         select pg_notify($2, called.call || ' ' || stored.name)
-        from stored join (select name, min(call) as call from ${INPUT} group by name) as called on called.name = stored.name
+        from stored join (select name, min(call) as call from input group by name) as called on called.name = stored.name
         where called.call is not null and start_after <= now() group by stored.name, called.call`;
 
 const missingIn = (queue: string) =>
   `select name from input where not exists (select from ${queue} q where q.name = input.name)`;
 
-const store = ({ job }: Tables, options: StoreOptions) => `
-      with stored as (
-        insert into ${job} (${COLUMNS}) select ${values(options)}, 'standard', now() from ${INPUT}
-        on conflict do nothing returning name, start_after
-      )
+const stored = ({ job }: Tables, options: StoreOptions, from: string) => `
+        insert into ${job} (${COLUMNS})
+        select ${values(options)}, 'standard', statement_timestamp() + ${AFTER_THOSE_BEFORE} from ${from}
+        on conflict do nothing`;
+
+const store = (tables: Tables, options: StoreOptions) => `
+      with input as (select * from ${INPUT}), stored as (${stored(tables, options, 'input')} returning name, start_after)
       ${NOTIFIED}`;
 
 function storeInTransaction({ job, queue }: Tables, options: StoreOptions): string {
   const missing = missingIn(queue);
   return `
       with input as (select * from ${INPUT}), stored as (
-        insert into ${job} (${COLUMNS}) select ${values(options)}, 'standard', now() from input
+        insert into ${job} (${COLUMNS})
+        select ${values(options)}, 'standard', statement_timestamp() + ${AFTER_THOSE_BEFORE} from input
         where not exists (${missing}) and ${IS_MARKED}
         on conflict do nothing returning name, start_after
       ), notified as (${NOTIFIED})
       select (${missing} limit 1) as missing, ${IS_MARKED} as "isOpen", (select count(*) from notified)::int as notified`;
 }
 
-function storeInOrder({ job, queue }: Tables, options: StoreOptions): string {
-  const missing = missingIn(queue);
+const storeInOrderInTransaction = (tables: Tables, options: StoreOptions) => `${inOrder(tables, options, {
+  locked: `select pg_advisory_xact_lock(lock) is not null as "isLocked" from locks`,
+  condition: IS_MARKED,
+})}
+      select (${missingIn(tables.queue)} limit 1) as missing, ${IS_MARKED} as "isOpen",
+        (select count(*) from notified)::int as notified`;
+
+// The limit is set, for this statement only, before the lock is asked for: both come from one row.
+const storeInOrder = (tables: Tables, options: StoreOptions) => `${inOrder(tables, options, {
+  locked: `
+          select case $3::text when 'try' then pg_try_advisory_xact_lock(lock)
+            else pg_advisory_xact_lock(lock) is not null end as "isLocked"
+          from (select set_config('lock_timeout', $4::text, true) as ms) as limited, locks where ms <> ''`,
+  condition: 'true',
+})}
+      select (${missingIn(tables.queue)} limit 1) as missing, not (select "isHeld" from held) as "isBusy",
+        (select count(*) from notified)::int as notified`;
+
+/**
+ * Begins a statement that stores in order.
+ *
+ * @param given.locked selects for each of `locks` whether it was had
+ * @param given.condition whether to store anything
+ */
+function inOrder(
+  { job, queue }: Tables,
+  options: StoreOptions,
+  { locked, condition }: { locked: string; condition: string },
+): string {
   return `
-      with input as (select * from ${INPUT}), locked as materialized (
-        select pg_advisory_xact_lock(lock) from (
-          select distinct hashtextextended(input.name || ' ' || key, 0) as lock
-          from input join ${queue} q on q.name = input.name and q.policy = 'key_strict_fifo' order by lock
-        ) as locks
+      with input as (select * from ${INPUT}), locks as (
+        select distinct hashtextextended(input.name || ' ' || key, 0) as lock
+        from input join ${queue} q on q.name = input.name and q.policy = 'key_strict_fifo' order by lock
+      ), locked as materialized (${locked}), held as materialized (
+        select coalesce(bool_and("isLocked"), true) as "isHeld" from locked
+      ), clock as materialized (
+        select clock_timestamp() as at from held where "isHeld"
       ), stored as (
         insert into ${job} (${COLUMNS})
-        select ${values(options)}, q.policy, case when q.policy = 'key_strict_fifo' then greatest(clock_timestamp(), (
-            select max(before.created_on) + interval '1 microsecond' from ${job} as before
+        select ${values(options)}, q.policy, ${AFTER_THOSE_BEFORE} + case when q.policy = 'key_strict_fifo' then greatest(at, (
+            select max(before.created_on) from ${job} as before
             where before.name = input.name and before.singleton_key = key and before.state < 'active'
-          )) else now() end
-        from input join ${queue} q on q.name = input.name
-        where not exists (${missing}) and ${IS_MARKED} and (select count(*) from locked) >= 0
+          )) else at end
+        from clock, input join ${queue} q on q.name = input.name
+        where not exists (${missingIn(queue)}) and ${condition}
         on conflict (name, id) do nothing returning name, start_after
-      ), notified as (${NOTIFIED})
-      select (${missing} limit 1) as missing, ${IS_MARKED} as "isOpen", (select count(*) from notified)::int as notified`;
+      ), notified as (${NOTIFIED})`;
 }
