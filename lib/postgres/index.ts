@@ -1,4 +1,4 @@
 export { postgres } from './postgres.js';
 export type { PostgresOptions } from './options.js';
-export { schemaSql } from './schema-sql.js';
+export { schemaSql, upgradeSql } from './schema-sql.js';
 export { lockFolder } from './connection/folder-lock.js';

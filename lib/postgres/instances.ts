@@ -32,6 +32,8 @@ export class Instances {
     private readonly connection: Connection,
     private readonly statements: Statements,
     private readonly channel: string,
+    /** Whether the schema has the tables for it. Without them, each instance has the duty, and is called to everything. */
+    private readonly hasTables: boolean,
   ) {}
 
   /** Has this instance known to work on a queue. */
@@ -59,6 +61,7 @@ export class Instances {
 
   /** Says that it lives, and learns who else does. Resolves to whether it has the duty. */
   async beat(): Promise<boolean> {
+    if (!this.hasTables) return true;
     if (!this.isKnown) await this.join();
     const [{ isHeld, isKnown, others }] = await this.query(this.statements.beat, [this.id, DUTY_MS]);
     this.isKnown &&= isKnown as boolean;
@@ -134,6 +137,7 @@ export class Instances {
   }
 
   private async query(statement: string, params: unknown[]): Promise<Record<string, unknown>[]> {
+    if (!this.hasTables) return [];
     const { rows } = await this.connection.query(statement, params, QUERY_TIMEOUT_MS);
     return rows;
   }

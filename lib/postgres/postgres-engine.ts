@@ -68,7 +68,7 @@ export class PostgresEngine implements DurableEngine {
     const { leaseMs, storeTimeoutMs } = options;
     const connection = (this.connection = await openConnection(options, host));
     const boss = await startBoss(connection, options, host);
-    if (options.migrate) await connection.query(ownTables(options.schema), undefined, BOOT_TIMEOUT_MS);
+    const hasTables = await this.makeTables(connection, host);
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
     if (connection.isExclusive) await connection.query(statements.takeBack, [], BOOT_TIMEOUT_MS);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
@@ -76,7 +76,7 @@ export class PostgresEngine implements DurableEngine {
     this.opened = {
       connection,
       boss,
-      working: new Working({ host, connection, statements, transactions, channel, leaseMs, health }),
+      working: new Working({ host, connection, statements, transactions, channel, leaseMs, hasTables, health }),
       writer: new Writer({
         connection,
         statements,
@@ -155,6 +155,24 @@ export class PostgresEngine implements DurableEngine {
 
   async discard(filter: DeliveryFilter) {
     return this.requireOpened().kept.discard(filter);
+  }
+
+  /** Resolves to whether our own tables are there. */
+  private async makeTables(connection: Connection, host: EngineHost): Promise<boolean> {
+    const { schema, migrate } = this.options;
+    if (migrate) {
+      await connection.query(ownTables(schema), undefined, BOOT_TIMEOUT_MS);
+      return true;
+    }
+    const { rows } = await connection.query(this.statements.hasTables, [], BOOT_TIMEOUT_MS);
+    const [{ hasTables }] = rows as { hasTables: boolean }[];
+    if (!hasTables) {
+      host.warn(
+        `The schema "${schema}" is of an older version of nestjs-callbacks. It works; each instance looks for deliveries by ` +
+          'itself, which costs more. Have somebody who may run what upgradeSql() of nestjs-callbacks/postgres returns.',
+      );
+    }
+    return hasTables;
   }
 
   private requireOpened(): Opened {

@@ -12,3 +12,11 @@ export async function schemaSql(schema = 'nestjs_callbacks'): Promise<string> {
   const { getConstructionPlans } = await importBoss();
   return `${getConstructionPlans(schema)}\n${ownTables(schema)}`;
 }
+
+/**
+ * Writes the SQL that brings a schema up to date that `schemaSql()` of an older version has made. Nothing is stopped by it, and
+ * running it again changes nothing.
+ *
+ * @param schema as in `postgres({ schema })`
+ */
+export const upgradeSql = (schema = 'nestjs_callbacks'): string => ownTables(schema);

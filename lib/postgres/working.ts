@@ -27,6 +27,8 @@ export interface WorkingOptions {
   readonly transactions: CallerTransactions;
   readonly channel: string;
   readonly leaseMs: number;
+  /** Whether the schema has our own tables, by which instances agree. */
+  readonly hasTables: boolean;
   readonly health: EngineHealth;
 }
 
@@ -45,9 +47,9 @@ export class Working {
   private unlisten: (() => Promise<void>) | undefined;
 
   constructor(private readonly options: WorkingOptions) {
-    const { connection, statements, channel, leaseMs, health } = options;
+    const { connection, statements, channel, leaseMs, hasTables, health } = options;
     const { alarms, workers } = this;
-    const instances = (this.instances = new Instances(connection, statements, channel));
+    const instances = (this.instances = new Instances(connection, statements, channel, hasTables));
     const onLeft = () => this.duty.hurry();
     const calls = (this.calls = new Calls({ connection, channel, instances, workers, health, onLeft }));
     const onRetry = (queue: string, afterMs: number) => alarms.set(queue, afterMs);

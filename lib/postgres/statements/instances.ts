@@ -15,6 +15,8 @@ export interface InstanceStatements {
   readonly leaveDuty: string;
   /** Makes it forgotten, and tells the others on `$2`. */
   readonly leave: string;
+  /** Whether there are tables for all this. */
+  readonly hasTables: string;
   /** Forgets the instances that have died. */
   readonly forgetDead: string;
 }
@@ -41,5 +43,6 @@ export const instanceStatements = ({ instance, duty }: Tables): InstanceStatemen
   members: `select id, queues, moves from ${instance} where ${LIVES} or id = $1::uuid`,
   leaveDuty: `update ${duty} set held_until = '-infinity' where name = 'deliveries' and holder = $1::uuid`,
   leave: `with gone as (delete from ${instance} where id = $1::uuid) select pg_notify($2, '!')`,
+  hasTables: `select to_regclass('${instance}') is not null and to_regclass('${duty}') is not null as "hasTables"`,
   forgetDead: `delete from ${instance} where seen_on < now() - interval '1 minute'`,
 });
