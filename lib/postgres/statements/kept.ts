@@ -60,14 +60,18 @@ function list({ job, state }: Tables): string {
       order by ${PLACE}, id, name limit $7::int`;
 }
 
+/** What puts all attempts before a delivery again. Those of earlier versions, which counted in the data, do so too. */
+const NEVER_BEGUN = `
+          retry_count = 0, started_on = null, source_retry_count = null, source_created_on = null, source_id = null,
+          data = case when data ? 'uncounted' then data - 'uncounted' else data end`;
+
 const retry = ({ job }: Tables, keepCompletedSeconds: number) => `
       with portion as (
         select name, id, ${PLACE}::text as place from ${job} where ${MATCHES} and state = 'failed' and ${IS_BEHIND}
         order by ${PLACE}, id, name limit $7::int
       ), retried as (
-        update ${job} j set state = 'retry', start_after = now(), completed_on = null,
-          deletion_seconds = ${keepCompletedSeconds},
-          data = data || jsonb_build_object('uncounted', retry_count + 1)
+        update ${job} j set state = 'retry', start_after = now(), completed_on = null, blocked = false,
+          deletion_seconds = ${keepCompletedSeconds}, ${NEVER_BEGUN}
         from portion where j.name = portion.name and j.id = portion.id and j.state = 'failed' returning j.name
       ), notified as (
         select pg_notify($3, name) from retried group by name
