@@ -23,7 +23,7 @@ export interface CallsOptions {
  * send it, calls all. After the queue may stand the key of which something is next.
  */
 export class Calls {
-  /** The queues of which another instance was told that there is more than this one can take. */
+  /** The queues of which another instance was told, since this one last had room for all, that there is more. */
   private readonly calledOn = new Set<string>();
   private hearsItself = false;
 
@@ -81,7 +81,10 @@ export class Calls {
   /** Takes note that this instance has claimed as much of a queue as it has room for, or all that there was. */
   claimed(queue: string, isAll: boolean): void {
     if (isAll) this.calledOn.delete(queue);
-    else this.callNext(queue, this.options.instances.id);
+    else if (!this.calledOn.has(queue)) {
+      this.calledOn.add(queue);
+      this.callNext(queue, this.options.instances.id);
+    }
   }
 
   private isTurn(queue: string, seed: string): boolean {
@@ -91,8 +94,7 @@ export class Calls {
   /** Goes on from instance to instance, back to the one that called first: all have no room then, and know. */
   private callNext(queue: string, calledBy: string): void {
     const next = this.options.instances.after(queue, this.options.instances.id);
-    if (next === undefined || next === calledBy || this.calledOn.has(queue)) return;
-    this.calledOn.add(queue);
+    if (next === undefined || next === calledBy) return;
     void this.notify(`@${next}~${calledBy} ${queue}`);
   }
 

@@ -129,6 +129,7 @@ describe('A durable attempt', () => {
     const [dead, ...others] = await deliveries.list();
     expect(others).toEqual([]);
     expect(dead).toEqual({
+      cursor: expect.any(String),
       id: expect.stringMatching(/^[\da-f]{8}-[\da-f]{4}-7/),
       event: 'x',
       callback: 'Answers.go',
