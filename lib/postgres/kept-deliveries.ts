@@ -16,18 +16,14 @@ import type { Connection } from './connection/connection.js';
 import { addressOf, requireAddress } from './queue-name.js';
 import type { Statements } from './statements/statements.js';
 
-/** Which of pg-boss' states make up each of ours. */
-const STATES: Readonly<Record<DeliveryState, readonly string[]>> = {
-  waiting: ['created', 'retry'],
-  running: ['active'],
-  dead: ['failed'],
-};
-
-/** Enough for looking through all deliveries that there are. */
+/** No statement takes long by itself: this is for a server that has much else to do. */
 const QUERY_TIMEOUT_MS = 30_000;
 
+/** Of more queues, Postgres would believe counting to cost so much that it compiles the statement, which takes longer. */
+const QUEUES_AT_ONCE = 10;
+
 /** How many deliveries a queue has. */
-type CountsRow = Omit<DeliveryCounts, 'event' | 'callback' | 'isExact'> & { readonly name: string };
+type CountsRow = Omit<DeliveryCounts, 'event' | 'callback'> & { readonly name: string };
 
 /** Where a delivery lies among all: when it was stored, in microseconds, its id and its queue. */
 interface Place {
@@ -59,20 +55,18 @@ export class KeptDeliveries {
   ) {}
 
   async counts(): Promise<DeliveryCounts[]> {
-    const rows = await this.query<CountsRow>(this.statements.counts);
+    const names = await this.queuesOf({});
+    const rows: CountsRow[] = [];
+    for (let at = 0; at < names.length; at += QUEUES_AT_ONCE) {
+      rows.push(...(await this.query<CountsRow>(this.statements.counts, [names.slice(at, at + QUEUES_AT_ONCE)])));
+    }
     // A callback that has become ordered, or has ceased to be, has two queues for a while.
-    return countsByAddress(
-      rows.flatMap(({ name, ...counts }) => {
-        const address = addressOf(name);
-        return address ? [{ ...address, ...counts }] : [];
-      }),
-    );
+    return countsByAddress(rows.map(({ name, ...counts }) => ({ ...requireAddress(name), ...counts })));
   }
 
   async list({ state, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
-    const rows = await this.query<Row>(this.statements.list, [
+    const rows = await this.query<Row>(this.statements.list[state], [
       ...(await this.paramsFor(filter)),
-      JSON.stringify(STATES[state]),
       ...placeAt(after, state),
       limit,
     ]);
@@ -80,10 +74,10 @@ export class KeptDeliveries {
   }
 
   async retry(filter: DeliveryFilter, { limit, after }: RetryPortion): Promise<RetriedPortion> {
-    const params = [...(await this.paramsFor(filter)), this.channel, ...placeAt(after, 'dead'), limit];
-    const [last] = await this.query<Place & { count: number }>(this.statements.retry, params);
+    const params = [...(await this.paramsFor(filter)), ...placeAt(after, 'dead'), limit, this.channel];
+    const [last] = await this.query<Place & { found: number; count: number }>(this.statements.retry, params);
     if (!last) return { count: 0 };
-    return { count: last.count, ...(last.count === limit && { after: cursorAt(last, 'dead') }) };
+    return { count: last.count, ...(last.found === limit && { after: cursorAt(last, 'dead') }) };
   }
 
   async discard(filter: DeliveryFilter): Promise<number> {
@@ -93,13 +87,16 @@ export class KeptDeliveries {
   }
 
   /** Says which queues and which ids a filter means: the first two parameters of the statements. */
-  private async paramsFor({ ids, ...filter }: DeliveryFilter): Promise<(string | null)[]> {
+  private async paramsFor({ ids, ...filter }: DeliveryFilter): Promise<unknown[]> {
+    return [await this.queuesOf(filter), ids ?? null];
+  }
+
+  private async queuesOf(filter: DeliveryFilter): Promise<string[]> {
     const rows = await this.query<{ name: string }>(this.statements.queues);
-    const names = rows.flatMap(({ name }) => {
+    return rows.flatMap(({ name }) => {
       const address = addressOf(name);
       return address && fits(address, filter) ? [name] : [];
     });
-    return [JSON.stringify(names), ids ? JSON.stringify(ids) : null];
   }
 
   private async query<Found>(statement: string, params: unknown[] = []): Promise<Found[]> {

@@ -1,18 +1,22 @@
+import type { DeliveryState } from '../../engine/index.js';
 import type { Tables } from './tables.js';
 
 /**
  * The statements that look into the deliveries that are kept, and change them. For `list`, `retry` and `discard`, `$1`
- * are the queues that are meant, and `$2` the ids, each as JSON; `null` stands for all.
+ * are the queues that are meant, and `$2` the ids; `null` stands for all. Arrays, because the planner sees how long they are.
  */
 export interface KeptStatements {
-  /** Counts the deliveries of each queue by what they wait for. */
+  /** Counts the deliveries of the queues `$1` by what they wait for. A number beyond 10,000 may be too small. */
   readonly counts: string;
   /**
-   * Reads at most `$7` deliveries in the states `$3`, in the order of storing, after the one stored at microsecond `$4` with
-   * id `$5` in queue `$6`.
+   * Reads at most `$6` deliveries in a state, in the order of storing, after the one stored at microsecond `$3` with id `$4`
+   * in queue `$5`.
    */
-  readonly list: string;
-  /** Makes dead deliveries wait again, and notifies on `$3`: at most `$7` after the one that `$4` to `$6` tell. */
+  readonly list: Readonly<Record<DeliveryState, string>>;
+  /**
+   * Makes dead deliveries wait again, and notifies on `$7`: at most `$6` after the one that `$3` to `$5` tell. Answers with
+   * the last that it has come to.
+   */
   readonly retry: string;
   /** Removes waiting and dead deliveries, and notifies on `$3`, as others may have waited for them. */
   readonly discard: string;
@@ -24,40 +28,88 @@ export interface KeptStatements {
 
 export const keptStatements = (tables: Tables, keepCompletedSeconds: number): KeptStatements => ({
   counts: counts(tables),
-  list: list(tables),
+  list: { waiting: list(tables, 'waiting'), running: list(tables, 'running'), dead: list(tables, 'dead') },
   retry: retry(tables, keepCompletedSeconds),
   discard: discard(tables),
   queues: `select name from ${tables.queue}`,
   probe: probe(tables),
 });
 
-const MATCHES = `
-      ($1::text is null or name in (select json_array_elements_text($1::text::json))) and
-      ($2::text is null or id in (select json_array_elements_text($2::text::json)::uuid))`;
+/**
+ * Where the deliveries of each state lie. Each of `parts` is a condition of an index of pg-boss, read in the order of `place`,
+ * or else holds few: those that run, and those that are suspected. Words that differ from the index's own cost all of it.
+ */
+const FOUND: Readonly<Record<DeliveryState, { readonly place: string; readonly parts: readonly string[] }>> = {
+  waiting: {
+    place: 'created_on',
+    parts: [`state < 'active' and not blocked and priority = 0`, `state = 'retry' and blocked`],
+  },
+  running: { place: 'created_on', parts: [`state = 'active'`] },
+  // Which is where they were stored: see what settles them.
+  dead: { place: 'start_after', parts: [`state = 'failed' and not blocked`] },
+};
 
-const counts = ({ job }: Tables) => `
-      select name,
-        count(*) filter (where state < 'active' and start_after <= now())::int as waiting,
-        count(*) filter (where state < 'active' and start_after > now())::int as delayed,
-        count(*) filter (where state = 'active')::int as running,
-        count(*) filter (where state = 'failed')::int as dead
-      from ${job} where state in ('created', 'retry', 'active', 'failed') group by name`;
+const MEANT = `unnest($1::text[]) as meant(name)`;
+
+const MOST_COUNTED = 10_000;
+
+function counts({ job }: Tables): string {
+  // The order is that of the index: without it, the planner may read the table instead.
+  const some = (condition: string) => `
+          (select count(*) from (select from ${job} where name = meant.name and ${condition}
+            order by blocked, start_after limit ${MOST_COUNTED + 1}) as first)`;
+  const waits = (due: string) =>
+    `${some(`state = 'created' and not blocked and ${due}`)} + ${some(`state = 'retry' and not blocked and ${due}`)}`;
+  return `
+      select name, waiting::int, delayed::int, running::int, dead::int,
+        greatest(waiting, delayed, running, dead) <= ${MOST_COUNTED} as "isExact"
+      from ${MEANT} cross join lateral (
+        select ${waits('start_after <= now()')} + ${some(`state = 'retry' and blocked`)} as waiting,
+          ${waits('start_after > now()')} as delayed, ${some(`state = 'active'`)} as running,
+          ${some(`state = 'failed' and not blocked`)} as dead
+        offset 0
+      ) as counted`;
+}
+
+/** Looks ids up by the primary key, whatever the planner believes of states. */
+const named = ({ job }: Tables) => `
+        ${MEANT} cross join unnest($2::uuid[]) as given(id)
+        cross join lateral (select * from ${job} where name = meant.name and id = given.id offset 0) as j`;
+
+const isBehind = (place: string) => `(${place}, j.id, j.name) > (
+          coalesce(timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond', '-infinity'),
+          coalesce($4::text::uuid, '00000000-0000-0000-0000-000000000000'), coalesce($5::text, ''))`;
+
+/** A page of what is in a state: the first of each queue, in each part, and of these the first. */
+function page(tables: Tables, state: DeliveryState): string {
+  const { place, parts } = FOUND[state];
+  const firsts = parts.map(
+    (part) => `(
+          select * from ${tables.job} j where name = meant.name and ${part} and ${isBehind(place)}
+          order by ${place}, id limit $6::int)`,
+  );
+  return `
+        select j.*, ${place} as place from ${MEANT} cross join lateral (${firsts.join(' union all ')}) as j
+        where $2::uuid[] is null
+        union all
+        select j.*, ${place} from ${named(tables)}
+        where (${parts.join(' or ')}) and ${isBehind(place)}
+        order by place, id, name limit $6::int`;
+}
 
 // An exact number of microseconds, as text: a float has too few digits, and drivers may have been told to read times.
-const PLACE = `(extract(epoch from created_on) * 1000000)::bigint`;
-const IS_BEHIND = `($4::text is null or (${PLACE}, id, name) > ($4::text::bigint, $5::text::uuid, $6::text))`;
+const PLACE = `(extract(epoch from place) * 1000000)::bigint::text as place`;
 
-function list({ job, state }: Tables): string {
+function list(tables: Tables, state: DeliveryState): string {
   const attempts = `(retry_count + 1 - coalesce((data->>'uncounted')::int, 0))`;
   // A number, because the application's pool may have been told to read times in its own way.
   const epochMs = (time: string) => `extract(epoch from ${time})::float8 * 1000`;
   return `
-      select id, name, singleton_key as key, data, output, ${epochMs('created_on')} as "storedAt", ${PLACE}::text as place,
+      select id, name, singleton_key as key, data, output, ${epochMs('created_on')} as "storedAt", ${PLACE},
         case when started_on is null then 0 else ${attempts} end as attempts,
-        ${epochMs("case state when 'active' then started_on when 'failed' then completed_on else start_after end")} as since
-      from ${job}
-      where ${MATCHES} and state in (select json_array_elements_text($3::text::json)::${state}) and ${IS_BEHIND}
-      order by ${PLACE}, id, name limit $7::int`;
+        ${epochMs({ waiting: 'start_after', running: 'started_on', dead: 'completed_on' }[state])} as since
+      from (${page(tables, state)}
+      ) as page`;
 }
 
 /** What puts all attempts before a delivery again. Those of earlier versions, which counted in the data, do so too. */
@@ -65,23 +117,27 @@ const NEVER_BEGUN = `
           retry_count = 0, started_on = null, source_retry_count = null, source_created_on = null, source_id = null,
           data = case when data ? 'uncounted' then data - 'uncounted' else data end`;
 
-const retry = ({ job }: Tables, keepCompletedSeconds: number) => `
-      with portion as (
-        select name, id, ${PLACE}::text as place from ${job} where ${MATCHES} and state = 'failed' and ${IS_BEHIND}
-        order by ${PLACE}, id, name limit $7::int
+// Of a state as text there is no index that the planner could prefer to the primary key.
+const retry = (tables: Tables, keepCompletedSeconds: number) => `
+      with portion as materialized (
+        select id, name, place from (${page(tables, 'dead')}
+        ) as page
       ), retried as (
-        update ${job} j set state = 'retry', start_after = now(), completed_on = null, blocked = false,
+        update ${tables.job} j set state = 'retry', start_after = now(), completed_on = null, blocked = false,
           deletion_seconds = ${keepCompletedSeconds}, ${NEVER_BEGUN}
-        from portion where j.name = portion.name and j.id = portion.id and j.state = 'failed' returning j.name
+        from portion where j.name = portion.name and j.id = portion.id and j.state::text = 'failed' returning j.name
       ), notified as (
-        select pg_notify($3, name) from retried group by name
+        select pg_notify($7, name) from retried group by name
       )
-      select id, name, place, (select count(*) from retried)::int as count, (select count(*) from notified)::int as notified
-      from portion order by place::bigint desc, id desc, name desc limit 1`;
+      select id, name, ${PLACE}, (select count(*) from portion)::int as found, (select count(*) from retried)::int as count,
+        (select count(*) from notified)::int as notified
+      from portion order by portion.place desc, id desc, name desc limit 1`;
 
-const discard = ({ job }: Tables) => `
+const discard = (tables: Tables) => `
       with discarded as (
-        delete from ${job} where ${MATCHES} and state in ('created', 'retry', 'failed') returning name
+        delete from ${tables.job} gone using (select j.name, j.id from ${named(tables)}
+        ) as j
+        where gone.name = j.name and gone.id = j.id and gone.state::text in ('created', 'retry', 'failed') returning gone.name
       ), notified as (
         select pg_notify($3, name) from discarded group by name
       )
