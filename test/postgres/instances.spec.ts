@@ -1,0 +1,169 @@
+/** What instances on one server do together: who looks for what, and who does it when one dies. */
+import { afterEach, expect, it, jest } from '@jest/globals';
+import { type DurableEngine, type EngineAttempt, timers } from 'nestjs-callbacks/engine';
+import pg from 'pg';
+import { deferred, until } from '../support/app.js';
+import { describeWith, findPostgres } from '../support/servers.js';
+import { callbackOf, deliveryOf, sceneOn } from './scene.js';
+
+/** As PgBouncer does in transaction mode. */
+class Deaf extends pg.Client {
+  override emit(event: string, ...args: unknown[]): boolean {
+    return event !== 'notification' && super.emit(event as 'end', ...(args as []));
+  }
+}
+
+describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', await findPostgres(), (url) => {
+  const scene = sceneOn(url);
+  const pools: pg.Pool[] = [];
+  const poolOf = (options: pg.PoolConfig = {}) => {
+    const pool = new pg.Pool({ connectionString: url, max: 3, ...options });
+    pools.push(pool);
+    return pool;
+  };
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await scene.end();
+    await Promise.all(pools.splice(0).map((pool) => pool.end()));
+  });
+
+  /** All statements that are sent from now on. */
+  function watch() {
+    const { mock } = jest.spyOn(pg.Client.prototype, 'query') as unknown as jest.Mock<
+      (sql: unknown, params?: unknown[]) => unknown
+    >;
+    const sent = (part: string) => mock.calls.filter(([sql]) => String(sql).includes(part));
+    /** The instances that have said that they live, once for each time. */
+    const beats = () => sent('set seen_on = now() where').map(([, params]) => String(params?.[0]));
+    return {
+      beats,
+      claims: () => sent(`set state = 'active'`).length,
+      /** Each instance has said so often that it lives, since the last `clear`. */
+      haveBeaten: (instances: number, times: number) => {
+        const ids = beats();
+        const enough = new Set(ids.filter((id) => ids.filter((other) => other === id).length >= times));
+        return enough.size === instances;
+      },
+      clear: () => void mock.calls.splice(0),
+    };
+  }
+  const holder = async () => {
+    const { rows } = await scene.pool.query(`select holder from ${scene.schema}.events_duty where held_until > now()`);
+    return (rows as { holder: string }[])[0]?.holder;
+  };
+  const completing = (performed: unknown[]) => async (attempt: EngineAttempt) => {
+    performed.push(attempt.delivery.arguments[0]);
+    await attempt.complete();
+  };
+
+  it('look twice at most, of sixteen, for one delivery, whichever has stored it', async () => {
+    const callback = callbackOf();
+    const performed: unknown[] = [];
+    const watched = watch();
+    // Each listens on one connection all the time.
+    const shared = [poolOf({ max: 12 }), poolOf({ max: 12 })];
+    const working: DurableEngine[] = [];
+    for (let count = 0; count < 16; count++) {
+      const engine = await scene.open([callback], { pool: shared[count % 2] });
+      engine.work(callback, completing(performed));
+      working.push(engine);
+    }
+    const other = await scene.open([callback]);
+    const known = async () =>
+      (await scene.pool.query(`select from ${scene.schema}.events_instance`)).rowCount === working.length;
+    await until(known);
+    watched.clear();
+    // One to learn who is there, and one more, as the first may have been under way.
+    await until(() => watched.haveBeaten(16, 2));
+
+    const claims: number[] = [];
+    const storing: ((id: number) => Promise<void>)[] = [
+      (id) => working[0].store([deliveryOf({ arguments: [id] })]),
+      (id) => working[9].store([deliveryOf({ arguments: [id] })]),
+      (id) => other.store([deliveryOf({ arguments: [id] })]),
+      (id) => scene.inTransaction((client) => working[3].store([deliveryOf({ arguments: [id] })], client)),
+      (id) => scene.inTransaction((client) => other.store([deliveryOf({ arguments: [id] })], client)),
+    ];
+    for (const [id, store] of storing.entries()) {
+      watched.clear();
+      await store(id);
+      await until(() => performed.length === id + 1);
+      // Whoever would look without having been told has done so by then.
+      await until(() => watched.haveBeaten(16, 1));
+      claims.push(watched.claims());
+    }
+    expect(performed).toEqual([0, 1, 2, 3, 4]);
+    expect(claims.filter((count) => count === 0 || count > 2)).toEqual([]);
+  });
+
+  it('find what becomes due later, though the one that looked for it has died', async () => {
+    const callback = callbackOf();
+    const performed: unknown[] = [];
+    const dying = poolOf();
+    const first = await scene.open([callback], { pool: dying });
+    first.work(callback, completing([]));
+    await until(holder);
+    const dead = await holder();
+    const second = await scene.open([callback], { pool: poolOf() });
+    second.work(callback, completing(performed));
+    // Later than any instance remembers.
+    await second.store([deliveryOf({ arguments: ['later'], delayMs: 2_500 })]);
+    dying.connect = () => Promise.reject(new Error('cut off'));
+
+    await until(() => performed.length === 1);
+    expect(performed).toEqual(['later']);
+    expect(await holder()).not.toBe(dead);
+  });
+
+  it('hand on at once what one is enough for, when they close', async () => {
+    const callback = callbackOf();
+    const watched = watch();
+    const first = await scene.open([callback], { pool: poolOf() });
+    first.work(callback, completing([]));
+    await until(holder);
+    const former = await holder();
+    const second = await scene.open([callback], { pool: poolOf() });
+    second.work(callback, completing([]));
+    await until(() => watched.haveBeaten(2, 2));
+    // The second has asked just now, and would not ask again for a second.
+    const asked = () => watched.beats().filter((id) => id !== former).length;
+    const before = asked();
+    await until(() => asked() > before);
+    const handedOn = (async () => {
+      await first.stopWorking();
+      await until(async () => ((await holder()) ?? former) !== former);
+      return 'at once';
+    })();
+    expect(await Promise.race([handedOn, timers.sleep(900).then(() => 'by its own look')])).toBe('at once');
+  });
+
+  it('that hear of nothing find what others have stored, and a backlog, also when one of them is busy', async () => {
+    const callback = callbackOf({ concurrency: 2 });
+    const performed: unknown[] = [];
+    const [isThrough, blocked] = [deferred(), deferred()];
+    const storing = await scene.open([callback]);
+    const open = async () => scene.open([callback], { pool: poolOf({ Client: Deaf, max: 4 }) });
+    // The one that has the duty has no room: it performs these as long as there is anything else.
+    const busy = await open();
+    let running = 0;
+    busy.work(callback, async (attempt) => {
+      if (++running === 2) blocked.resolve();
+      await isThrough.promise;
+      await attempt.complete();
+    });
+    await until(holder);
+    await storing.store([deliveryOf(), deliveryOf()]);
+    await blocked.promise;
+
+    const backlog = Array.from({ length: 60 }, (_, index) => index);
+    await storing.store(backlog.map((index) => deliveryOf({ arguments: [index] })));
+    for (let count = 0; count < 2; count++) (await open()).work(callback, completing(performed));
+    await until(() => performed.length === backlog.length);
+    await storing.store([deliveryOf({ arguments: ['one more'] })]);
+    await until(() => performed.length > backlog.length);
+    isThrough.resolve();
+    await until(async () => (await storing.counts()).every(({ waiting, running }) => waiting + running === 0));
+    expect(new Set(performed)).toEqual(new Set([...backlog, 'one more']));
+    expect(performed).toHaveLength(61);
+  });
+});
