@@ -7,7 +7,7 @@ export class Claims {
   private readonly claims: HeldClaims<TakenJob>;
 
   constructor(
-    client: Client,
+    private readonly client: Client,
     leaseMs: number,
     private readonly keepCompletedMs: number,
     private readonly health: EngineHealth,
@@ -22,7 +22,8 @@ export class Claims {
 
   /** Makes the attempt at a job that was taken, for the application to perform. */
   attemptAt(taken: TakenJob, taker: Taker): JobAttempt {
-    return new JobAttempt(taken, taker, this.claims, this.keepCompletedMs, this.health);
+    const { claims, client, keepCompletedMs, health } = this;
+    return new JobAttempt(taken, taker, { claims, client, keepCompletedMs, health });
   }
 
   stop(): void {

@@ -8,7 +8,9 @@ import type {
   StoredError,
 } from '../engine/index.js';
 import { asScriptJob, isScriptsVerdict, type Queue, type ScriptJob } from './queues.js';
-import { attemptNumber, fieldsOf, type JobData, type OwnFields, readData } from './stored-job.js';
+import type { Client } from './connections.js';
+import { Standing } from './standing.js';
+import { fieldsOf, type OwnFields, readData } from './stored-job.js';
 
 /** A job that this instance has taken. */
 export interface TakenJob {
@@ -30,6 +32,20 @@ export interface Taker {
   onRetry(dueAt: number): void;
 }
 
+/** The things that a {@link JobAttempt} needs. */
+export interface AttemptOptions {
+  readonly claims: HeldClaims<TakenJob>;
+  readonly client: Client;
+  readonly keepCompletedMs: number;
+  readonly health: EngineHealth;
+}
+
+/** Writes data to a job while its lock is ours. */
+const WRITE_TO_OURS = `
+  if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
+  redis.call('hset', KEYS[2], 'data', ARGV[2])
+  return 1`;
+
 /** An answer of BullMQ: the next job, if it was asked for one, and when the one after that is due. */
 export type Answer = unknown[] | void;
 
@@ -39,32 +55,50 @@ export class JobAttempt implements EngineAttempt {
   readonly attempt: number;
   readonly charged: number;
   private readonly claim: HeldClaim<TakenJob>;
-  private readonly data: JobData;
+  private readonly standing: Standing;
   private completing: Promise<boolean> | undefined;
   private answer: Answer = undefined;
 
   constructor(
     private readonly taken: TakenJob,
     private readonly taker: Taker,
-    private readonly claims: HeldClaims<TakenJob>,
-    private readonly keepCompletedMs: number,
-    private readonly health: EngineHealth,
+    private readonly options: AttemptOptions,
   ) {
     const { address, id, job, takenAt } = taken;
-    this.data = readData(job.data);
-    this.claim = claims.hold(taken, takenAt);
-    const { key, arguments: args } = this.data;
+    const data = readData(job.data);
+    this.claim = options.claims.hold(taken, takenAt);
+    const { key, arguments: args } = data;
     this.delivery = { ...address, id, ...(key !== undefined && { key }), arguments: args };
-    this.attempt = this.charged = attemptNumber(job.attemptsStarted, this.data);
+    this.standing = new Standing(job.attemptsStarted, job.stalledCounter, data);
+    this.attempt = this.standing.attempt;
+    this.charged = this.standing.charged;
   }
 
   get signal(): AbortSignal {
     return this.claim.signal;
   }
 
+  /** Whether it came back from a dead instance, and may be what ended that. */
+  get isSuspect(): boolean {
+    return this.standing.isSuspect;
+  }
+
+  /** Writes down that a suspect begins. Resolves to whether its claim is still ours. */
+  async noteBegin(): Promise<boolean> {
+    const { queue, id, token } = this.taken;
+    const data = JSON.stringify(this.standing.begun);
+    const key = queue.toKey(id);
+    return (await this.options.client.eval(WRITE_TO_OURS, 2, `${key}:lock`, key, token, data)) === 1;
+  }
+
+  /** Gives back what has not begun: to be taken next or, if it is to wait, after all that wait already. */
+  giveBack(waitMs: number): Promise<boolean> {
+    return this.retry(waitMs, { data: this.standing.givenBack }, true);
+  }
+
   complete(): Promise<boolean> {
     const { queue, token } = this.taken;
-    const keep = { age: this.keepCompletedMs / 1_000 };
+    const keep = { age: this.options.keepCompletedMs / 1_000 };
     this.completing = this.settle(['completed'], async () => {
       const { result } = await queue.moveToCompleted(this.job, null, keep, token, this.taker.wantsNext());
       this.answer = result;
@@ -73,22 +107,19 @@ export class JobAttempt implements EngineAttempt {
   }
 
   bury(error: StoredError): Promise<boolean> {
-    const { queue, token, job } = this.taken;
-    // Whoever retries the job, a dashboard too, is to have all attempts before it again.
-    const data = { ...this.data, uncounted: job.attemptsStarted };
-    const fields = fieldsOf({ error, attempts: this.attempt, data });
+    const { queue, token } = this.taken;
+    const fields = fieldsOf({ error, attempts: this.attempt, data: this.standing.dead });
     return this.settle(['failed'], async () => {
       await queue.moveToFailed(this.job, error.message, false, token, false, fields);
     });
   }
 
   retryIn(ms: number, error: StoredError): Promise<boolean> {
-    return this.retry(Math.round(ms), { error });
+    return this.retry(Math.round(ms), { error, data: this.standing.failed });
   }
 
   release(): Promise<boolean> {
-    const { uncounted = 0 } = this.data;
-    return this.retry(0, { data: { ...this.data, uncounted: uncounted + 1 } }, true);
+    return this.retry(0, { data: this.standing.released }, true);
   }
 
   completeIn(): Promise<void> {
@@ -100,7 +131,7 @@ export class JobAttempt implements EngineAttempt {
    * answered.
    */
   async through(): Promise<Answer> {
-    this.claims.abandon(this.claim);
+    this.options.claims.abandon(this.claim);
     await this.completing?.catch(() => {});
     return this.answer;
   }
@@ -130,14 +161,14 @@ export class JobAttempt implements EngineAttempt {
   /** @param states where the job is if the move was made and only the answer was lost */
   private settle(states: readonly JobState[], move: () => Promise<void>): Promise<boolean> {
     let isAgain = false;
-    return this.claims.settle(this.claim, async () => {
+    return this.options.claims.settle(this.claim, async () => {
       try {
         await move();
         return true;
       } catch (error) {
         if (isScriptsVerdict(error)) return isAgain && (await this.isIn(states));
         isAgain = true;
-        this.health.failed(error);
+        this.options.health.failed(error);
         throw error;
       }
     });

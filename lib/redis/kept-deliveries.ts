@@ -17,7 +17,8 @@ import {
 } from '../engine/index.js';
 import { asScriptJob, isScriptsVerdict, type Queue } from './queues.js';
 import type { Client } from './connections.js';
-import { attemptNumber, fieldsOf, type JobData, parsed, readData } from './stored-job.js';
+import { Standing } from './standing.js';
+import { fieldsOf, type JobData, parsed, readData } from './stored-job.js';
 
 /** Which of BullMQ's states make up each of ours. */
 const TYPES: Record<DeliveryState, readonly JobType[]> = {
@@ -39,6 +40,7 @@ const FIELDS = [
   'data',
   'timestamp',
   'ats',
+  'stc',
   'opts',
   'due',
   'processedOn',
@@ -124,8 +126,9 @@ export class KeptDeliveries {
   }
 
   private async retryDead(queue: Queue, id: string): Promise<boolean> {
-    const { uncounted, ...data } = readData((await this.client.hget(queue.toKey(id), 'data')) ?? '');
-    const fresh = fieldsOf({ due: Date.now(), ...(uncounted !== undefined && { data }) });
+    const { uncounted, spared, suspect, ...data } = readData((await this.client.hget(queue.toKey(id), 'data')) ?? '');
+    const isChanged = [uncounted, spared, suspect].some((one) => one !== undefined);
+    const fresh = fieldsOf({ due: Date.now(), ...(isChanged && { data }) });
     if (!(await this.writeToDead(queue, id, fresh))) return false;
     await queue.retryFinishedJob(asScriptJob({ id, opts: {} }), 'failed', {
       resetAttemptsMade: true,
@@ -232,7 +235,9 @@ function keptOf(
     arguments: data.arguments,
     state,
     attempts:
-      state === 'dead' && fields.attempts ? Number(fields.attempts) : attemptNumber(Number(fields.ats ?? 0), data),
+      state === 'dead' && fields.attempts
+        ? Number(fields.attempts)
+        : new Standing(Number(fields.ats ?? 0), Number(fields.stc ?? 0), data).attempt,
     storedAt: new Date(storedAt),
     since: new Date(since),
     ...(error && { error }),

@@ -10,6 +10,7 @@ import {
   type EngineHost,
   neverDeclared,
   type NewDelivery,
+  Quarantine,
   type RetryPortion,
   type SqlTransaction,
   timers,
@@ -59,6 +60,7 @@ export class RedisEngine implements DurableEngine {
   /** Which address has the deliveries under a former name now. */
   private readonly owners = new Map<string, DeliveryAddress>();
   private readonly workers: Worker[] = [];
+  private readonly quarantine = new Quarantine();
   private opened: Opened | undefined;
   private doorbell: Doorbell | undefined;
   private stalledChecks: NodeJS.Timeout | undefined;
@@ -114,6 +116,7 @@ export class RedisEngine implements DurableEngine {
 
   work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
     const { host, health, connections, claims } = this.requireOpened();
+    const { quarantine } = this;
     const { queue, former } = this.requireDeclared(callback);
     const slots = new Slots(callback.concurrency);
     const doorbell = (this.doorbell ??= new Doorbell(connections, health));
@@ -125,7 +128,7 @@ export class RedisEngine implements DurableEngine {
     const address = { event: callback.event, callback: callback.callback };
     const onRoom = () => doorbell.refresh();
     for (const one of [queue, ...former]) {
-      const worker = new Worker({ queue: one, address, slots, claims, perform: safely, health, onRoom });
+      const worker = new Worker({ queue: one, address, slots, claims, quarantine, perform: safely, health, onRoom });
       this.workers.push(worker);
       doorbell.add(worker);
     }

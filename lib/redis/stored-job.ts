@@ -1,5 +1,5 @@
 import type { JobJson } from 'bullmq';
-import type { Delivery, EngineAttempt, NewDelivery, StoredError } from '../engine/index.js';
+import type { Delivery, NewDelivery, StoredError } from '../engine/index.js';
 
 /** The `data` of a job, as a dashboard shows it. */
 export interface JobData {
@@ -7,6 +7,12 @@ export interface JobData {
   readonly arguments: Delivery['arguments'];
   /** How many of the attempts that BullMQ has counted do not count for us. */
   readonly uncounted?: number;
+  /** How many of those that count are not charged. */
+  readonly spared?: number;
+  /** How often BullMQ had taken it back from a dead instance when these numbers were written. */
+  readonly stalled?: number;
+  /** It is suspected of ending its instance, and an attempt at it has begun, or not. */
+  readonly suspect?: 'begun' | 'waits';
 }
 
 /**
@@ -61,7 +67,3 @@ export const fieldsOf = ({ error, due, attempts, data }: OwnFields): Record<stri
   ...(attempts !== undefined && { attempts }),
   ...(data && { data: JSON.stringify(data) }),
 });
-
-/** Says which attempt this is, of those that count. */
-export const attemptNumber = (started: number, { uncounted = 0 }: JobData): EngineAttempt['attempt'] =>
-  started - uncounted;

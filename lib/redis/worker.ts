@@ -1,8 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { JobJson } from 'bullmq';
-import { ClaimLoop, type DeliveryAddress, type EngineAttempt, type EngineHealth, timers } from '../engine/index.js';
+import {
+  ClaimLoop,
+  type DeliveryAddress,
+  type EngineAttempt,
+  type EngineHealth,
+  type Quarantine,
+  timers,
+} from '../engine/index.js';
 import type { Claims } from './claims.js';
-import type { Answer, TakenJob } from './job-attempt.js';
+import type { Answer, JobAttempt, TakenJob } from './job-attempt.js';
 import type { Queue } from './queues.js';
 import type { Slots } from './slots.js';
 
@@ -15,11 +22,17 @@ export interface WorkerOptions {
   readonly address: DeliveryAddress;
   readonly slots: Slots;
   readonly claims: Claims;
+  /** Lets one suspect run at a time, of all callbacks of this instance. */
+  readonly quarantine: Quarantine;
   readonly perform: (attempt: EngineAttempt) => Promise<void>;
   readonly health: EngineHealth;
   /** Is told when a slot is free again. */
   readonly onRoom: () => void;
 }
+
+/** How long a suspect waits until it is taken again that finds another one running; each after the other. */
+const PUT_BACK_MS = 100;
+const LONGEST_PUT_BACK_MS = 1_000;
 
 /** Performs the jobs of one queue: takes as many as there are slots for, whenever some may be due. */
 export class Worker {
@@ -27,6 +40,8 @@ export class Worker {
   private readonly instance = randomUUID();
   private readonly loop: ClaimLoop;
   private tokens = 0;
+  /** How many suspects were put back since the last one was let in. */
+  private putBack = 0;
   private giving: Promise<unknown> = Promise.resolve();
   private dueAt = Infinity;
   private alarm: NodeJS.Timeout | undefined;
@@ -104,10 +119,7 @@ export class Worker {
 
   /** Performs one job after the other in one slot, for as long as there is a next. */
   private async begin(job: TakenJob): Promise<void> {
-    for (let next: TakenJob | undefined = job; next;) {
-      if (this.loop.hasStopped) this.giving = Promise.all([this.giving, this.giveBack(next)]);
-      next = this.loop.hasStopped ? undefined : await this.attempt(next);
-    }
+    for (let next: TakenJob | undefined = job; next;) next = await this.attempt(next);
     this.options.slots.release();
     if (this.loop.isWanted) this.wake();
     this.options.onRoom();
@@ -115,7 +127,7 @@ export class Worker {
 
   /** Makes an attempt. Resolves to the next job, which BullMQ hands out in the same step in which it completes this one. */
   private async attempt(job: TakenJob): Promise<TakenJob | undefined> {
-    const { slots, claims, perform } = this.options;
+    const { slots, claims, quarantine, perform } = this.options;
     let askedAt: number | undefined;
     const wantsNext = () => {
       if (this.loop.hasStopped || slots.isWantedBeside(this)) return false;
@@ -123,19 +135,53 @@ export class Worker {
       return true;
     };
     const attempt = claims.attemptAt(job, { wantsNext, onRetry: (dueAt) => this.remind(dueAt) });
-    await perform(attempt);
-    const answer = await attempt.through();
+    let answer: Answer = undefined;
+    if (this.loop.hasStopped) {
+      this.giving = Promise.all([this.giving, this.giveBack(attempt, 0)]);
+    } else if (!attempt.isSuspect) {
+      await perform(attempt);
+      answer = await attempt.through();
+    } else if (await this.letIn(attempt)) {
+      await perform(attempt);
+      answer = await attempt.through();
+      quarantine.leave();
+    }
     if (askedAt !== undefined) return this.read(answer, job.token, askedAt);
     // Nobody has asked for the next job, so there may be one.
     this.wake();
     return undefined;
   }
 
-  private async giveBack(job: TakenJob): Promise<void> {
-    const nobody = { wantsNext: () => false, onRetry: () => {} };
-    await this.options.claims
-      .attemptAt(job, nobody)
-      .release()
-      .catch((error: unknown) => this.options.health.failed(error));
+  /** Lets a suspect begin, if no other one runs here. Otherwise it is given back, and costs nothing. */
+  private async letIn(attempt: JobAttempt): Promise<boolean> {
+    const { quarantine } = this.options;
+    if (!quarantine.tryEnter()) {
+      const givingBack = this.giveBack(attempt, this.pauseMs());
+      this.giving = Promise.all([this.giving, givingBack]);
+      await givingBack;
+      return false;
+    }
+    const noting = this.note(attempt);
+    this.giving = Promise.all([this.giving, noting]);
+    const mayBegin = await noting;
+    if (mayBegin) this.putBack = 0;
+    else quarantine.leave();
+    return mayBegin;
+  }
+
+  /** Resolves to whether it is written down that a suspect begins, and it may. */
+  private async note(attempt: JobAttempt): Promise<boolean> {
+    const isOurs = await attempt.noteBegin().catch((error: unknown) => this.options.health.failed(error));
+    if (isOurs && !this.loop.hasStopped) return true;
+    await this.giveBack(attempt, 0);
+    return false;
+  }
+
+  private pauseMs(): number {
+    return Math.min(++this.putBack * PUT_BACK_MS, LONGEST_PUT_BACK_MS);
+  }
+
+  private async giveBack(attempt: JobAttempt, waitMs: number): Promise<void> {
+    await attempt.giveBack(waitMs).catch((error: unknown) => this.options.health.failed(error));
   }
 }

@@ -1,0 +1,72 @@
+import type { JobData } from './stored-job.js';
+
+/**
+ * What has become of the attempts at a job: how many count, how many are charged, and whether it is suspected of ending its
+ * instance.
+ *
+ * BullMQ counts each time that a job was taken, and each time that it was taken back from an instance that had died. What that
+ * means for us stands in the job's data, as of when it was written last: the rest follows from BullMQ's numbers.
+ */
+export class Standing {
+  readonly attempt: number;
+  readonly charged: number;
+  readonly isSuspect: boolean;
+  private readonly uncounted: number;
+  private readonly spared: number;
+
+  /**
+   * @param started how often it was taken
+   * @param stalls how often it was taken back
+   */
+  constructor(
+    private readonly started: number,
+    private readonly stalls: number,
+    private readonly data: JobData,
+  ) {
+    const { uncounted = 0, spared = 0, stalled = 0, suspect } = data;
+    const unseen = Math.max(0, stalls - stalled);
+    this.isSuspect = suspect !== undefined || unseen > 0;
+    // Only the first of these can have begun: a suspect that begins is written down.
+    const first = suspect === 'waits' ? 0 : Math.min(1, unseen);
+    this.uncounted = uncounted + unseen - first;
+    this.spared = spared + (suspect === undefined ? first : 0);
+    this.attempt = started - this.uncounted;
+    this.charged = this.attempt - this.spared;
+  }
+
+  /** The data of a suspect that begins. */
+  get begun(): JobData {
+    return this.with({ suspect: 'begun' });
+  }
+
+  /** The data of a job that was taken and has not begun. */
+  get givenBack(): JobData {
+    return this.with({ uncounted: this.uncounted + 1, ...(this.isSuspect && { suspect: 'waits' }) });
+  }
+
+  get released(): JobData {
+    return this.with({ uncounted: this.uncounted + 1 });
+  }
+
+  /** The data of a job that has failed, where it is not as before. */
+  get failed(): JobData | undefined {
+    return this.isSuspect ? this.with({}) : undefined;
+  }
+
+  /** The data of a dead job. Whoever retries it, a dashboard too, is to have all attempts before it again. */
+  get dead(): JobData {
+    return this.with({ uncounted: this.started, spared: 0 });
+  }
+
+  private with(changes: Pick<JobData, 'uncounted' | 'spared' | 'suspect'>): JobData {
+    const { uncounted = this.uncounted, spared = this.spared, suspect } = changes;
+    return {
+      ...(this.data.key !== undefined && { key: this.data.key }),
+      arguments: this.data.arguments,
+      ...(uncounted > 0 && { uncounted }),
+      ...(spared > 0 && { spared }),
+      ...(this.stalls > 0 && { stalled: this.stalls }),
+      ...(suspect && { suspect }),
+    };
+  }
+}
