@@ -2,13 +2,12 @@ import { type EngineHealth, timers } from '../engine/index.js';
 import type { Connections } from './connections.js';
 import type { Worker } from './worker.js';
 
-const { clearInterval, setImmediate, setInterval, sleep } = timers;
+const { setImmediate, sleep } = timers;
 
-/**
- * How many seconds one command waits. As often, it also wakes all workers, in case something is due that nobody has told
- * it of.
- */
-const WAIT_SECONDS = 1;
+/** How many seconds one command waits: less than the time after which the connection counts as broken. */
+const WAIT_SECONDS = 4;
+/** In a cluster, where nothing ends the command before, so that it waits for other queues. */
+const WAIT_IN_CLUSTER_SECONDS = 1;
 const PAUSE_MS = 100;
 
 /**
@@ -22,14 +21,12 @@ export class Doorbell {
   private isRefreshing = false;
   private hasStopped = false;
   private onChange = () => {};
-  private readonly patrol: NodeJS.Timeout;
   private readonly ringing: Promise<void>;
 
   constructor(
     private readonly connections: Connections,
     private readonly health: EngineHealth,
   ) {
-    this.patrol = setInterval(() => this.wakeAll(), WAIT_SECONDS * 1_000).unref();
     this.ringing = this.listen();
     const { waiting } = connections;
     waiting.on('ready', () => {
@@ -56,7 +53,6 @@ export class Doorbell {
 
   async stop(): Promise<void> {
     this.hasStopped = true;
-    clearInterval(this.patrol);
     this.onChange();
     // It asks the server to let it go, rather than cut the connection. Otherwise the server may hand a marker to a
     // connection that has just left, and then nobody has the marker.
@@ -87,9 +83,9 @@ export class Doorbell {
   }
 
   private async wait(): Promise<void> {
-    const { waiting } = this.connections;
-    if (!this.connections.isCluster) this.waiterId ??= Number(await waiting.client('ID'));
-    const taken = await waiting.bzpopmin(...this.waitsAt, WAIT_SECONDS);
+    const { waiting, isCluster } = this.connections;
+    if (!isCluster) this.waiterId ??= Number(await waiting.client('ID'));
+    const taken = await waiting.bzpopmin(...this.waitsAt, isCluster ? WAIT_IN_CLUSTER_SECONDS : WAIT_SECONDS);
     this.waitsAt = [];
     if (!taken) return;
     const [marker, member, score] = taken;
@@ -103,9 +99,5 @@ export class Doorbell {
   private interrupt(): void {
     if (this.waiterId === undefined || this.waitsAt.length === 0) return;
     this.connections.commands.client('UNBLOCK', this.waiterId).catch((error: unknown) => this.health.failed(error));
-  }
-
-  private wakeAll(): void {
-    for (const worker of this.workers.values()) worker.wake();
   }
 }

@@ -62,9 +62,6 @@ const WRITE_TO_DEAD = `
   redis.call('hset', KEYS[2], unpack(ARGV, 2))
   return 1`;
 
-/** How many completed jobs of each queue are removed at once. */
-const MOST_FORGOTTEN = 1_000;
-
 /** The states in which a job may be discarded. BullMQ calls `wait` by another name when it is asked for a job's state. */
 const DISCARDED: readonly string[] = [...TYPES.waiting, 'waiting', ...TYPES.dead];
 
@@ -114,15 +111,6 @@ export class KeptDeliveries {
       if (!DISCARDED.includes(await queue.getState(id))) return false;
       return (await queue.remove(id, false)) === 1;
     });
-  }
-
-  /**
-   * Removes completed deliveries of all queues, also of those that nobody works on any more. BullMQ does so only when
-   * another job of the queue is completed.
-   */
-  async forgetCompleted(before: number): Promise<void> {
-    const queues = await this.queues({});
-    await Promise.all(queues.map(({ queue }) => queue.cleanJobsByState('completed', before, MOST_FORGOTTEN)));
   }
 
   private async retryDead(queue: Queue, id: string): Promise<boolean> {

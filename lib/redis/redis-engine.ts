@@ -13,26 +13,21 @@ import {
   Quarantine,
   type RetryPortion,
   type SqlTransaction,
-  timers,
 } from '../engine/index.js';
-import { openQueues, type Queue, stalledIntervalOf } from './queues.js';
+import { openQueues, type Queue } from './queues.js';
 import { Connections } from './connections.js';
 import { Doorbell } from './doorbell.js';
 import { KeptDeliveries } from './kept-deliveries.js';
 import { Claims } from './claims.js';
 import type { CompleteOptions } from './options.js';
+import { Patrol } from './patrol.js';
 import { checkServer } from './server-checks.js';
 import { Slots } from './slots.js';
 import { Worker } from './worker.js';
 import { Writer } from './writer.js';
 
-const { clearInterval, setInterval } = timers;
-
 /** How many of a queue's events BullMQ keeps, for whoever watches the queue. */
 const MOST_EVENTS = 1_000;
-
-/** The longest time between two removals of completed deliveries. */
-const FORGETTING_MS = 60_000;
 
 /** The parts of an engine that exist once its server is reached. */
 interface Opened {
@@ -43,6 +38,7 @@ interface Opened {
   readonly claims: Claims;
   readonly writer: Writer;
   readonly kept: KeptDeliveries;
+  readonly patrol: Patrol;
 }
 
 /** The queues of a declared callback: its own, and those under its former ids. */
@@ -63,8 +59,6 @@ export class RedisEngine implements DurableEngine {
   private readonly quarantine = new Quarantine();
   private opened: Opened | undefined;
   private doorbell: Doorbell | undefined;
-  private stalledChecks: NodeJS.Timeout | undefined;
-  private forgetting: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: CompleteOptions) {}
 
@@ -85,6 +79,7 @@ export class RedisEngine implements DurableEngine {
         claims: new Claims(connections.commands, leaseMs, keepCompletedMs, health),
         writer: new Writer(connections, prefix, storeTimeoutMs),
         kept: new KeptDeliveries(connections.commands, this.names, queueOf, ownerOf),
+        patrol: new Patrol(connections.commands, this.names, queueOf, options, health),
       };
     } catch (error) {
       connections.close();
@@ -115,14 +110,12 @@ export class RedisEngine implements DurableEngine {
   }
 
   work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
-    const { host, health, connections, claims } = this.requireOpened();
+    const { host, health, connections, claims, patrol } = this.requireOpened();
     const { quarantine } = this;
     const { queue, former } = this.requireDeclared(callback);
     const slots = new Slots(callback.concurrency);
     const doorbell = (this.doorbell ??= new Doorbell(connections, health));
-    const { leaseMs, keepCompletedMs } = this.options;
-    this.stalledChecks ??= setInterval(() => this.takeBack(), stalledIntervalOf(leaseMs)).unref();
-    this.forgetting ??= setInterval(() => this.forget(), Math.min(keepCompletedMs, FORGETTING_MS)).unref();
+    patrol.start();
     const safely = (attempt: EngineAttempt) =>
       perform(attempt).catch((error: unknown) => host.report('An attempt ended in a way that it must not', error));
     const address = { event: callback.event, callback: callback.callback };
@@ -135,9 +128,8 @@ export class RedisEngine implements DurableEngine {
   }
 
   async stopWorking(): Promise<void> {
-    clearInterval(this.stalledChecks);
-    clearInterval(this.forgetting);
-    await Promise.all([...this.workers.map((worker) => worker.stop()), this.doorbell?.stop()]);
+    const stopping = [this.opened?.patrol.stop(), this.doorbell?.stop()];
+    await Promise.all([...stopping, ...this.workers.map((worker) => worker.stop())]);
   }
 
   async stop(): Promise<void> {
@@ -181,20 +173,6 @@ export class RedisEngine implements DurableEngine {
 
   private workerOf(queue: Queue): Worker | undefined {
     return this.workers.find((worker) => worker.queue === queue);
-  }
-
-  /** Makes the jobs of instances that have died wait again. Any instance may get them. */
-  private takeBack(): void {
-    const { health } = this.requireOpened();
-    for (const { queue } of this.workers) {
-      queue.moveStalledJobsToWait().catch((error: unknown) => health.failed(error));
-    }
-  }
-
-  /** Removes completed deliveries that are old enough. */
-  private forget(): void {
-    const { health, kept } = this.requireOpened();
-    kept.forgetCompleted(Date.now() - this.options.keepCompletedMs).catch((error: unknown) => health.failed(error));
   }
 }
 

@@ -10,7 +10,7 @@ import {
 } from '../engine/index.js';
 import type { Claims } from './claims.js';
 import type { Answer, JobAttempt, TakenJob } from './job-attempt.js';
-import type { Queue } from './queues.js';
+import { NO_MORE, type Queue } from './queues.js';
 import type { Slots } from './slots.js';
 
 const { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } = timers;
@@ -95,8 +95,11 @@ export class Worker {
     const token = `${this.instance}:${this.tokens++}`;
     const takenAt = performance.now();
     let job: TakenJob | undefined;
+    let isMore = true;
     try {
-      job = this.read(await queue.moveToActive(token), token, takenAt);
+      const answer = await queue.moveToActive(token);
+      isMore = (answer as Answer)?.[3] !== NO_MORE;
+      job = this.read(answer, token, takenAt);
       health.works();
     } finally {
       if (!job) {
@@ -105,7 +108,7 @@ export class Worker {
       }
     }
     if (job) void this.begin(job);
-    return job !== undefined;
+    return job !== undefined && isMore;
   }
 
   /** Reads an answer of BullMQ: a job, or when the next one is due. */

@@ -1,0 +1,130 @@
+/** What instances on a Redis server leave to the one that has the duty, and how few of them ask for a delivery. */
+import { afterEach, expect, it, jest } from '@jest/globals';
+import { Injectable } from '@nestjs/common';
+import { Queue } from 'bullmq';
+import { type Command, Redis } from 'ioredis';
+import { Callback } from 'nestjs-callbacks';
+import { startApp, until } from '../support/app.js';
+import { Emails, ran } from '../support/engine-suite.js';
+import { describeWith, findRedis } from '../support/servers.js';
+import { sceneOn } from './scene.js';
+
+/** Sends nothing any more, as an instance that was killed. */
+const dies = (client: Redis) => client.disconnect();
+
+describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(), (url) => {
+  const scene = sceneOn(url);
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
+  const key = (name: string) => `${scene.prefix}:x/Emails.greet:${name}`;
+
+  /** Notes the commands that are sent from now on. */
+  function commands(): () => Command[] {
+    const { mock } = jest.spyOn(Redis.prototype, 'sendCommand');
+    return () => mock.calls.map(([command]) => command as Command);
+  }
+
+  it('of 16 instances, at most two ask for one delivery', async () => {
+    const apps = [];
+    for (let number = 0; number < 16; number++) apps.push(await startApp([Emails], scene.options()));
+    const sent = commands();
+    const asked = () =>
+      sent().filter(({ name, args }) => name === 'evalsha' && args[1] === 11 && args[2] === key('wait'));
+    for (const [index, { events }] of apps.entries()) {
+      const before = asked().length;
+      await events.run('x', index);
+      await until(async () => (await scene.client.zcard(key('completed'))) === index + 1);
+      await until(async () => (await scene.client.exists(key('marker'))) === 0);
+      expect(asked().length - before).toBeLessThanOrEqual(2);
+    }
+    expect(ran).toHaveLength(16);
+  });
+
+  it('only one of several idle instances looks for what nobody was told of, and another when that one has gone', async () => {
+    const options = () => scene.options({ leaseMs: 1_000 });
+    const first = await startApp([Emails], options());
+    await until(async () => (await scene.client.exists(`${scene.prefix}:duty`)) === 1);
+    const holder = await scene.client.get(`${scene.prefix}:duty`);
+    await startApp([Emails], options());
+    const sent = commands();
+    const looks = () =>
+      sent().filter(({ name, args }) => name === 'eval' && args.includes(`${scene.prefix}:addresses`));
+    await until(() => looks().length >= 5);
+    expect(await scene.client.get(`${scene.prefix}:duty`)).toBe(holder);
+    await first.app.close();
+    await until(async () => ![null, holder].includes(await scene.client.get(`${scene.prefix}:duty`)));
+  });
+
+  it('the duty of an instance that died is taken over within three seconds', async () => {
+    await startApp([Emails], scene.options());
+    const duty = `${scene.prefix}:duty`;
+    await until(async () => (await scene.client.exists(duty)) === 1);
+    const clients: Redis[] = [];
+    const { sendCommand } = Redis.prototype;
+    jest.spyOn(Redis.prototype, 'sendCommand').mockImplementation(function (this: Redis, ...args) {
+      if (String(args[0].args[2]) === duty && args[0].name === 'eval') clients.push(this);
+      return sendCommand.apply(this, args);
+    });
+    await until(() => clients.length > 0);
+    const holder = await scene.client.get(duty);
+    jest.restoreAllMocks();
+    await startApp([Emails], scene.options());
+    // It never comes back.
+    clients[0].options.retryStrategy = () => null;
+    dies(clients[0]);
+    const from = performance.now();
+    await until(async () => ![null, holder].includes(await scene.client.get(duty)));
+    expect(performance.now() - from).toBeLessThan(3_000);
+  });
+
+  it('what waits without a marker, because whoever took it has died, is performed all the same', async () => {
+    const { app: before, events } = await startApp([Emails], scene.options({}, { work: false }));
+    await events.run('x', 'waits');
+    await events.with({ delayMs: 200 }).run('x', 'delayed');
+    await startApp([Emails], scene.options());
+    await until(() => ran.length === 2);
+    await events.run('x', 'first');
+    await until(() => ran.length === 3);
+    // In one step, so that nobody hears of it.
+    await scene.client
+      .multi()
+      .rpush(key('wait'), 'nobody')
+      .del(key('marker'))
+      .hset(key('nobody'), 'data', '{"arguments":["lost"]}', 'name', 'x', 'opts', '{}', 'timestamp', Date.now())
+      .exec();
+    const from = performance.now();
+    await until(() => ran.includes('lost'));
+    expect(performance.now() - from).toBeLessThan(2_500);
+    await before.close();
+  });
+
+  it('a queue that was paused in a dashboard wakes nobody', async () => {
+    const { events } = await startApp([Emails], scene.options({ leaseMs: 1_000 }));
+    const queue = new Queue('x/Emails.greet', { connection: { url }, prefix: scene.prefix });
+    await queue.pause();
+    await events.run('x', 'later');
+    const sent = commands();
+    const looks = () =>
+      sent().filter(({ name, args }) => name === 'eval' && args.includes(`${scene.prefix}:addresses`));
+    await until(() => looks().length >= 3);
+    expect(await scene.client.exists(key('marker'))).toBe(0);
+    await queue.resume();
+    await until(() => ran.length === 1);
+    await queue.close();
+  });
+
+  it('forgets what was completed long ago, also of queues that no instance knows any more', async () => {
+    @Injectable()
+    class Former {
+      @Callback('x', { delivery: 'durable', id: 'Mails.hello' }) hello() {}
+    }
+    const former = await startApp([Former], scene.options());
+    await former.events.run('x');
+    const completed = `${scene.prefix}:x/Mails.hello:completed`;
+    await until(async () => (await scene.client.zcard(completed)) === 1);
+    await former.app.close();
+    await startApp([Emails], scene.options({ keepCompletedMs: 1_000 }));
+    await until(async () => (await scene.client.zcard(completed)) === 0);
+  });
+});
