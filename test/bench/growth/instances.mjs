@@ -1,0 +1,87 @@
+// What instances cost that have nothing to do, how many of them look for one delivery, and runs of one transaction.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { inTransaction, rows } from './application.mjs';
+import { goal, measureIdle, show, timed } from './measure.mjs';
+import { openStore } from './stores.mjs';
+
+const isClaim = ({ text }) => /set\s+state = 'active'/i.test(text);
+
+async function startMany(store, count, options) {
+  const apps = [];
+  for (let index = 0; index < count; index++) apps.push(await store.start(options));
+  return { apps, close: () => Promise.all(apps.map((app) => app.close())) };
+}
+
+/** Stores one delivery at a time, by one instance after another, and counts the claims. */
+export async function claims() {
+  const store = openStore();
+  const { apps, close } = await startMany(store, 16);
+  await sleep(2_000);
+  for (const { statements } of apps) statements.length = 0;
+  for (const { events } of apps) {
+    await events.run('x', 'Ada', 'ada@example.org');
+    await sleep(300);
+  }
+  const made = apps.flatMap(({ statements }) => statements).filter(isClaim).length;
+  goal('16 instances: claims for one delivery', made / apps.length, 2, 'statements');
+  await close();
+  await store.drop();
+}
+
+/** Per cent of a core that idle instances took, by the version before; measured by this script, by turns. */
+const LIMITS = { 1: { server: 0.6, client: 0.6 }, 16: { server: 7, client: 7 } };
+
+export async function idle() {
+  for (const count of [1, 16]) {
+    const store = openStore();
+    const { apps, close } = await startMany(store, count, { callbacks: 10 });
+    const found = await measureIdle(() => apps.flatMap(({ pids }) => pids()));
+    for (const side of ['server', 'client'])
+      goal(`idle, 10 callbacks, instances: ${count}, the ${side}`, found[side], LIMITS[count][side], '% of a core');
+    await close();
+    await store.drop();
+  }
+}
+
+const RUNS = rows(10_000);
+
+async function inOne(app, work) {
+  const client = await app.pool.connect();
+  const open = async (run) => {
+    await client.query('begin');
+    try {
+      const value = await run(client);
+      await client.query('commit');
+      return value;
+    } catch (error) {
+      await client.query('rollback');
+      throw error;
+    }
+  };
+  try {
+    return await timed(() => inTransaction(open, work));
+  } finally {
+    client.release();
+  }
+}
+
+export async function transactions() {
+  const store = openStore();
+  const app = await store.start({ work: false });
+  const run = () => app.events.run('x', 'Ada', 'ada@example.org');
+  const oneByOne = async () => {
+    for (let index = 0; index < RUNS; index++) await run();
+  };
+  const outside = await timed(oneByOne);
+  const inside = await inOne(app, oneByOne);
+  show(`${RUNS} runs, one by one`, outside.ms, 'ms');
+  show(`${RUNS} runs of one transaction, one by one`, inside.ms, 'ms');
+  goal('runs of one transaction, one by one, against outside', inside.ms / outside.ms, 2, '×');
+  const atOnce = await inOne(app, () => Promise.all(Array.from({ length: RUNS }, run))).catch((error) => {
+    console.log(`  ${RUNS} by Promise.all: ${error.message}`);
+    return { ms: Infinity };
+  });
+  goal('runs of one transaction, by Promise.all, against outside', atOnce.ms / outside.ms, 2, '×');
+  await app.close();
+  await store.drop();
+}
