@@ -14,6 +14,8 @@ interface Member {
 }
 
 const QUERY_TIMEOUT_MS = 5_000;
+/** Closing does not wait longer for a database that is away. */
+const LEAVING_MS = 1_000;
 /** How long an instance has the duty that does not ask for it again, which it does each second. */
 const DUTY_MS = 1_750;
 
@@ -105,7 +107,7 @@ export class Instances {
   async leave(): Promise<void> {
     this.members = new Map();
     this.queues.clear();
-    await this.query(this.statements.leave, [this.id, this.channel]);
+    await this.query(this.statements.leave, [this.id, this.channel], LEAVING_MS);
   }
 
   private get own(): Member {
@@ -136,9 +138,13 @@ export class Instances {
     );
   }
 
-  private async query(statement: string, params: unknown[]): Promise<Record<string, unknown>[]> {
+  private async query(
+    statement: string,
+    params: unknown[],
+    timeoutMs = QUERY_TIMEOUT_MS,
+  ): Promise<Record<string, unknown>[]> {
     if (!this.hasTables) return [];
-    const { rows } = await this.connection.query(statement, params, QUERY_TIMEOUT_MS);
+    const { rows } = await this.connection.query(statement, params, timeoutMs);
     return rows;
   }
 }
