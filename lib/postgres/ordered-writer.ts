@@ -14,8 +14,8 @@ export interface OrderedWriterOptions {
   readonly waiting: number;
 }
 
-/** The server gives up so much before we do: it knows why. */
-const AHEAD_MS = 100;
+/** The server gives up a little before we do: it knows why. */
+const OF_THE_TIME = 0.9;
 const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
@@ -46,12 +46,14 @@ export class OrderedWriter {
 
   private async store(runs: readonly StoredRun[]): Promise<void> {
     const { timeoutMs } = this.options;
-    const deadline = performance.now() + timeoutMs;
-    if (await this.send(runs, 'try', timeoutMs)) return;
-    const turn = await this.turns.take(deadline - performance.now());
+    const sentAt = performance.now();
+    const leftMs = (ofMs: number) => Math.max(1, Math.ceil(sentAt + ofMs - performance.now()));
+    const lockMs = () => leftMs(timeoutMs * OF_THE_TIME);
+    if (await this.send(runs, 'try', lockMs(), timeoutMs)) return;
+    const turn = await this.turns.take(lockMs());
     if (!turn) throw this.held('and as many runs wait for other keys as may');
     try {
-      await this.send(runs, 'wait', Math.max(1, deadline - performance.now()));
+      await this.send(runs, 'wait', lockMs(), leftMs(timeoutMs));
     } catch (error) {
       if ((error as { code?: unknown } | null)?.code !== LOCK_NOT_AVAILABLE) throw error;
       throw this.held('and has not ended', error);
@@ -60,11 +62,18 @@ export class OrderedWriter {
     }
   }
 
-  /** @returns whether they are stored: if not, a key is locked */
-  private async send(runs: readonly StoredRun[], how: 'try' | 'wait', leftMs: number): Promise<boolean> {
+  /**
+   * @param lockMs how long it may wait for a lock
+   * @returns whether they are stored: if not, a key is locked
+   */
+  private async send(
+    runs: readonly StoredRun[],
+    how: 'try' | 'wait',
+    lockMs: number,
+    timeoutMs: number,
+  ): Promise<boolean> {
     const { connection, statement, channel } = this.options;
-    const lockMs = Math.ceil(Math.max(leftMs - AHEAD_MS, leftMs / 2));
-    const { rows } = await connection.query(statement, [jsonOfAll(runs), channel, how, `${lockMs}`], leftMs);
+    const { rows } = await connection.query(statement, [jsonOfAll(runs), channel, how, `${lockMs}`], timeoutMs);
     const { missing, isBusy } = rows[0] as { missing: string | null; isBusy: boolean };
     if (missing !== null) throw new MissingQueueError(missing);
     return !isBusy;
