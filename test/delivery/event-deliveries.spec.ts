@@ -1,9 +1,11 @@
 /** What `EventDeliveries` promises on any engine: lists, retries and discards, and arguments that are checked. */
+import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback } from 'nestjs-callbacks';
+import type { RetriedPortion } from 'nestjs-callbacks/engine';
 import { closeApps } from '../support/app.js';
-import { startDurable } from './durable-app.js';
+import { engineWith, startDurable } from './durable-app.js';
 
 let ran: unknown[];
 
@@ -92,5 +94,59 @@ describe('EventDeliveries', () => {
     expect(await deliveries.retry()).toBe(3);
     await done();
     expect(ran).toHaveLength(8);
+  });
+
+  /** Retries one portion after the other, each as the engine does it. */
+  const startWith = (...portions: (() => Promise<RetriedPortion>)[]) =>
+    startDurable([Emails], { engine: engineWith(() => ({ retry: () => portions.shift()!() })) });
+
+  const full = async () => ({ count: 1_000, after: 'there' });
+
+  it('retries in portions, and tells after each how many were done', async () => {
+    const { deliveries } = await startWith(full, full, async () => ({ count: 3 }));
+    const progress: number[] = [];
+    expect(await deliveries.retry({}, { onProgress: (done) => progress.push(done) })).toBe(2_003);
+    expect(progress).toEqual([1_000, 2_000, 2_003]);
+  });
+
+  it('gives the engine a thousand ids at a time', async () => {
+    const given: number[] = [];
+    const { deliveries } = await startDurable([Emails], {
+      engine: engineWith(() => ({
+        retry: async ({ ids }) => ({ count: given.push(ids!.length) }),
+        discard: async ({ ids }) => given.push(ids.length),
+      })),
+    });
+    const ids = Array.from({ length: 2_500 }, () => randomUUID());
+    await deliveries.retry({ ids: [...ids, ids[0]] });
+    await deliveries.discard({ ids });
+    expect(given).toEqual([1_000, 1_000, 500, 1_000, 1_000, 500]);
+  });
+
+  it('stops after the portion under way when the signal is aborted', async () => {
+    const { deliveries } = await startWith(full, full, full);
+    const stopping = new AbortController();
+    const onProgress = (done: number) => done === 2_000 && stopping.abort();
+    expect(await deliveries.retry({}, { signal: stopping.signal, onProgress })).toBe(2_000);
+    expect(await deliveries.retry({}, { signal: AbortSignal.abort() })).toBe(0);
+  });
+
+  it('says how many were done when the engine fails half-way', async () => {
+    const broken = new Error('the line is dead');
+    const { deliveries } = await startWith(full, () => Promise.reject(broken));
+    await expect(deliveries.retry()).rejects.toMatchObject({
+      code: 'EVENTS_ENGINE_FAILED',
+      message:
+        'The engine memory failed after 1000 deliveries were retried, perhaps more: the line is dead. Call retry() again for the rest.',
+      cause: broken,
+    });
+  });
+
+  it.each([
+    [{ onProgres() {} }, 'retry() was given onProgres: the function onProgres. Did you mean "onProgress"?'],
+    [{ signal: 1 }, 'retry() was given signal: 1. Pass an AbortSignal.'],
+  ])('%#. refuses what does not watch', async (watching, message) => {
+    const { deliveries } = await startDurable([Emails]);
+    await expect(deliveries.retry({}, watching as never)).rejects.toThrow(`EventDeliveries.${message}`);
   });
 });

@@ -80,13 +80,16 @@ const isBehind = (place: string) => `(${place}, j.id, j.name) > (
           coalesce(timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond', '-infinity'),
           coalesce($4::text::uuid, '00000000-0000-0000-0000-000000000000'), coalesce($5::text, ''))`;
 
-/** A page of what is in a state: the first of each queue, in each part, and of these the first. */
+/**
+ * A page of what is in a state: the first of each queue, in each part, and of these the first. Those stored at the same moment
+ * are put in order outside: inside, the planner would sort all where it believes that there are few.
+ */
 function page(tables: Tables, state: DeliveryState): string {
   const { place, parts } = FOUND[state];
   const firsts = parts.map(
     (part) => `(
           select * from ${tables.job} j where name = meant.name and ${part} and ${isBehind(place)}
-          order by ${place}, id limit $6::int)`,
+          order by ${place} fetch first ($6::int) rows with ties)`,
   );
   return `
         select j.*, ${place} as place from ${MEANT} cross join lateral (${firsts.join(' union all ')}) as j
