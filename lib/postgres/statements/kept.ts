@@ -74,7 +74,7 @@ function counts({ job }: Tables): string {
 /** Looks ids up by the primary key, whatever the planner believes of states. */
 const named = ({ job }: Tables) => `
         ${MEANT} cross join unnest($2::uuid[]) as given(id)
-        cross join lateral (select * from ${job} where name = meant.name and id = given.id offset 0) as j`;
+        cross join lateral (select *, ctid as spot from ${job} where name = meant.name and id = given.id offset 0) as j`;
 
 const isBehind = (place: string) => `(${place}, j.id, j.name) > (
           coalesce(timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond', '-infinity'),
@@ -88,7 +88,7 @@ function page(tables: Tables, state: DeliveryState): string {
   const { place, parts } = FOUND[state];
   const firsts = parts.map(
     (part) => `(
-          select * from ${tables.job} j where name = meant.name and ${part} and ${isBehind(place)}
+          select *, ctid as spot from ${tables.job} j where name = meant.name and ${part} and ${isBehind(place)}
           order by ${place} fetch first ($6::int) rows with ties)`,
   );
   return `
@@ -120,15 +120,15 @@ const NEVER_BEGUN = `
           retry_count = 0, started_on = null, source_retry_count = null, source_created_on = null, source_id = null,
           data = case when data ? 'uncounted' then data - 'uncounted' else data end`;
 
-// Of a state as text there is no index that the planner could prefer to the primary key.
+// By where the rows lie, as the planner may prefer any index, or none, to the primary key.
 const retry = (tables: Tables, keepCompletedSeconds: number) => `
       with portion as materialized (
-        select id, name, place from (${page(tables, 'dead')}
+        select id, name, place, spot from (${page(tables, 'dead')}
         ) as page
       ), retried as (
-        update ${tables.job} j set state = 'retry', start_after = now(), completed_on = null, blocked = false,
+        update ${tables.job} set state = 'retry', start_after = now(), completed_on = null, blocked = false,
           deletion_seconds = ${keepCompletedSeconds}, ${NEVER_BEGUN}
-        from portion where j.name = portion.name and j.id = portion.id and j.state::text = 'failed' returning j.name
+        where ctid = any(array(select spot from portion)) and state = 'failed' returning name
       ), notified as (
         select pg_notify($7, name) from retried group by name
       )
@@ -138,9 +138,9 @@ const retry = (tables: Tables, keepCompletedSeconds: number) => `
 
 const discard = (tables: Tables) => `
       with discarded as (
-        delete from ${tables.job} gone using (select j.name, j.id from ${named(tables)}
-        ) as j
-        where gone.name = j.name and gone.id = j.id and gone.state::text in ('created', 'retry', 'failed') returning gone.name
+        delete from ${tables.job}
+        where ctid = any(array(select spot from ${named(tables)}
+        )) and state in ('created', 'retry', 'failed') returning name
       ), notified as (
         select pg_notify($3, name) from discarded group by name
       )
