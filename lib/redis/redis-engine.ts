@@ -151,7 +151,7 @@ export class RedisEngine implements DurableEngine {
     return this.requireOpened().kept.retry(filter, portion);
   }
 
-  async discard(filter: DeliveryFilter) {
+  async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }) {
     return this.requireOpened().kept.discard(filter);
   }
 

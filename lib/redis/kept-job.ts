@@ -1,0 +1,69 @@
+import type { DeliveryAddress, DeliveryState, KeptDelivery, StoredError } from '../engine/index.js';
+import { Standing } from './standing.js';
+import { parsed, readData } from './stored-job.js';
+
+/** The fields of a job that are read. */
+export const FIELDS = [
+  'data',
+  'timestamp',
+  'ats',
+  'stc',
+  'opts',
+  'due',
+  'processedOn',
+  'finishedOn',
+  'attempts',
+  'error',
+  'failedReason',
+] as const;
+
+export type Fields = Record<(typeof FIELDS)[number], string | null>;
+
+/** Names the values of the fields, in their order. */
+export const fieldsIn = (values: readonly (string | null)[]) =>
+  Object.fromEntries(FIELDS.map((name, at) => [name, values[at]])) as Fields;
+
+/** Reads the time out of a score: BullMQ orders delayed jobs by time and, within a millisecond, by a number of 12 bits. */
+const timeOf = (score: number) => Math.floor(score / 0x1000);
+
+/** When a job that waits was, or will be, due, in milliseconds since 1970; and `undefined` if it was due from the beginning. */
+export function delayedUntil({ due, opts, timestamp }: Fields): number | undefined {
+  if (due !== null) return Number(due);
+  const { delay = 0 } = (parsed(opts ?? '') ?? {}) as { delay?: number };
+  return delay > 0 ? Number(timestamp) + delay : undefined;
+}
+
+/** Where a delivery is, and since when. */
+export interface Found extends DeliveryAddress {
+  readonly id: string;
+  readonly state: DeliveryState;
+  readonly cursor: string;
+  /** The score of a delayed job. */
+  readonly delayed?: number;
+}
+
+export function keptOf({ delayed, ...found }: Found, fields: Fields): KeptDelivery {
+  const { state } = found;
+  const data = readData(fields.data ?? '');
+  const storedAt = Number(fields.timestamp);
+  const waitingSince = delayed === undefined ? (delayedUntil(fields) ?? storedAt) : timeOf(delayed);
+  const since = { waiting: waitingSince, running: Number(fields.processedOn), dead: Number(fields.finishedOn) }[state];
+  const error = errorOf(fields);
+  return {
+    ...found,
+    ...(data.key !== undefined && { key: data.key }),
+    arguments: data.arguments,
+    attempts:
+      state === 'dead' && fields.attempts
+        ? Number(fields.attempts)
+        : new Standing(Number(fields.ats ?? 0), Number(fields.stc ?? 0), data).attempt,
+    storedAt: new Date(storedAt),
+    since: new Date(since),
+    ...(error && { error }),
+  };
+}
+
+/** Reads what the last attempt failed with. Where BullMQ or somebody else has failed the job, it says less. */
+const errorOf = ({ error, failedReason }: Fields): StoredError | undefined =>
+  ((error && parsed(error)) as StoredError | undefined) ||
+  (failedReason ? { name: 'Error', message: failedReason } : undefined);
