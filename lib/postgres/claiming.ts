@@ -28,12 +28,15 @@ export interface Found {
 interface Row extends Omit<ClaimedJob, 'name' | 'token' | 'claimedAt'> {
   readonly lastKey?: string | null;
   readonly isEnd?: boolean;
+  readonly isFull?: boolean;
 }
 
 /** Claims jobs for this instance. What it has claimed without hearing of it, it gives back. */
 export class Claiming {
   /** In each ordered queue, the key that the last claim has come to. The next one goes on after it. */
   private readonly places = new Map<string, string>();
+  /** The ordered queues whose next claim begins with the keys that it is asked for. Every other one begins with its walk. */
+  private readonly askedNext = new Set<string>();
   private hasStopped = false;
 
   constructor(private readonly options: ClaimingOptions) {}
@@ -47,15 +50,20 @@ export class Claiming {
   /**
    * Claims what is due, and next of its key.
    *
-   * @param keys of which something may be next, as this instance has heard: they come first
+   * @param keys of which something may be next, as this instance has heard. They come first every other time: if they
+   * always did, those that always have something next would leave nothing for the others
    */
   async claimInOrder(queue: string, most: number, keys: readonly string[]): Promise<Found> {
     const from = this.places.get(queue) ?? null;
-    const { jobs, place } = await this.ask(queue, this.options.statements.claimInOrder, [most], [keys, from]);
+    const walksFirst = !this.askedNext.delete(queue);
+    if (walksFirst) this.askedNext.add(queue);
+    const more = [keys, from, walksFirst];
+    const { jobs, place } = await this.ask(queue, this.options.statements.claimInOrder, [most], more);
     if (!place) return { jobs, isAll: true };
     if (place.isEnd) this.places.delete(queue);
     else if (place.lastKey != null) this.places.set(queue, place.lastKey);
-    return { jobs, isAll: jobs.length < most && (!place.isEnd || from === null) };
+    const isRest = jobs.length === 0 || !place.isFull;
+    return { jobs, isAll: jobs.length < most && isRest && (!place.isEnd || from === null) };
   }
 
   /** Claims a delivery that may be what has ended the process of another instance. */

@@ -9,7 +9,8 @@ export interface ClaimStatements {
   readonly claim: string;
   /**
    * Claims what is due and next of its key: of the keys `$5`, what is to be tried again, and then from key to key after `$6`,
-   * or from the first if that is null. A row without an id tells the last key that it has come to; `null` is the end.
+   * or from the first if that is null; the other way round if `$7`. A row without an id tells the last key that it has come
+   * to, whether no key is left after it, and whether it has stopped because it had found enough.
    */
   readonly claimInOrder: string;
   /** Claims one delivery, if any is suspected of ending its process. */
@@ -106,26 +107,33 @@ const claimInOrder = (tables: Tables) => `
         select of_key.id from unnest($5::text[]) as at(key) cross join lateral (${next(tables, 'at.key')}
         ) as of_key limit $2
       ), retried as (${due(tables, 'retry')}
+      ), rest as (
+        select $2 - case when $7::boolean then 0 else count(*) end as room from asked
       ), walk as (
         select at.key, of_key.id, 1 as steps, (of_key.id is not null)::int as found from (
           ${step(tables, `($6::text is null or singleton_key > $6::text)`)}
         union all
         select at.key, of_key.id, steps + 1, found + (of_key.id is not null)::int from walk cross join lateral (
           ${step(tables, 'singleton_key > walk.key')}
-        where found < $2 - (select count(*) from asked) and steps < ${MOST_STEPS}
+        where found < (select room from rest) and steps < ${MOST_STEPS}
+      ), chosen as (
+        select id from (
+          select id, case when $7::boolean then 3 else 0 end as rank, null::timestamptz as start_after from asked
+          union all select id, 1, start_after from retried
+          union all select id, 2, null from walk where id is not null
+        ) as found order by rank, start_after limit $2
+      ), cut as (
+        select min(key) as key from walk where id is not null and id not in (select id from chosen)
       ), taken as (
         select id from ${tables.job}
-        where name = $1 and state in ('created', 'retry') and id = any(array(
-          select id from (
-            select id, 0 as rank, null::timestamptz as start_after from asked
-            union all select id, 1, start_after from retried
-            union all select id, 2, null from walk where id is not null
-          ) as found order by rank, start_after limit $2
-        )) for update skip locked
+        where name = $1 and state in ('created', 'retry') and id = any(array(select id from chosen))
+        for update skip locked
       ), claimed as (
         ${claimed(tables, 'select id from taken')}
       )
-      select id, "retryCount", spared, "isSuspect", data, null as "lastKey", false as "isEnd" from claimed
+      select id, "retryCount", spared, "isSuspect", data, null as "lastKey", false as "isEnd", false as "isFull" from claimed
       union all
-      select null, null, null, null, null, (select max(key) from walk),
-        coalesce((select max(steps) < ${MOST_STEPS} and max(found) < $2 - (select count(*) from asked) from walk), true)`;
+      select null, null, null, null, null,
+        (select max(walk.key) from walk, cut where cut.key is null or walk.key < cut.key),
+        coalesce((select max(steps) < ${MOST_STEPS} and max(found) < max(room) from walk, rest), true),
+        coalesce((select max(found) >= max(room) from walk, rest), false)`;
