@@ -144,7 +144,16 @@ describe('The application', () => {
     ]);
     expect(await newer.deliveries.counts()).toEqual([
       { event: 'x', callback: 'Older.fail', waiting: 0, delayed: 0, running: 0, dead: 1, isExact: true, isKnown: true },
-      { event: 'y', callback: 'Older.gone', waiting: 0, delayed: 1, running: 0, dead: 0, isExact: true, isKnown: false },
+      {
+        event: 'y',
+        callback: 'Older.gone',
+        waiting: 0,
+        delayed: 1,
+        running: 0,
+        dead: 0,
+        isExact: true,
+        isKnown: false,
+      },
     ]);
   });
 

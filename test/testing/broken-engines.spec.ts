@@ -270,7 +270,7 @@ const broken: Record<string, Break | Broken> = {
     },
   }),
   'lists the deliveries of ordered callbacks page by page like any others': (engine) => ({
-    list: ({ after: _, ...query }) => engine.list(query),
+    list: (query) => engine.list({ ...query, after: undefined }),
   }),
   'refuses a cursor that no list of the state has given': (engine) => ({
     list: (query) => engine.list(query).catch(() => engine.list({ ...query, after: undefined })),
