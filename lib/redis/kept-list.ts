@@ -2,7 +2,7 @@ import type { DeliveryAddress, DeliveryQuery, DeliveryState, KeptDelivery } from
 import type { Client } from './connections.js';
 import { delayedUntil, type Fields, FIELDS, fieldsIn, keptOf } from './kept-job.js';
 import { cursorAt, pageOf, type Place, readCursorAt, type Stage, STAGES } from './pages.js';
-import { findPlaces } from './places.js';
+import { findPlaces, portionsOf } from './places.js';
 import type { Queue } from './queues.js';
 
 /** A queue, and the address that its deliveries belong to now. */
@@ -11,6 +11,9 @@ export interface KeptQueue {
   readonly queue: Queue;
   readonly address: DeliveryAddress;
 }
+
+/** How many jobs are read at once, so that whatever else there is to do need not wait for long. */
+const AT_ONCE = 100;
 
 /** Lists the deliveries of some queues that are in one state: one queue after the other, and in it what waits for its time first. */
 export class KeptList {
@@ -78,7 +81,13 @@ export class KeptList {
     return (await this.read(queue, state, places)).slice(0, limit);
   }
 
-  private async read({ name, queue, address }: KeptQueue, state: DeliveryState, places: readonly Place[]) {
+  private async read(queue: KeptQueue, state: DeliveryState, places: readonly Place[]): Promise<KeptDelivery[]> {
+    const kept: KeptDelivery[] = [];
+    for (const some of portionsOf(places, AT_ONCE)) kept.push(...(await this.readSome(queue, state, some)));
+    return kept;
+  }
+
+  private async readSome({ name, queue, address }: KeptQueue, state: DeliveryState, places: readonly Place[]) {
     const pipeline = this.client.pipeline();
     for (const { id } of places) pipeline.hmget(queue.toKey(id), ...FIELDS);
     const replies = (await pipeline.exec()) ?? [];
