@@ -61,7 +61,7 @@ export class Claiming {
     const { jobs, place } = await this.ask(queue, this.options.statements.claimInOrder, [most], more);
     if (!place) return { jobs, isAll: true };
     if (place.isEnd) this.places.delete(queue);
-    else if (place.lastKey != null) this.places.set(queue, place.lastKey);
+    else if (typeof place.lastKey === 'string') this.places.set(queue, place.lastKey);
     const isRest = jobs.length === 0 || !place.isFull;
     return { jobs, isAll: jobs.length < most && isRest && (!place.isEnd || from === null) };
   }
