@@ -107,7 +107,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
 
   const storedInOrder = async () => {
     const { rows } = await scene.pool.query(
-      `select (data->'arguments'->>0)::int as number from ${scene.schema}.job order by created_on`,
+      `select (data->'arguments'->>0)::int as number from ${scene.schema}.job order by created_on, id`,
     );
     return (rows as { number: number }[]).map(({ number }) => number);
   };

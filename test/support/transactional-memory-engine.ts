@@ -17,7 +17,7 @@ import { memoryEngine, type MemoryStore } from 'nestjs-callbacks/testing';
 export class MemoryTransaction implements SqlTransaction {
   readonly onCommit: (() => Promise<unknown>)[] = [];
   readonly onEnd: (() => void)[] = [];
-  readonly locks = new Set<string>();
+  readonly locks = new Map<string, Promise<void> | undefined>();
   hasEnded = false;
 
   async query() {
@@ -47,13 +47,13 @@ const locks = new Map<string, Promise<void>>();
 
 /** Takes a lock to the end of the transaction, in the order of asking. */
 async function lock(key: string, transaction: MemoryTransaction): Promise<void> {
-  if (transaction.locks.has(key)) return;
-  transaction.locks.add(key);
-  const before = locks.get(key);
-  let release!: () => void;
-  locks.set(key, new Promise((resolve) => (release = resolve)));
-  transaction.onEnd.push(release);
-  await before;
+  if (!transaction.locks.has(key)) {
+    transaction.locks.set(key, locks.get(key));
+    let release!: () => void;
+    locks.set(key, new Promise((resolve) => (release = resolve)));
+    transaction.onEnd.push(release);
+  }
+  await transaction.locks.get(key);
 }
 
 /** The memory engine with the rules of transactions, which nobody needs but specs. */

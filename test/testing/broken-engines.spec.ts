@@ -185,6 +185,23 @@ const broken: Record<string, Break | Broken> = {
       for (const delivery of deliveries) await engine.store([delivery]);
     },
   }),
+  'stores the runs that come at the same moment as one that it cannot take': (engine) => {
+    let together: { deliveries: NewDelivery[]; stored: Promise<void> } | undefined;
+    return {
+      store: (deliveries) => {
+        if (!together) {
+          const batch: NewDelivery[] = [];
+          const stored = Promise.resolve().then(() => {
+            together = undefined;
+            return engine.store(batch);
+          });
+          together = { deliveries: batch, stored };
+        }
+        together.deliveries.push(...deliveries);
+        return together.stored;
+      },
+    };
+  },
   'passes over an id that it has stored already, waiting, running or done': (() => {
     const isSeen = seen();
     return storing((deliveries) =>
@@ -403,6 +420,16 @@ const broken: Record<string, Break | Broken> = {
       (transaction as MemoryTransaction).onCommit.unshift(() => engine.store(deliveries));
     },
   }),
+  'keeps the order of the calls within one transaction, also of those that wait for none before them': (engine) => {
+    let calls = 0;
+    return {
+      store: async (deliveries, transaction) => {
+        // As if each second one were larger, and took longer to be written.
+        if (++calls % 2 === 0) await new Promise(setImmediate);
+        await engine.store(deliveries, transaction);
+      },
+    };
+  },
   'orders overlapping transactions by which stored first of the key, whichever began first': (engine) => ({
     store: async (deliveries, transaction) => {
       if (!transaction) return engine.store(deliveries);

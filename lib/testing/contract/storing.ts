@@ -98,6 +98,20 @@ export const storingRules: readonly ContractRule[] = [
     assert.deepEqual(await scene.counts(engine), { waiting: 0, delayed: 0, running: 0, dead: 0 });
   }),
 
+  rule('stores the runs that come at the same moment as one that it cannot take', async (scene) => {
+    const callback = scene.callback();
+    const engine = await scene.open(callback);
+    const attempts = scene.attempts(engine, callback);
+    const deliveries = Array.from({ length: 9 }, () => scene.delivery());
+    const refused = scene.delivery({ callback: 'Nobody.declared' });
+    const storing = [...deliveries.slice(0, 5), refused, ...deliveries.slice(5)].map((one) => engine.store([one]));
+    const results = await Promise.allSettled(storing);
+    const failed = results.flatMap(({ status }, index) => (status === 'rejected' ? [index] : []));
+    assert.deepEqual(failed, [5], 'the fault of one run became that of others, or was none');
+    await attempts.begun(9);
+    assert.deepEqual(attempts.ids.toSorted(), deliveries.map(({ id }) => id).toSorted());
+  }),
+
   rule('passes over an id that it has stored already, waiting, running or done', async (scene) => {
     const callback = scene.callback();
     const engine = await scene.open(callback);

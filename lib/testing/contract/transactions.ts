@@ -194,6 +194,25 @@ export const transactionsRules: readonly ContractRule[] = [
   ),
 
   rule(
+    'keeps the order of the calls within one transaction, also of those that wait for none before them',
+    async (scene, harness) => {
+      const callback = scene.callback('Emails.greet', { isOrdered: true });
+      const engine = await scene.open(callback);
+      const attempts = scene.attempts(engine, callback);
+      const deliveries = Array.from({ length: 20 }, () => scene.delivery({ key: 'a', id: randomUUID() }));
+      await harness.transaction!(async (transaction) => {
+        await Promise.all(deliveries.map((delivery) => engine.store([delivery], transaction)));
+      });
+      await attempts.begun(20);
+      assert.deepEqual(
+        attempts.ids,
+        deliveries.map(({ id }) => id),
+      );
+    },
+    'transactions',
+  ),
+
+  rule(
     'orders overlapping transactions by which stored first of the key, whichever began first',
     async (scene, harness) => {
       const callback = scene.callback('Emails.greet', { isOrdered: true });
