@@ -168,8 +168,8 @@ export class PostgresEngine implements DurableEngine {
     const [{ hasTables }] = rows as { hasTables: boolean }[];
     if (!hasTables) {
       host.warn(
-        `The schema "${schema}" is of an older version of nestjs-callbacks. It works; each instance looks for deliveries by ` +
-          'itself, which costs more. Have somebody who may run what upgradeSql() of nestjs-callbacks/postgres returns.',
+        `The schema "${schema}" is of an older version of nestjs-callbacks. It works; each instance looks for all deliveries ` +
+          `by itself, which costs more. Run what upgradeSql('${schema}') returns, and start again.`,
       );
     }
     return hasTables;
