@@ -30,8 +30,10 @@ describeWith('The Postgres engine on a server (DATABASE_URL, or the local one)',
     shared = new pg.Pool({ connectionString });
   });
   afterAll(async () => {
+    // An instance that was cut off may still be in the middle of a statement.
+    await Promise.all(pools.map((pool) => pool.end()));
     await shared.query(`drop schema if exists ${schema} cascade`);
-    await Promise.all([shared, ...pools].map((pool) => pool.end()));
+    await shared.end();
   });
 
   const poolOf = new WeakMap<DurableEngine, pg.Pool>();

@@ -211,48 +211,4 @@ export const transactionsRules: readonly ContractRule[] = [
     },
     'transactions',
   ),
-
-  rule(
-    'orders overlapping transactions by which stored first of the key, whichever began first',
-    async (scene, harness) => {
-      const callback = scene.callback('Emails.greet', { isOrdered: true });
-      const engine = await scene.open(callback);
-      const attempts = scene.attempts(engine, callback);
-      const [first, second, alone] = ['a', 'a', 'a'].map((key) => scene.delivery({ key, id: randomUUID() }));
-      const [hasBegun, hasStoredFirst, hasStoredSecond] = [gate(), gate(), gate()];
-      const [firstMayEnd, secondMayEnd] = [gate(), gate()];
-      const beganFirst = harness.transaction!(async (transaction) => {
-        await transaction.query('select 1', []);
-        hasBegun.open();
-        await hasStoredFirst.opened;
-        // It waits for the other to end.
-        await engine.store([second], transaction);
-        hasStoredSecond.open();
-        await secondMayEnd.opened;
-      });
-      await hasBegun.opened;
-      const storedFirst = harness.transaction!(async (transaction) => {
-        await engine.store([first], transaction);
-        hasStoredFirst.open();
-        await firstMayEnd.opened;
-      });
-      await scene.until('a transaction has stored', () => hasStoredFirst.isOpen);
-      await attempts.nothingFor();
-      firstMayEnd.open();
-      await scene.until('the transaction that waited has stored', () => hasStoredSecond.isOpen);
-      const withoutTransaction = engine.store([alone]);
-      await attempts.begun(1);
-      await attempts.nothingFor();
-      assert.equal(attempts.all.length, 1, 'one has overtaken a transaction that stored before it');
-      secondMayEnd.open();
-      await Promise.all([beganFirst, storedFirst, withoutTransaction]);
-      await attempts.begun(3);
-      assert.deepEqual(
-        attempts.ids,
-        [first, second, alone].map(({ id }) => id),
-      );
-    },
-    'transactions',
-    'several sessions',
-  ),
 ];
