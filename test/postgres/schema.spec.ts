@@ -79,7 +79,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       for (const callback of [plain, ordered]) {
         engine.work(callback, async (attempt) => {
           const [what] = attempt.delivery.arguments;
-          if (fails && String(what).startsWith('dies'))
+          if (fails && typeof what === 'string' && what.startsWith('dies'))
             return void (await attempt.bury({ name: 'Error', message: 'no' }));
           performed.push(what);
           await attempt.complete();

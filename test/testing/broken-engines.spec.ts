@@ -378,6 +378,12 @@ const broken: Record<string, Break | Broken> = {
       }),
     );
   })(),
+  'orders overlapping transactions by which stored first of the key, whichever began first': (engine) => ({
+    store: async (deliveries, transaction) => {
+      if (!transaction) return engine.store(deliveries);
+      (transaction as MemoryTransaction).onCommit.push(() => engine.store(deliveries));
+    },
+  }),
   'stores in a transaction: the deliveries are there when it commits, and not before': (engine) => ({
     store: (deliveries) => engine.store(deliveries),
   }),
@@ -430,12 +436,6 @@ const broken: Record<string, Break | Broken> = {
       },
     };
   },
-  'orders overlapping transactions by which stored first of the key, whichever began first': (engine) => ({
-    store: async (deliveries, transaction) => {
-      if (!transaction) return engine.store(deliveries);
-      (transaction as MemoryTransaction).onCommit.push(() => engine.store(deliveries));
-    },
-  }),
 };
 
 type Check = PromiseSettledResult<void>;

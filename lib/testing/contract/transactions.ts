@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { EngineAttempt, SqlTransaction } from '../../engine/index.js';
-import { type Attempts, type ContractRule, error, gate, rule, type Scene } from './scene.js';
+import { type Attempts, type ContractRule, error, rule, type Scene } from './scene.js';
 
 const rollBack = new Error('rolled back');
 const rolledBack = (work: Promise<void>) =>
