@@ -37,7 +37,7 @@ export async function start(engine, { perform = async () => {}, callbacks = 1, w
   });
   class AppModule {}
   Module({ imports: [EventsModule.forRoot({ engine, work })], providers })(AppModule);
-  const app = await NestFactory.createApplicationContext(AppModule, { logger: false });
+  const app = await NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false });
   await app.init();
   return { events: app.get(EventRunner), deliveries: app.get(EventDeliveries), close: () => app.close() };
 }

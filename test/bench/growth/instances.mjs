@@ -8,7 +8,7 @@ const isClaim = ({ text }) => /set\s+state = 'active'/i.test(text);
 
 async function startMany(store, count, options) {
   const apps = [];
-  for (let index = 0; index < count; index++) apps.push(await store.start(options));
+  for (let index = 0; index < count; index++) apps.push(await store.start({ connections: 3, ...options }));
   return { apps, close: () => Promise.all(apps.map((app) => app.close())) };
 }
 
