@@ -1,6 +1,5 @@
 // The same on a Redis server of our own, so that nobody else's commands count.
 import { spawn } from 'node:child_process';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { redis, rows, start } from './application.mjs';
@@ -34,28 +33,49 @@ async function withServer(work) {
 
 const open = (name) => redis({ url, prefix: `{${name}}` });
 
+// The limits are a tenth of what version 0.1.0 took, by this script: 2.8 and 7.5.
 export const idleRedis = () =>
   withServer(async (server) => {
     const app = await start(open('idle'), { callbacks: 500 });
     const found = await measureIdle(() => [server.pid]);
-    goal('Redis, idle, 500 callbacks, the server', found.server, 1.7, '% of a core');
-    goal('Redis, idle, 500 callbacks, the client', found.client, 2.2, '% of a core');
+    goal('Redis, idle, 500 callbacks, the server', found.server, 0.28, '% of a core');
+    goal('Redis, idle, 500 callbacks, the client', found.client, 0.75, '% of a core');
     await app.close();
   });
 
-/** How long the server, by any one command, and the event loop are blocked at most, in ms. */
-async function blocked(client, what, work) {
-  await sleep(100);
-  globalThis.gc?.();
-  await client.slowlog('RESET');
-  const loop = monitorEventLoopDelay({ resolution: 1 });
-  loop.enable();
-  await work();
-  await sleep(50);
-  loop.disable();
-  const slow = (await client.slowlog('GET', 10_000)).map(([, , microseconds]) => microseconds / 1_000);
-  goal(`Redis, 1 M: ${what} blocks the server`, Math.max(0, ...slow), 50, 'ms');
-  goal(`Redis, 1 M: ${what} blocks the event loop`, loop.max / 1e6, 50, 'ms');
+/**
+ * Watches the event loop: how much processor time this process takes at most from one turn to the next. That is not longer
+ * when others have the processor.
+ */
+function watchLoop() {
+  let before = process.cpuUsage();
+  let longest = 0;
+  const timer = setInterval(() => {
+    const { user, system } = process.cpuUsage(before);
+    longest = Math.max(longest, user + system);
+    before = process.cpuUsage();
+  }, 1);
+  return () => {
+    clearInterval(timer);
+    return longest / 1_000;
+  };
+}
+
+/** How long the server, by any one command, and the event loop are blocked at most, in ms: the least of some tries. */
+async function blocked(client, what, work, tries = 3) {
+  const found = [];
+  for (let index = 0; index < tries; index++) {
+    await sleep(200);
+    await client.slowlog('RESET');
+    const unwatch = watchLoop();
+    await work(index);
+    await sleep(20);
+    const slow = (await client.slowlog('GET', 10_000)).map(([, , microseconds]) => microseconds / 1_000);
+    found.push({ server: Math.max(0, ...slow), loop: unwatch() });
+  }
+  const least = (side) => Math.min(...found.map((tried) => tried[side]));
+  goal(`Redis, 1 M: ${what} blocks the server`, least('server'), 50, 'ms');
+  goal(`Redis, 1 M: ${what} blocks the event loop`, least('loop'), 50, 'ms');
 }
 
 async function storeMany(app, count) {
@@ -92,7 +112,7 @@ export const blocking = () =>
     const { deliveries } = app;
     await blocked(client, 'a page of 50', () => deliveries.list({ state: 'waiting', limit: 50 }));
     await blocked(client, 'counts', () => deliveries.counts());
-    await blocked(client, 'a discard of one', () => deliveries.discard({ ids: [ids.at(-1)] }));
-    await blocked(client, 'a retry of 50 k', () => deliveries.retry());
+    await blocked(client, 'a discard of one', (index) => deliveries.discard({ ids: [ids[index]] }));
+    await blocked(client, 'a retry of 50 k', () => deliveries.retry(), 1);
     await app.close();
   });
