@@ -128,4 +128,5 @@ export const DEAD = {
   output: `'{"name":"Error","message":"seeded"}'`,
 };
 /** Over so many keys, in turns. */
-export const overKeys = (keys) => ({ singleton_key: `'key' || (n % ${keys})` });
+export const overKeys = (keys) => ofKey(`'key' || (n % ${keys})`);
+export const ofKey = (key) => ({ singleton_key: key, data: `jsonb_set(data, '{key}', to_jsonb(${key}))` });
