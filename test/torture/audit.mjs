@@ -65,10 +65,9 @@ export function audit(lines, { dead, open, effects }, { kills, outages }) {
 
   const repeated = [...performed.values()].filter(({ dones }) => dones.length > 1);
   const recoveries = recoveriesOf([...performed.values()], kills, outages);
-  // What ended with an instance is performed one at a time in each of the others.
-  const slow = recoveries.filter((ms) => ms > 90_000);
+  const slow = recoveries.filter((ms) => ms > 15_000);
   if (slow.length > 0)
-    problems.push(`${slow.length} deliveries of killed instances took more than 90 s to begin again`);
+    problems.push(`${slow.length} deliveries of killed instances took more than 15 s to begin again`);
   const count = (what) => [...runs.values()].filter(({ states }) => states.includes(what)).length;
   return {
     problems,
