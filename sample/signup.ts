@@ -63,11 +63,16 @@ async function run(name: string, email: string): Promise<number> {
 
 /** This process may be the only one: what was stored is performed by it, unless it has to be tried again. */
 async function whatIsOpen(deliveries: EventDeliveries, id: string): Promise<KeptEvent[]> {
+  const list = (state: 'waiting' | 'running') => deliveries.list({ ids: [id], state });
   for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(20)) {
-    const running = await deliveries.list({ ids: [id], state: 'running' });
-    const open = [...running, ...(await deliveries.list({ ids: [id], state: 'waiting' }))];
-    const isOver = open.every(({ state, attempts }) => state === 'waiting' && attempts > 0);
-    if (isOver || Date.now() > deadline) return open;
+    const waited = await list('waiting');
+    const running = await list('running');
+    // What waited may be running by now, and what was running may wait to be tried again.
+    const waiting = await list('waiting');
+    const isOver = [...waited, ...running, ...waiting].every(
+      ({ state, attempts }) => state === 'waiting' && attempts > 0,
+    );
+    if (isOver || Date.now() > deadline) return [...running, ...waiting];
   }
 }
 
