@@ -47,7 +47,7 @@ export { ClaimLoop, type ClaimLoopOptions } from '../core/engine/claim-loop.js';
 export { type ClaimsOptions, type HeldClaim, HeldClaims } from '../core/engine/held-claims.js';
 export { Duty, type DutyOptions } from '../core/engine/duty.js';
 export { EngineHealth } from '../core/engine/engine-health.js';
-export { Quarantine } from '../core/engine/quarantine.js';
+export { SPARED_OFTEN, Quarantine } from '../core/engine/quarantine.js';
 export { NoAnswerError, within } from '../core/async/time-limits.js';
 export * as timers from '../core/async/timers.js';
 

@@ -20,8 +20,8 @@ export interface ClaimedJob {
   readonly retryCount: number;
   /** How many of its attempts were not charged, as they ended with their instance. */
   readonly spared: number;
-  /** An instance has ended while it performed this. Nobody knows yet whether this was the cause. */
-  readonly isSuspect: boolean;
+  /** It is the only suspect that is to run here, so that its begin is to be written down. */
+  readonly isLoneSuspect: boolean;
   /** When it was asked for, by `performance.now()`. The claim is not older than that. */
   readonly claimedAt: number;
 }

@@ -25,7 +25,7 @@ export interface Found {
   readonly isAll: boolean;
 }
 
-interface Row extends Omit<ClaimedJob, 'name' | 'token' | 'claimedAt'> {
+interface Row extends Omit<ClaimedJob, 'name' | 'token' | 'claimedAt' | 'isLoneSuspect'> {
   readonly lastKey?: string | null;
   readonly isEnd?: boolean;
   readonly isFull?: boolean;
@@ -43,7 +43,7 @@ export class Claiming {
 
   /** Claims what is due of a queue that keeps no order. */
   async claim(queue: string, most: number): Promise<Found> {
-    const { jobs } = await this.ask(queue, this.options.statements.claim, [most]);
+    const { jobs } = await this.ask(queue, this.options.statements.claim, most);
     return { jobs, isAll: jobs.length < most };
   }
 
@@ -58,8 +58,8 @@ export class Claiming {
     const walksFirst = !this.askedNext.delete(queue);
     if (walksFirst) this.askedNext.add(queue);
     const more = [keys, from, walksFirst];
-    const { jobs, place } = await this.ask(queue, this.options.statements.claimInOrder, [most], more);
-    if (!place) return { jobs, isAll: true };
+    const { jobs, place } = await this.ask(queue, this.options.statements.claimInOrder, most, more);
+    if (!place) return { jobs, isAll: false };
     if (place.isEnd) this.places.delete(queue);
     else if (typeof place.lastKey === 'string') this.places.set(queue, place.lastKey);
     const isRest = jobs.length === 0 || !place.isFull;
@@ -67,9 +67,9 @@ export class Claiming {
   }
 
   /** Claims a delivery that may be what has ended the process of another instance. */
-  async claimSuspect(queue: string): Promise<ClaimedJob | undefined> {
-    const { jobs } = await this.ask(queue, this.options.statements.claimSuspect, [1]);
-    return jobs[0];
+  async claimSuspect(queue: string, isAlone: boolean): Promise<ClaimedJob | undefined> {
+    const { jobs } = await this.ask(queue, this.options.statements.claimSuspect, 1, [isAlone]);
+    return jobs[0] && { ...jobs[0], isLoneSuspect: isAlone };
   }
 
   stop(): void {
@@ -79,7 +79,7 @@ export class Claiming {
   private async ask(
     queue: string,
     statement: string,
-    [most]: readonly [number],
+    most: number,
     more: readonly unknown[] = [],
   ): Promise<{ jobs: ClaimedJob[]; place?: Row }> {
     const { connection, leaseMs } = this.options;
@@ -90,7 +90,7 @@ export class Claiming {
       const { rows } = await connection.query(statement, params, Math.min(LONGEST_CLAIM_MS, leaseMs / 2));
       const jobs = (rows as Row[]).filter(({ id }) => id !== null);
       return {
-        jobs: jobs.map((job) => ({ ...job, name: queue, token, claimedAt })),
+        jobs: jobs.map((job) => ({ ...job, name: queue, token, claimedAt, isLoneSuspect: false })),
         place: (rows as Row[]).find(({ id }) => id === null),
       };
     } catch (error) {

@@ -92,12 +92,12 @@ export class Claims {
 
   /**
    * Makes the attempt at a claimed job, for the application to perform: reads data that did not come with the claim, and
-   * notes that a suspect begins.
+   * notes that a lone suspect begins.
    */
   async begin(claim: HeldClaim<ClaimedJob>, events: AttemptEvents): Promise<EngineAttempt> {
     const { claimed: job } = claim;
     const data = job.data ?? (await this.load(claim));
-    if (job.isSuspect) await this.noteBegin(job);
+    if (job.isLoneSuspect) await this.noteBegin(job);
     return this.attemptAt(claim, data, events);
   }
 

@@ -18,14 +18,11 @@ interface Due {
 
 const SWEEPS_PER_LOOK = 15;
 const QUERY_TIMEOUT_MS = 5_000;
-/** A longer time from one beat to the next means that the database was away, or this process. */
-const LONGEST_GAP_MS = 3_000;
 
 /** The things that a {@link Sweeper} needs. */
 export interface SweeperOptions {
   readonly connection: Connection;
   readonly statements: Statements;
-  readonly leaseMs: number;
   readonly instances: Instances;
   readonly claims: Claims;
   readonly calls: Calls;
@@ -40,18 +37,8 @@ export class Sweeper {
   /** The moves from queues that exist. Most callbacks never had another name. */
   private pending: readonly Move[] = [];
   private sweeps = 0;
-  private beatAt = performance.now();
-  private takesBackFrom = 0;
 
   constructor(private readonly options: SweeperOptions) {}
-
-  /** Is told each time that this instance has reached the database, whether it has the duty or not. */
-  noteBeat(): void {
-    const now = performance.now();
-    // After an outage, those who live are left the time to renew their claims.
-    if (now - this.beatAt > LONGEST_GAP_MS) this.takesBackFrom = now + this.options.leaseMs / 2;
-    this.beatAt = now;
-  }
 
   /** Looks through all queues that somebody works on, as the only instance that does. */
   async sweepAll(): Promise<void> {
@@ -78,8 +65,7 @@ export class Sweeper {
 
   private async sweep(queues: readonly string[], takesBack: boolean): Promise<void> {
     const { statements, claims, calls, alarms } = this.options;
-    const params = [queues, claims.names, takesBack && performance.now() >= this.takesBackFrom];
-    const rows = await this.query(statements.sweep, params);
+    const rows = await this.query(statements.sweep, [queues, claims.names, takesBack]);
     for (const { name, isDue, isSuspected, dueInMs } of rows as Due[]) {
       if (isDue) calls.look(name);
       if (isSuspected) calls.lookForSuspects(name);

@@ -2,6 +2,7 @@ import { ClaimLoop, type Quarantine, timers } from '../engine/index.js';
 import type { ClaimedJob } from './claimed-job.js';
 import type { Found } from './claiming.js';
 import type { AttemptEvents } from './claims.js';
+import { Suspects } from './suspects.js';
 
 const { setImmediate } = timers;
 
@@ -12,9 +13,13 @@ export interface WorkerOptions {
   readonly isOrdered: boolean;
   /** Claims at most so many deliveries that are due: first of the keys of which something may be next. */
   readonly claim: (most: number, keys: readonly string[]) => Promise<Found>;
-  /** Claims one that is suspected of ending its process. */
-  readonly claimSuspect: () => Promise<ClaimedJob | undefined>;
-  /** Lets one suspect run at a time, of all callbacks of this instance. */
+  /**
+   * Claims one that is suspected of ending its process.
+   *
+   * @param isAlone whether it is to be the only suspect that runs here
+   */
+  readonly claimSuspect: (isAlone: boolean) => Promise<ClaimedJob | undefined>;
+  /** Keeps the suspects of all callbacks of this instance apart. */
   readonly quarantine: Quarantine;
   /** Makes an attempt at a delivery. Resolves to the delivery's key. */
   readonly attempt: (job: ClaimedJob, events: AttemptEvents) => Promise<string | undefined>;
@@ -28,17 +33,20 @@ const MOST_KEYS = 100;
 /** Performs the deliveries of one callback: claims as many as it has room for, whenever some may be due. */
 export class Worker {
   private running = 0;
+  /** How many places a claim has asked for that is under way. */
+  private claiming = 0;
   private isWaking = false;
-  private suspectsWait = false;
   private readonly keys = new Set<string>();
-  private readonly suspects = { wake: () => this.wakeForSuspects() };
   private readonly loop: ClaimLoop;
+  private readonly suspects: Suspects;
 
   constructor(private readonly options: WorkerOptions) {
-    this.loop = new ClaimLoop({
-      hasRoom: () => this.hasRoom,
-      claim: () => this.claim(),
-      onFailure: options.onFailure,
+    const { quarantine, onFailure } = options;
+    this.loop = new ClaimLoop({ hasRoom: () => this.hasRoom, claim: () => this.claim(), onFailure });
+    this.suspects = new Suspects({
+      quarantine,
+      hasRoom: () => this.hasRoom && this.room > this.claiming,
+      begin: (isAlone, onSettled) => this.beginSuspect(isAlone, onSettled),
     });
   }
 
@@ -56,15 +64,15 @@ export class Worker {
     this.loop.wake();
   }
 
-  /** Has it look for a suspect, too. */
+  /** Has it look for a suspect. */
   wakeForSuspects(): void {
-    this.suspectsWait = true;
-    this.loop.wake();
+    this.suspects.look();
   }
 
   /** Has it claim no more. Resolves when it has given back what it had just claimed. */
-  stop(): Promise<void> {
-    return this.loop.stop();
+  async stop(): Promise<void> {
+    await this.loop.stop();
+    await this.suspects.stop();
   }
 
   private get room(): number {
@@ -72,44 +80,41 @@ export class Worker {
   }
 
   private async claim(): Promise<boolean> {
-    if (this.suspectsWait) await this.claimSuspect();
-    const { room } = this;
-    if (room === 0) return true;
+    const { claim, giveBack } = this.options;
     const keys = [...this.keys];
     this.keys.clear();
-    const { jobs, isAll } = await this.options.claim(room, keys);
-    await this.beginAll(jobs);
+    this.claiming = this.room;
+    const { jobs, isAll } = await claim(this.claiming, keys).finally(() => (this.claiming = 0));
+    if (this.loop.hasStopped) await Promise.all(jobs.map(giveBack));
+    else for (const job of jobs) void this.perform(job, this.takePlace());
+    this.suspects.onRoom();
     return !isAll;
   }
 
-  private async claimSuspect(): Promise<void> {
-    const { quarantine, claimSuspect } = this.options;
-    this.suspectsWait = false;
-    if (!quarantine.tryEnter()) return quarantine.waitFor(this.suspects);
-    const suspect = await claimSuspect().catch((error: unknown) => {
-      quarantine.leave();
-      throw error;
-    });
-    if (!suspect) return quarantine.leave();
-    const onSettled = once(() => {
-      quarantine.leave();
-      // There may be another.
-      this.wakeForSuspects();
-    });
-    await this.beginAll([suspect], onSettled);
+  private async beginSuspect(isAlone: boolean, onSettled: () => void): Promise<boolean> {
+    const { claimSuspect, giveBack, onFailure } = this.options;
+    const leavePlace = this.takePlace();
+    const suspect = await claimSuspect(isAlone).catch(onFailure);
+    if (suspect && !this.loop.hasStopped) {
+      void this.perform(suspect, leavePlace, once(onSettled));
+      return true;
+    }
+    leavePlace();
+    if (suspect) await giveBack(suspect);
+    return false;
   }
 
-  private async beginAll(jobs: readonly ClaimedJob[], onSettled = () => {}): Promise<void> {
-    if (this.loop.hasStopped) await Promise.all(jobs.map(this.options.giveBack)).finally(onSettled);
-    else for (const job of jobs) void this.begin(job, onSettled);
-  }
-
-  private async begin(job: ClaimedJob, onSettled: () => void): Promise<void> {
-    const onThrough = once(() => {
+  /** Takes the place of one delivery. Returns what leaves it again; calling that once more changes nothing. */
+  private takePlace(): () => void {
+    this.running++;
+    return once(() => {
       this.running--;
+      this.suspects.onRoom();
       if (this.loop.isWanted) this.wakeSoon();
     });
-    this.running++;
+  }
+
+  private async perform(job: ClaimedJob, onThrough: () => void, onSettled = () => {}): Promise<void> {
     const key = await this.options.attempt(job, { onThrough, onSettled });
     onThrough();
     onSettled();

@@ -55,7 +55,7 @@ export class Working {
     const onRetry = (queue: string, afterMs: number) => alarms.set(queue, afterMs);
     this.claiming = new Claiming({ connection, statements, leaseMs, health });
     this.claims = new Claims({ ...options, callAnyone: calls.anyone, onRetry });
-    this.sweeper = new Sweeper({ connection, statements, leaseMs, instances, claims: this.claims, calls, alarms });
+    this.sweeper = new Sweeper({ connection, statements, instances, claims: this.claims, calls, alarms });
     this.duty = new Duty({
       take: () => this.beat(),
       work: () => this.sweeper.sweepAll(),
@@ -80,7 +80,7 @@ export class Working {
         calls.claimed(queue, found.isAll);
         return found;
       },
-      claimSuspect: () => claiming.claimSuspect(queue),
+      claimSuspect: (isAlone) => claiming.claimSuspect(queue, isAlone),
       attempt: (job, events) => this.attempt(job, events, perform),
       giveBack: (job) => claims.giveBack(claims.hold(job)),
       onFailure: (error) => options.health.failed(error),
@@ -134,11 +134,8 @@ export class Working {
   private async beat(): Promise<boolean> {
     const { instances, sweeper, calls, worked } = this;
     const hasDuty = await instances.beat();
-    sweeper.noteBeat();
-    if (!calls.isHeard) {
-      // Nobody can tell this instance of anything.
-      if (!hasDuty) await sweeper.sweepOwn(worked);
-    }
+    // Nobody can tell this instance of anything.
+    if (!calls.isHeard && !hasDuty) await sweeper.sweepOwn(worked);
     return hasDuty;
   }
 

@@ -79,6 +79,11 @@ export class JobAttempt implements EngineAttempt {
   }
 
   /** Whether it came back from a dead instance, and may be what ended that. */
+  /** How often it was spared. */
+  get spared(): number {
+    return this.standing.spared;
+  }
+
   get isSuspect(): boolean {
     return this.standing.isSuspect;
   }

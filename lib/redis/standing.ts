@@ -10,9 +10,9 @@ import type { JobData } from './stored-job.js';
 export class Standing {
   readonly attempt: number;
   readonly charged: number;
+  readonly spared: number;
   readonly isSuspect: boolean;
   private readonly uncounted: number;
-  private readonly spared: number;
 
   /**
    * @param started how often it was taken
@@ -26,15 +26,14 @@ export class Standing {
     const { uncounted = 0, spared = 0, stalled = 0, suspect } = data;
     const unseen = Math.max(0, stalls - stalled);
     this.isSuspect = suspect !== undefined || unseen > 0;
-    // Only the first of these can have begun: a suspect that begins is written down.
-    const first = suspect === 'waits' ? 0 : Math.min(1, unseen);
-    this.uncounted = uncounted + unseen - first;
-    this.spared = spared + (suspect === undefined ? first : 0);
+    this.uncounted = uncounted;
+    // One that is written down to have begun was the only suspect there.
+    this.spared = spared + unseen - (suspect === 'begun' ? Math.min(1, unseen) : 0);
     this.attempt = started - this.uncounted;
     this.charged = this.attempt - this.spared;
   }
 
-  /** The data of a suspect that begins. */
+  /** The data of a suspect that begins, as the only one. */
   get begun(): JobData {
     return this.with({ suspect: 'begun' });
   }

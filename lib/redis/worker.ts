@@ -22,7 +22,7 @@ export interface WorkerOptions {
   readonly address: DeliveryAddress;
   readonly slots: Slots;
   readonly claims: Claims;
-  /** Lets one suspect run at a time, of all callbacks of this instance. */
+  /** Keeps the suspects of all callbacks of this instance apart. */
   readonly quarantine: Quarantine;
   readonly perform: (attempt: EngineAttempt) => Promise<void>;
   readonly health: EngineHealth;
@@ -147,7 +147,7 @@ export class Worker {
     } else if (await this.letIn(attempt)) {
       await perform(attempt);
       answer = await attempt.through();
-      quarantine.leave();
+      quarantine.leave('ended');
     }
     if (askedAt !== undefined) return this.read(answer, job.token, askedAt);
     // Nobody has asked for the next job, so there may be one.
@@ -155,26 +155,26 @@ export class Worker {
     return undefined;
   }
 
-  /** Lets a suspect begin, if no other one runs here. Otherwise it is given back, and costs nothing. */
+  /** Lets a suspect begin, if not too many run here. Otherwise it is given back, and costs nothing. */
   private async letIn(attempt: JobAttempt): Promise<boolean> {
     const { quarantine } = this.options;
-    if (!quarantine.tryEnter()) {
+    if (!quarantine.tryEnter(attempt.spared)) {
       const givingBack = this.giveBack(attempt, this.pauseMs());
       this.giving = Promise.all([this.giving, givingBack]);
       await givingBack;
       return false;
     }
-    const noting = this.note(attempt);
+    const noting = this.note(attempt, quarantine.isForOne);
     this.giving = Promise.all([this.giving, noting]);
     const mayBegin = await noting;
     if (mayBegin) this.putBack = 0;
-    else quarantine.leave();
+    else quarantine.leave('none');
     return mayBegin;
   }
 
-  /** Resolves to whether it is written down that a suspect begins, and it may. */
-  private async note(attempt: JobAttempt): Promise<boolean> {
-    const isOurs = await attempt.noteBegin().catch((error: unknown) => this.options.health.failed(error));
+  /** Resolves to whether a suspect may begin, which is written down if it is alone. */
+  private async note(attempt: JobAttempt, isAlone: boolean): Promise<boolean> {
+    const isOurs = !isAlone || (await attempt.noteBegin().catch((error: unknown) => this.options.health.failed(error)));
     if (isOurs && !this.loop.hasStopped) return true;
     await this.giveBack(attempt, 0);
     return false;

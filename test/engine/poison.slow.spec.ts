@@ -37,8 +37,10 @@ async function expectOnlyPoisonToDie(engine: EngineFactory, source: string, env:
     performed: INNOCENTS,
     dead: POISONS.map((what) => `${what}: EVENTS_DELIVERY_EXHAUSTED`),
   });
-  // Each ends one process beside the others, perhaps the same one, and then one by each of its three attempts.
-  expect([7, 8]).toContain(deaths);
+  // Each ends one process by each of its three attempts, when it is alone. At most three times it is spared: the first time,
+  // and where an innocent one was first and has ended well, so that more were let in.
+  expect(deaths).toBeGreaterThanOrEqual(7);
+  expect(deaths).toBeLessThanOrEqual(12);
 }
 
 const TITLE = 'two of six deliveries end each process that performs them: these are dead, and the others are performed';

@@ -63,12 +63,12 @@ class SuspiciousStore extends MemoryStore {
   }
 }
 
-/** A store that spares a suspect, too, however often it ends its instance. */
+/** A store that spares a suspect, too, that is alone whenever it ends its instance. */
 class SparingStore extends MemoryStore {
   override expire(now: number, since: number): void {
-    const suspects = this.rows.filter(({ isSuspect, claim }) => isSuspect && claim?.hasBegun);
+    const alone = this.rows.filter(({ claim }) => claim?.isOnLoneSuspect && claim.hasBegun && claim.expiresAt <= now);
     super.expire(now, since);
-    for (const row of suspects) if (!row.claim) row.spared++;
+    for (const row of alone) row.spared++;
   }
 }
 
@@ -341,7 +341,7 @@ const broken: Record<string, Break | Broken> = {
     complete: async () => (await attempt.complete()) || true,
   })),
   'does not charge an attempt that ended with its instance, the first time': { store: new SuspiciousStore() },
-  'performs what came back from a dead instance one at a time, over all callbacks, and beside it what was never there':
+  'performs the first of what came back from a dead instance alone, over all callbacks, beside what was never there, and then more at a time':
     (() => {
       const store = new MemoryStore();
       return { store, breaking: apart(store) };

@@ -14,10 +14,12 @@ import type { StoredError } from '../errors/stored-error.js';
  * - Only what has begun is charged: an attempt begins when `perform` is called. What was claimed and did not begin comes back as
  *   it was. So does what was released.
  * - Company: many may run in an instance that dies, and one of them may be the cause. So a delivery that was begun there is
- *   *suspected*: its attempt is spared, which is to say not charged, and an instance performs one suspect at a time, over all
- *   its callbacks, beside those that are no suspects. A {@link Quarantine} sees to that. That a suspect begins is written
- *   down before `perform` is called. If it ends with its instance again, that attempt is charged: what kills its process dies
- *   alone. A suspect that has not begun stays one. It is none any more when an attempt at it is settled, in whatever way.
+ *   *suspected*: its attempt is spared, which is to say not charged. An instance performs the first suspect alone, over all
+ *   its callbacks, beside those that are no suspects, and more at a time as they end well, but one that was spared often only
+ *   alone. A {@link Quarantine} sees to that.
+ *   That a suspect begins alone is written down before `perform` is called. If it then ends with its instance, that attempt
+ *   is charged: what kills its process dies alone. A suspect is none any more when an attempt at it is settled, in whatever
+ *   way.
  * - In order: an ordered callback gets the deliveries of one key one at a time, in the order in which they were stored,
  *   retries included: the next comes when the one before is completed or discarded. Stored by transactions that overlap,
  *   they come in the order in which the transactions stored their first of that key. A delayed one takes its place when

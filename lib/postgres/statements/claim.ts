@@ -1,3 +1,4 @@
+import { SPARED_OFTEN } from '../../engine/index.js';
 import type { Tables } from './tables.js';
 
 /**
@@ -13,7 +14,7 @@ export interface ClaimStatements {
    * to, whether no key is left after it, and whether it has stopped because it had found enough.
    */
   readonly claimInOrder: string;
-  /** Claims one delivery, if any is suspected of ending its process. */
+  /** Claims what is suspected of ending its process; what was spared often only if `$5` says that it will be alone. */
   readonly claimSuspect: string;
   /** Reads the data of job `$2` in queue `$1`. */
   readonly load: string;
@@ -51,12 +52,13 @@ export const AS_BEFORE = `
         retry_count = greatest(retry_count - 1, 0), started_on = case when retry_count > 0 then started_on end,
         source_id = null, source_created_on = null, heartbeat_on = null`;
 
+// The claim may have waited for a lock, and is as new as the moment at which it gets through.
 const claimed = ({ job }: Tables, taken: string) => `
-      update ${job} set state = 'active', started_on = now(), heartbeat_on = now(), heartbeat_seconds = $4::int,
+      update ${job} set state = 'active', started_on = now(), heartbeat_on = clock_timestamp(), heartbeat_seconds = $4::int,
         source_id = $3::uuid, source_created_on = null,
         retry_count = case when started_on is null then retry_count else retry_count + 1 end
       where name = $1 and state in ('created', 'retry') and id = any(array(${taken}))
-      returning id, retry_count as "retryCount", coalesce(source_retry_count, 0) as spared, blocked as "isSuspect",
+      returning id, retry_count as "retryCount", coalesce(source_retry_count, 0) as spared,
         case when pg_column_size(data) <= ${LARGE_BYTES} then data end as data, start_after as "dueOn"`;
 
 const due = ({ job }: Tables, state: string, blocked = 'not blocked') => `
@@ -74,10 +76,10 @@ const claim = (tables: Tables) => `
           `select id from (select * from created union all select * from retried) as waiting order by start_after limit $2`,
         )}
       )
-      select id, "retryCount", spared, "isSuspect", data from claimed order by "dueOn"`;
+      select id, "retryCount", spared, data from claimed order by "dueOn"`;
 
 const claimSuspect = (tables: Tables) => `
-      with suspected as (${due(tables, 'retry', 'blocked')}
+      with suspected as (${due(tables, 'retry', `blocked and ($5 or coalesce(source_retry_count, 0) < ${SPARED_OFTEN})`)}
       )
       ${claimed(tables, 'select id from suspected')}`;
 
@@ -131,9 +133,9 @@ const claimInOrder = (tables: Tables) => `
       ), claimed as (
         ${claimed(tables, 'select id from taken')}
       )
-      select id, "retryCount", spared, "isSuspect", data, null as "lastKey", false as "isEnd", false as "isFull" from claimed
+      select id, "retryCount", spared, data, null as "lastKey", false as "isEnd", false as "isFull" from claimed
       union all
-      select null, null, null, null, null,
+      select null, null, null, null,
         (select max(walk.key) from walk, cut where cut.key is null or walk.key < cut.key),
         coalesce((select max(steps) < ${MOST_STEPS} and max(found) < max(room) from walk, rest), true),
         coalesce((select max(found) >= max(room) from walk, rest), false)`;

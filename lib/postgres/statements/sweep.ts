@@ -17,17 +17,13 @@ export const sweepStatements = (tables: Tables): SweepStatements => ({
 });
 
 /**
- * What comes back without having been settled: its instance has died, or was cut off. The first time it becomes a suspect, and
- * the attempt is spared. A suspect that really began is charged, and one that did not is as it was before.
+ * What comes back without having been settled, as its instance has died, or was cut off, is a suspect, and keeps its place. The
+ * attempt is spared, unless it is known to have begun as the only suspect there.
  */
 const returned = ({ job }: Tables) => `
-        update ${job} set state = 'retry', start_after = now(), blocked = true,
-          source_retry_count = coalesce(source_retry_count, 0) + (not blocked)::int,
-          retry_count = case when ${HAS_NOT_BEGUN} then greatest(retry_count - 1, 0) else retry_count end,
-          started_on = case when not (${HAS_NOT_BEGUN}) or retry_count > 0 then started_on end,
+        update ${job} set state = 'retry', blocked = true,
+          source_retry_count = coalesce(source_retry_count, 0) + (source_created_on is null)::int,
           source_id = null, source_created_on = null, heartbeat_on = null`;
-
-const HAS_NOT_BEGUN = 'blocked and source_created_on is null';
 
 function sweep(tables: Tables): string {
   const { job } = tables;

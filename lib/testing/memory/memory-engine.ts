@@ -6,6 +6,7 @@ import {
   type EngineAttempt,
   type EngineFactory,
   type NewDelivery,
+  Quarantine,
   type RetryPortion,
   type SqlTransaction,
   timers,
@@ -61,8 +62,9 @@ export class MemoryEngine implements DurableEngine {
   readonly capabilities = { transactions: false, order: true };
   private readonly workers: Worker[] = [];
   private readonly claims = new Map<Claim, Row>();
-  /** The claim on the one suspect that is performed here. */
-  private suspect: Claim | undefined;
+  private readonly quarantine = new Quarantine();
+  /** The claims on suspects that are performed here. */
+  private readonly suspects = new Set<Claim>();
   private unsubscribe = () => {};
   private renewal: NodeJS.Timeout | undefined;
   private callOffWakeUp = () => {};
@@ -136,13 +138,15 @@ export class MemoryEngine implements DurableEngine {
   private pump(): void {
     if (!this.isWorking) return;
     const now = this.clock.now();
-    const admits = ({ isSuspect }: Row) => !isSuspect || !this.suspect;
+    const admits = ({ isSuspect, spared }: Row) => !isSuspect || this.quarantine.tryEnter(spared);
     for (const worker of this.workers) {
       const { callback } = worker;
       for (let row; worker.running < callback.concurrency && (row = this.kept.next(callback, now, admits));) {
         void this.begin(worker, row, now);
       }
     }
+    // No other suspect is left, unless some run.
+    if (this.quarantine.tryEnter()) this.quarantine.leave('none');
     this.callOffWakeUp();
     // A worker without a free place comes back anyway, when an attempt ends.
     const idle = this.workers.filter(({ running, callback }) => running < callback.concurrency);
@@ -151,10 +155,15 @@ export class MemoryEngine implements DurableEngine {
   }
 
   private async begin(worker: Worker, row: Row, now: number): Promise<void> {
-    const claim: Claim = { expiresAt: Date.now() + this.leaseMs, hasBegun: false, abort: new AbortController() };
+    const claim: Claim = {
+      expiresAt: Date.now() + this.leaseMs,
+      hasBegun: false,
+      isOnLoneSuspect: row.isSuspect && this.quarantine.isForOne,
+      abort: new AbortController(),
+    };
     Object.assign(row, { claim, state: 'running', since: now });
     this.claims.set(claim, row);
-    if (row.isSuspect) this.suspect = claim;
+    if (row.isSuspect) this.suspects.add(claim);
     worker.running++;
     // Whoever stored it goes on first, as with an engine in another process.
     await new Promise((resolve) => setTimeout(resolve));
@@ -168,10 +177,10 @@ export class MemoryEngine implements DurableEngine {
     this.pump();
   }
 
-  /** Renews a claim no more, and lets the next suspect begin if this was on one. */
+  /** Renews a claim no more, and lets other suspects begin if this was on one. */
   private drop(claim: Claim): void {
     this.claims.delete(claim);
-    if (this.suspect === claim) this.suspect = undefined;
+    if (this.suspects.delete(claim)) this.quarantine.leave(claim.hasBegun ? 'ended' : 'none');
   }
 
   protected attemptAt(row: Row, claim: Claim): EngineAttempt {

@@ -122,9 +122,8 @@ export class MemoryStore {
   expire(now: number, since: number): void {
     for (const row of this.rows) {
       if (!row.claim || row.claim.expiresAt > now) continue;
-      const { abort, hasBegun } = row.claim;
-      // A suspect that has begun was the only one there: so it is charged.
-      if (hasBegun && !row.isSuspect) row.spared++;
+      const { abort, hasBegun, isOnLoneSuspect } = row.claim;
+      if (hasBegun && !isOnLoneSuspect) row.spared++;
       if (hasBegun) Object.assign(row, { isSuspect: true, isRetried: true });
       this.giveBack(row, since);
       abort.abort(new Error('The claim on the delivery has run out'));

@@ -27,8 +27,10 @@ export interface Row {
 /** The claim of an instance on a delivery that it performs. */
 export interface Claim {
   expiresAt: number;
-  /** Whether the attempt has begun: only then it is charged. */
+  /** Whether the attempt has begun: only then it counts. */
   hasBegun: boolean;
+  /** Whether it is on the only suspect that runs there: only then it is charged if its instance dies. */
+  readonly isOnLoneSuspect: boolean;
   readonly abort: AbortController;
 }
 

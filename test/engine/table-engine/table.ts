@@ -7,6 +7,7 @@ import {
   type DeliveryQuery,
   type DurableCallback,
   type KeptDelivery,
+  SPARED_OFTEN,
   type NewDelivery,
   NoAnswerError,
   CompletionRefusedError,
@@ -64,6 +65,7 @@ const SCHEMA = `
     attempts int not null default 0,
     spared int not null default 0,
     is_suspect boolean not null default false,
+    is_alone boolean not null default false,
     is_begun boolean not null default false,
     has_begun boolean not null default false,
     stored_at timestamptz not null default now(),
@@ -91,11 +93,11 @@ const ADOPT = `
 /**
  * Of each key only the first counts: the one that is running, or else the first that has begun, or else the first that is
  * due. It is claimed if it waits and is due, or if the claim on it has run out. Of suspects only one is claimed, if any. An
- * attempt that ended with its instance is spared, unless its delivery was a suspect there already.
+ * attempt that ended with its instance is spared, unless its delivery was the only suspect there.
  */
 const CLAIM = `
   update deliveries
-  set spared = spared + (state = 'running' and has_begun and not is_suspect)::int,
+  set spared = spared + (state = 'running' and has_begun and not (is_suspect and is_alone))::int, is_alone = $7,
     is_suspect = is_suspect or (state = 'running' and has_begun),
     state = 'running', is_begun = true, has_begun = false, claim = gen_random_uuid(), since = now(),
     expires_at = now() + $3 * interval '1 millisecond'
@@ -110,7 +112,8 @@ const CLAIM = `
         where is_begun or since <= now()
         order by lane, state = 'running' desc, is_begun desc, position
       ) first_of_lane
-      where (state = 'waiting' and since <= now()) or (state = 'running' and expires_at < now())
+      where ((state = 'waiting' and since <= now()) or (state = 'running' and expires_at < now()))
+        and (not is_suspected or $7 or spared < ${SPARED_OFTEN})
     ) claimable
     where not is_suspected or ($6 and nth = 1)
     order by position limit $5
@@ -197,9 +200,25 @@ export class Table {
     if (formerly.length > 0) await this.ask(ADOPT, [event, callback, formerly]);
   }
 
-  /** Claims deliveries, at most so many, and writes down that the attempts at them begin. */
-  async claim({ event, callback, isOrdered }: DurableCallback, most: number, mayTakeSuspect: boolean) {
-    const parameters = [event, callback, this.leaseMs, isOrdered, most, mayTakeSuspect];
+  /**
+   * Claims deliveries, at most so many, and writes down that the attempts at them begin.
+   *
+   * @param suspect is there if one of them may be a suspect, and says whether that is the only one then
+   */
+  async claim(
+    { event, callback, isOrdered }: DurableCallback,
+    most: number,
+    suspect: { readonly isAlone: boolean } | undefined,
+  ) {
+    const parameters = [
+      event,
+      callback,
+      this.leaseMs,
+      isOrdered,
+      most,
+      suspect !== undefined,
+      suspect?.isAlone ?? false,
+    ];
     const claimed = await this.ask<Pick<ClaimedRow, 'claim'>>(CLAIM, parameters);
     if (claimed.length === 0) return [];
     return this.ask<ClaimedRow>(BEGIN, [claimed.map(({ claim }) => claim)]);

@@ -71,7 +71,11 @@ export class Worker {
     let hasTakenSuspect = false;
     try {
       await table.adopt(this.callback);
-      for (const row of await table.claim(this.callback, free, mayTakeSuspect)) {
+      for (const row of await table.claim(
+        this.callback,
+        free,
+        mayTakeSuspect ? { isAlone: quarantine.isForOne } : undefined,
+      )) {
         hasTakenSuspect ||= row.is_suspect;
         void this.attempt(row, claims.hold(row, askedAt));
       }
@@ -80,14 +84,14 @@ export class Worker {
       // It looks again, and insists no more than that.
       health.failed(error);
     }
-    if (mayTakeSuspect && !hasTakenSuspect) quarantine.leave();
+    if (mayTakeSuspect && !hasTakenSuspect) quarantine.leave('none');
   }
 
   private async attempt(row: ClaimedRow, claim: HeldClaim<ClaimedRow>): Promise<void> {
     this.running++;
     let isSuspect = row.is_suspect;
     const leaveQuarantine = () => {
-      if (isSuspect) this.started.quarantine.leave();
+      if (isSuspect) this.started.quarantine.leave('ended');
       isSuspect = false;
     };
     await this.perform(attemptAt(row, claim, this.started, leaveQuarantine));
