@@ -27,6 +27,8 @@ export async function startBoss(
     // pg-boss takes back claims, too. It does so later than we do, and knows nothing of those that are still ours, so it
     // is to do so as rarely as it can.
     monitorIntervalSeconds: 86_400,
+    // Deliveries depend on no others. Its own user's instances look after theirs.
+    flowIntervalSeconds: 86_400,
     // Completed deliveries are removed within the hour.
     maintenanceIntervalSeconds: 3_600,
   });

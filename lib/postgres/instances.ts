@@ -1,6 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
+import { uuidv7 } from 'uuidv7';
 import type { Connection } from './connection/connection.js';
-import type { Statements } from './statements/statements.js';
+import type { InstanceStatements } from './statements/instances.js';
+import type { Due } from './statements/sweep.js';
 
 /** From one queue to another. */
 export interface Move {
@@ -16,12 +18,11 @@ interface Member {
 const QUERY_TIMEOUT_MS = 5_000;
 /** Closing does not wait longer for a database that is away. */
 const LEAVING_MS = 1_000;
-/** How long an instance has the duty that does not ask for it again, which it does each second. */
-const DUTY_MS = 1_750;
 
 /** The instances that work on the same deliveries, as this one knows them. Each says once a second that it lives. */
 export class Instances {
-  readonly id: string = randomUUID();
+  /** The longer an instance has been there, the lower it is. */
+  readonly id: string = uuidv7();
   private readonly queues = new Set<string>();
   private moves: readonly Move[] = [];
   /** Grows with what this instance works on. */
@@ -32,10 +33,9 @@ export class Instances {
 
   constructor(
     private readonly connection: Connection,
-    private readonly statements: Statements,
+    /** Without them, as the schema is an older version's, each instance has the duty, and is called to everything. */
+    private readonly statements: InstanceStatements | undefined,
     private readonly channel: string,
-    /** Whether the schema has the tables for it. Without them, each instance has the duty, and is called to everything. */
-    private readonly hasTables: boolean,
   ) {}
 
   /** Has this instance known to work on a queue. */
@@ -61,17 +61,21 @@ export class Instances {
     return [...new Map(moves.map((move) => [`${move.from} ${move.to}`, move])).values()];
   }
 
-  /** Says that it lives, and learns who else does. Resolves to whether it has the duty. */
-  async beat(): Promise<boolean> {
-    if (!this.hasTables) return true;
-    if (!this.isKnown) await this.join();
-    const [{ isHeld, isKnown, others }] = await this.query(this.statements.beat, [this.id, DUTY_MS]);
+  /**
+   * Says that it lives, and learns who else does. Resolves to whether it has the duty, and to what was found due then: claims
+   * are taken back that have run out, except for these.
+   */
+  async beat(claims: readonly string[]): Promise<{ hasDuty: boolean; due?: readonly Due[] | null }> {
+    if (!this.statements) return { hasDuty: true };
+    if (!this.isKnown) await this.join(this.statements);
+    const beat = [this.id, this.worked, claims];
+    const [{ isKnown, others, hasDuty, due }] = await this.query(this.statements.beat, beat);
     this.isKnown &&= isKnown as boolean;
     if (others !== this.others) {
-      await this.learn();
+      await this.learn(this.statements);
       this.others = others as string;
     }
-    return isHeld as boolean;
+    return { hasDuty: hasDuty as boolean, due: due as Due[] | null };
   }
 
   /**
@@ -96,18 +100,14 @@ export class Instances {
   }
 
   async forgetDead(): Promise<void> {
-    await this.query(this.statements.forgetDead, []);
-  }
-
-  async leaveDuty(): Promise<void> {
-    await this.query(this.statements.leaveDuty, [this.id]);
+    if (this.statements) await this.query(this.statements.forgetDead, []);
   }
 
   /** Tells the others that it works no more. */
   async leave(): Promise<void> {
     this.members = new Map();
     this.queues.clear();
-    await this.query(this.statements.leave, [this.id, this.channel], LEAVING_MS);
+    if (this.statements) await this.query(this.statements.leave, [this.id, this.channel], LEAVING_MS);
   }
 
   private get own(): Member {
@@ -119,17 +119,17 @@ export class Instances {
     return this.queues.has(queue) ? [...others, this.id] : others;
   }
 
-  private async join(): Promise<void> {
+  private async join({ join }: InstanceStatements): Promise<void> {
     this.isKnown = true;
     const params = [this.id, ++this.version, JSON.stringify([...this.queues]), JSON.stringify(this.moves)];
-    await this.query(this.statements.join, params).catch((error: unknown) => {
+    await this.query(join, params).catch((error: unknown) => {
       this.isKnown = false;
       throw error;
     });
   }
 
-  private async learn(): Promise<void> {
-    const rows = await this.query(this.statements.members, [this.id]);
+  private async learn({ members }: InstanceStatements): Promise<void> {
+    const rows = await this.query(members, [this.id]);
     this.members = new Map(
       rows.map(({ id, queues, moves }) => [
         id as string,
@@ -143,7 +143,6 @@ export class Instances {
     params: unknown[],
     timeoutMs = QUERY_TIMEOUT_MS,
   ): Promise<Record<string, unknown>[]> {
-    if (!this.hasTables) return [];
     const { rows } = await this.connection.query(statement, params, timeoutMs);
     return rows;
   }

@@ -21,7 +21,7 @@ import { KeptDeliveries } from './kept-deliveries.js';
 import { isQueueMissing } from './missing-queue.js';
 import { type CompleteOptions, sessionsOf } from './options.js';
 import { isOrderedQueue, queueName } from './queue-name.js';
-import { ownTables } from './statements/tables.js';
+import { type OwnSchema, ownSchema } from './statements/own-schema.js';
 import { type Statements, statementsFor } from './statements/statements.js';
 import type { Move } from './instances.js';
 import { Working } from './working.js';
@@ -64,11 +64,12 @@ export class PostgresEngine implements DurableEngine {
   }
 
   async start(host: EngineHost): Promise<void> {
-    const { statements, channel, options } = this;
+    const { channel, options } = this;
     const { leaseMs, storeTimeoutMs } = options;
     const connection = (this.connection = await openConnection(options, host));
     const boss = await startBoss(connection, options, host);
-    const hasTables = await this.makeTables(connection, host);
+    const own = await this.makeOwnSchema(connection, host);
+    const statements = { ...this.statements, ...own?.cheaper };
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
     if (connection.isExclusive) await connection.query(statements.takeBack, [], BOOT_TIMEOUT_MS);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
@@ -76,7 +77,16 @@ export class PostgresEngine implements DurableEngine {
     this.opened = {
       connection,
       boss,
-      working: new Working({ host, connection, statements, transactions, channel, leaseMs, hasTables, health }),
+      working: new Working({
+        host,
+        connection,
+        statements,
+        transactions,
+        channel,
+        leaseMs,
+        instances: own?.instances,
+        health,
+      }),
       writer: new Writer({
         connection,
         statements,
@@ -157,22 +167,24 @@ export class PostgresEngine implements DurableEngine {
     return this.requireOpened().kept.discard(filter);
   }
 
-  /** Resolves to whether our own tables are there. */
-  private async makeTables(connection: Connection, host: EngineHost): Promise<boolean> {
+  /** Makes what is ours in the schema, if this engine may. Resolves to it, if it is there. */
+  private async makeOwnSchema(connection: Connection, host: EngineHost): Promise<OwnSchema | undefined> {
     const { schema, migrate } = this.options;
+    const own = ownSchema(schema);
     if (migrate) {
-      await connection.query(ownTables(schema), undefined, BOOT_TIMEOUT_MS);
-      return true;
+      await connection.query(own.sql, undefined, BOOT_TIMEOUT_MS);
+      return own;
     }
-    const { rows } = await connection.query(this.statements.hasTables, [], BOOT_TIMEOUT_MS);
-    const [{ hasTables }] = rows as { hasTables: boolean }[];
-    if (!hasTables) {
+    const { rows } = await connection.query(own.isThere, [], BOOT_TIMEOUT_MS);
+    const [{ isThere }] = rows as { isThere: boolean }[];
+    if (!isThere) {
       host.warn(
-        `The schema "${schema}" is of an older version of nestjs-callbacks. It works; each instance looks for all deliveries ` +
-          `by itself, which costs more. Run what upgradeSql('${schema}') returns, and start again.`,
+        `The schema "${schema}" lacks what this version of nestjs-callbacks keeps there, or this role may not use it. It works; ` +
+          `each instance looks for all deliveries by itself, and the database plans each statement each time. Run what ` +
+          `upgradeSql('${schema}') returns, grant the role execute on its functions, and start again.`,
       );
     }
-    return hasTables;
+    return isThere ? own : undefined;
   }
 
   private requireOpened(): Opened {

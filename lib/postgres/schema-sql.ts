@@ -1,5 +1,5 @@
 import { importBoss } from './import-boss.js';
-import { ownTables } from './statements/tables.js';
+import { ownSchema } from './statements/own-schema.js';
 
 /**
  * Writes the SQL that makes the schema for `postgres({ migrate: false })`. Somebody who may is to run it.
@@ -10,7 +10,7 @@ import { ownTables } from './statements/tables.js';
  */
 export async function schemaSql(schema = 'nestjs_callbacks'): Promise<string> {
   const { getConstructionPlans } = await importBoss();
-  return `${getConstructionPlans(schema)}\n${ownTables(schema)}`;
+  return `${getConstructionPlans(schema)}\n${ownSchema(schema).sql}`;
 }
 
 /**
@@ -19,4 +19,4 @@ export async function schemaSql(schema = 'nestjs_callbacks'): Promise<string> {
  *
  * @param schema as in `postgres({ schema })`
  */
-export const upgradeSql = (schema = 'nestjs_callbacks'): string => ownTables(schema);
+export const upgradeSql = (schema = 'nestjs_callbacks'): string => ownSchema(schema).sql;

@@ -4,17 +4,7 @@ import type { Claims } from './claims.js';
 import type { Connection } from './connection/connection.js';
 import type { Instances, Move } from './instances.js';
 import type { Statements } from './statements/statements.js';
-
-/** The answer of the database about one queue. */
-interface Due {
-  readonly name: string;
-  /** Something is due, though it may have to wait for its key. */
-  readonly isDue: boolean;
-  /** Something is due that may have ended the process of another instance. */
-  readonly isSuspected: boolean;
-  /** How long it is until the next delivery is due. */
-  readonly dueInMs: number | null;
-}
+import type { Due } from './statements/sweep.js';
 
 const SWEEPS_PER_LOOK = 15;
 const QUERY_TIMEOUT_MS = 5_000;
@@ -40,10 +30,9 @@ export class Sweeper {
 
   constructor(private readonly options: SweeperOptions) {}
 
-  /** Looks through all queues that somebody works on, as the only instance that does. */
-  async sweepAll(): Promise<void> {
+  /** Does what is left to the one instance that looks through all queues. */
+  async tidy(): Promise<void> {
     const { instances } = this.options;
-    await this.sweep(instances.worked, true);
     if (this.sweeps++ % SWEEPS_PER_LOOK === 0) {
       // An instance of an older version may start later, and make a queue by an older name.
       this.pending = await this.existing(instances.wanted);
@@ -53,20 +42,25 @@ export class Sweeper {
     await this.move(this.pending);
   }
 
-  /** Looks for what is due in some queues, for this instance alone. */
-  async sweepOwn(queues: readonly string[]): Promise<void> {
-    await this.sweep(queues, false);
-  }
-
   /** Moves deliveries between queues now. */
   async adopt(moves: readonly Move[]): Promise<void> {
     await this.move(await this.existing(moves));
   }
 
-  private async sweep(queues: readonly string[], takesBack: boolean): Promise<void> {
-    const { statements, claims, calls, alarms } = this.options;
-    const rows = await this.query(statements.sweep, [queues, claims.names, takesBack]);
-    for (const { name, isDue, isSuspected, dueInMs } of rows as Due[]) {
+  /**
+   * Looks through some queues.
+   *
+   * @param takesBack whether to take back claims that have run out
+   */
+  async sweep(queues: readonly string[], takesBack: boolean): Promise<void> {
+    const { statements, claims } = this.options;
+    this.callFor((await this.query(statements.sweep, [queues, claims.names, takesBack])) as Due[]);
+  }
+
+  /** Has instances look for what was found. */
+  callFor(found: readonly Due[]): void {
+    const { calls, alarms } = this.options;
+    for (const { name, isDue, isSuspected, dueInMs } of found) {
       if (isDue) calls.look(name);
       if (isSuspected) calls.lookForSuspects(name);
       if (dueInMs !== null) alarms.set(name, dueInMs);

@@ -14,6 +14,7 @@ import { Claiming } from './claiming.js';
 import { type AttemptEvents, Claims } from './claims.js';
 import type { Connection } from './connection/connection.js';
 import { Instances, type Move } from './instances.js';
+import type { InstanceStatements } from './statements/instances.js';
 import type { Statements } from './statements/statements.js';
 import { Sweeper } from './sweeper.js';
 import { Worker } from './worker.js';
@@ -27,8 +28,8 @@ export interface WorkingOptions {
   readonly transactions: CallerTransactions;
   readonly channel: string;
   readonly leaseMs: number;
-  /** Whether the schema has our own tables, by which instances agree. */
-  readonly hasTables: boolean;
+  /** The statements by which instances agree, if the schema has what they need. */
+  readonly instances: InstanceStatements | undefined;
   readonly health: EngineHealth;
 }
 
@@ -47,9 +48,9 @@ export class Working {
   private unlisten: (() => Promise<void>) | undefined;
 
   constructor(private readonly options: WorkingOptions) {
-    const { connection, statements, channel, leaseMs, hasTables, health } = options;
+    const { connection, statements, channel, leaseMs, health } = options;
     const { alarms, workers } = this;
-    const instances = (this.instances = new Instances(connection, statements, channel, hasTables));
+    const instances = (this.instances = new Instances(connection, options.instances, channel));
     const onLeft = () => this.duty.hurry();
     const calls = (this.calls = new Calls({ connection, channel, instances, workers, health, onLeft }));
     const onRetry = (queue: string, afterMs: number) => alarms.set(queue, afterMs);
@@ -58,8 +59,7 @@ export class Working {
     this.sweeper = new Sweeper({ connection, statements, instances, claims: this.claims, calls, alarms });
     this.duty = new Duty({
       take: () => this.beat(),
-      work: () => this.sweeper.sweepAll(),
-      leave: () => instances.leaveDuty(),
+      work: () => this.sweeper.tidy(),
       health,
     });
   }
@@ -132,10 +132,11 @@ export class Working {
   }
 
   private async beat(): Promise<boolean> {
-    const { instances, sweeper, calls, worked } = this;
-    const hasDuty = await instances.beat();
-    // Nobody can tell this instance of anything.
-    if (!calls.isHeard && !hasDuty) await sweeper.sweepOwn(worked);
+    const { instances, sweeper, calls, claims, worked } = this;
+    const { hasDuty, due } = await instances.beat(claims.names);
+    if (due) sweeper.callFor(due);
+    // Nobody has looked, or nobody can tell this instance of what was found.
+    else if (hasDuty || !calls.isHeard) await sweeper.sweep(worked, hasDuty);
     return hasDuty;
   }
 

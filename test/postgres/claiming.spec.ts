@@ -9,7 +9,7 @@ import { until } from '../support/app.js';
 import { describeWith, findPostgres } from '../support/servers.js';
 import { callbackOf, deliveryOf, sceneOn } from './scene.js';
 
-const CLAIMS = `set state = 'active'`;
+const CLAIMS = '.events_claim_';
 const failure = { name: 'Error', message: 'no' };
 
 /** A way to a server on which what it answers takes its time, over all connections together. */
@@ -62,7 +62,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     class Forgetful extends pg.Client {
       override async query(...[sql, params]: any[]): Promise<any> {
         const result = await super.query(sql as string, params as unknown[]);
-        if (!String(sql).includes(CLAIMS) || result.rows.length === 0 || unanswered === 3) return result;
+        if (!String(sql).includes(CLAIMS) || !params || result.rows.length === 0 || unanswered === 3) return result;
         unanswered++;
         return new Promise(() => {});
       }
@@ -90,7 +90,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       const { rows } = await scene.pool.query(
         `select from pg_stat_activity where wait_event_type = 'Lock' and position($1 in query) > 0
           and position($2 in query) > 0`,
-        [`${scene.schema}.job_common`, part],
+        [`${scene.schema}.`, part],
       );
       return rows.length > 0;
     };
@@ -125,6 +125,53 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     await until(async () => (await engine.counts()).every(({ running, dead }) => running + dead === 0));
     expect(attempts).toHaveLength(1);
   });
+
+  /** What a session has read of the deliveries: how often all of them, and how many rows. */
+  const readRows = async (client: pg.ClientBase) => {
+    const { rows } = await client.query(
+      `select seq_scan::int as scans, (seq_tup_read + idx_tup_fetch)::int as rows from pg_stat_xact_user_tables
+        where relid = '${scene.schema}.job_common'::regclass`,
+    );
+    return rows[0] as { scans: number; rows: number };
+  };
+
+  it.each([false, true])(
+    'what was planned in an empty store reads few rows of a full one (ordered: %p)',
+    async (isOrdered) => {
+      const callback = callbackOf({ isOrdered });
+      const engine = await scene.open([callback]);
+      await scene.pool.query(`alter table ${scene.schema}.job_common set (autovacuum_enabled = false)`);
+      const { rows } = await scene.pool.query(
+        `select oid::regproc::text as name from pg_proc where pronamespace = '${scene.schema}'::regnamespace`,
+      );
+      const named = (part: string) => (rows as { name: string }[]).find(({ name }) => name.includes(part))!.name;
+      const queue = `(select name from ${scene.schema}.queue where name like 'x/%')`;
+      const claim = `(${queue}, 10, gen_random_uuid(), 10`;
+      const calls = [
+        isOrdered
+          ? `${named('events_claim_in_order_')}${claim}, '{}', null, true)`
+          : `${named('events_claim_')}${claim})`,
+        `${named('events_claim_suspect_')}${claim}, true)`,
+        `${named('events_sweep_')}(array[${queue}], '{}', true)`,
+      ];
+      const client = await scene.pool.connect();
+      try {
+        for (const call of calls) await client.query(`select * from ${call}`);
+        await engine.store(Array.from({ length: 5_000 }, (_, index) => deliveryOf({ key: `key ${index}` })));
+        for (const call of calls) {
+          await client.query('begin');
+          const before = await readRows(client);
+          await client.query(`select * from ${call}`);
+          const after = await readRows(client);
+          await client.query('rollback');
+          const found = { scans: after.scans - before.scans, isLittle: after.rows - before.rows < 200 };
+          expect({ call, ...found }).toEqual({ call, scans: 0, isLittle: true });
+        }
+      } finally {
+        client.release();
+      }
+    },
+  );
 
   it('C3: what is large comes through a slow line, and none of it is late', async () => {
     const line = await slowLine(new URL(connectionString), 5_000_000);

@@ -12,8 +12,8 @@ export interface DutyOptions {
   readonly take: () => Promise<boolean>;
   /** Does what there is to do. It is called again and again while this instance has the duty. */
   readonly work: () => Promise<void>;
-  /** Gives it up, so that another instance may take it at once. */
-  readonly leave: () => Promise<void>;
+  /** Gives it up, so that another instance may take it at once. Not needed where it is free when the instance leaves. */
+  readonly leave?: () => Promise<void>;
   readonly health: EngineHealth;
   /**
    * How long it is from one call of `take` to the next, in milliseconds.
@@ -60,7 +60,7 @@ export class Duty {
     await this.turn;
     if (!this.hasIt) return;
     this.hasIt = false;
-    await this.options.leave().catch(() => {
+    await this.options.leave?.().catch(() => {
       // It runs out by itself.
     });
   }

@@ -46,16 +46,14 @@ export class HeldClaim<Claimed> {
  */
 export class HeldClaims<Claimed> {
   private readonly claims = new Set<HeldClaim<Claimed>>();
-  private readonly renewal: NodeJS.Timeout;
+  private renewal: NodeJS.Timeout | undefined;
   private readonly lastsMs: number;
   private expiry: NodeJS.Timeout | undefined;
   private isRenewing = false;
   private hasStopped = false;
 
   constructor(private readonly options: ClaimsOptions<Claimed>) {
-    const { leaseMs } = options;
-    this.lastsMs = leaseMs * SURE_SHARE;
-    this.renewal = setInterval(() => void this.renew(), leaseMs / 4).unref();
+    this.lastsMs = options.leaseMs * SURE_SHARE;
   }
 
   /** Everything that this instance has claimed, also what was not renewed in time. */
@@ -68,6 +66,7 @@ export class HeldClaims<Claimed> {
     const claim = new HeldClaim(claimed, claimedAt);
     this.claims.add(claim);
     this.expiry ??= this.expireIn(claim);
+    if (!this.hasStopped) this.renewal ??= setInterval(() => void this.renew(), this.options.leaseMs / 4).unref();
     return claim;
   }
 
@@ -114,6 +113,10 @@ export class HeldClaims<Claimed> {
   }
 
   private async renew(): Promise<void> {
+    if (this.claims.size === 0) {
+      clearInterval(this.renewal);
+      this.renewal = undefined;
+    }
     if (this.isRenewing || this.claims.size === 0) return;
     this.isRenewing = true;
     const sentAt = performance.now();

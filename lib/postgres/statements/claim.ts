@@ -52,17 +52,18 @@ export const AS_BEFORE = `
         retry_count = greatest(retry_count - 1, 0), started_on = case when retry_count > 0 then started_on end,
         source_id = null, source_created_on = null, heartbeat_on = null`;
 
-// The claim may have waited for a lock, and is as new as the moment at which it gets through.
+// Where they lie is known, as they are locked: a plan that was made in an empty store can go wrong over no index. The claim may
+// have waited for a lock, and is as new as the moment at which it gets through.
 const claimed = ({ job }: Tables, taken: string) => `
       update ${job} set state = 'active', started_on = now(), heartbeat_on = clock_timestamp(), heartbeat_seconds = $4::int,
         source_id = $3::uuid, source_created_on = null,
         retry_count = case when started_on is null then retry_count else retry_count + 1 end
-      where name = $1 and state in ('created', 'retry') and id = any(array(${taken}))
+      where ctid = any(array(${taken}))
       returning id, retry_count as "retryCount", coalesce(source_retry_count, 0) as spared,
         case when pg_column_size(data) <= ${LARGE_BYTES} then data end as data, start_after as "dueOn"`;
 
 const due = ({ job }: Tables, state: string, blocked = 'not blocked') => `
-        select id, start_after from ${job}
+        select id, ctid as spot, start_after from ${job}
         where name = $1 and state = '${state}' and ${blocked} and start_after <= now()
         order by start_after limit $2 for update skip locked`;
 
@@ -73,22 +74,24 @@ const claim = (tables: Tables) => `
       ), claimed as (
         ${claimed(
           tables,
-          `select id from (select * from created union all select * from retried) as waiting order by start_after limit $2`,
+          `select spot from (select * from created union all select * from retried) as waiting order by start_after limit $2`,
         )}
       )
       select id, "retryCount", spared, data from claimed order by "dueOn"`;
 
 const claimSuspect = (tables: Tables) => `
       with suspected as (${due(tables, 'retry', `blocked and ($5 or coalesce(source_retry_count, 0) < ${SPARED_OFTEN})`)}
+      ), claimed as (
+        ${claimed(tables, 'select spot from suspected')}
       )
-      ${claimed(tables, 'select id from suspected')}`;
+      select id, "retryCount", spared, data from claimed`;
 
 /** Exactly what pg-boss' index on the heads of keys holds. */
 const OF_KEYS = `state < 'active' and not blocked and policy = 'key_strict_fifo'`;
 
 /** The delivery that is next of a key, unless something holds the key up. */
 const next = ({ job }: Tables, key: string) => `
-          select id from ${job}
+          select id, ctid as spot from ${job}
           where name = $1 and singleton_key = ${key} and state = 'created' and ${OF_KEYS} and start_after <= now()
             and not exists (
               select from ${job} held where held.name = $1 and held.singleton_key = ${key}
@@ -106,32 +109,30 @@ const step = (tables: Tables, condition: string) => `
 // What waits for its next attempt is the only one of its key that does, as pg-boss' index has it.
 const claimInOrder = (tables: Tables) => `
       with recursive asked as (
-        select of_key.id from unnest($5::text[]) as at(key) cross join lateral (${next(tables, 'at.key')}
+        select of_key.* from unnest($5::text[]) as at(key) cross join lateral (${next(tables, 'at.key')}
         ) as of_key limit $2
       ), retried as (${due(tables, 'retry')}
       ), rest as (
         select $2 - case when $7::boolean then 0 else count(*) end as room from asked
       ), walk as (
-        select at.key, of_key.id, 1 as steps, (of_key.id is not null)::int as found from (
+        select at.key, of_key.id, of_key.spot, 1 as steps, (of_key.id is not null)::int as found from (
           ${step(tables, `($6::text is null or singleton_key > $6::text)`)}
         union all
-        select at.key, of_key.id, steps + 1, found + (of_key.id is not null)::int from walk cross join lateral (
+        select at.key, of_key.id, of_key.spot, steps + 1, found + (of_key.id is not null)::int from walk cross join lateral (
           ${step(tables, 'singleton_key > walk.key')}
         where found < (select room from rest) and steps < ${MOST_STEPS}
       ), chosen as (
-        select id from (
-          select id, case when $7::boolean then 3 else 0 end as rank, null::timestamptz as start_after from asked
-          union all select id, 1, start_after from retried
-          union all select id, 2, null from walk where id is not null
+        select id, spot from (
+          select id, spot, case when $7::boolean then 3 else 0 end as rank, null::timestamptz as start_after from asked
+          union all select id, spot, 1, start_after from retried
+          union all select id, spot, 2, null from walk where id is not null
         ) as found order by rank, start_after limit $2
       ), cut as (
         select min(key) as key from walk where id is not null and id not in (select id from chosen)
       ), taken as (
-        select id from ${tables.job}
-        where name = $1 and state in ('created', 'retry') and id = any(array(select id from chosen))
-        for update skip locked
+        select ctid as spot, state from ${tables.job} where ctid = any(array(select spot from chosen)) for update skip locked
       ), claimed as (
-        ${claimed(tables, 'select id from taken')}
+        ${claimed(tables, `select spot from taken where state in ('created', 'retry')`)}
       )
       select id, "retryCount", spared, data, null as "lastKey", false as "isEnd", false as "isFull" from claimed
       union all

@@ -1,7 +1,6 @@
 import { adoptStatement } from './adopt.js';
 import { type AttemptStatements, attemptStatements } from './attempts.js';
 import { type ClaimStatements, claimStatements } from './claim.js';
-import { type InstanceStatements, instanceStatements } from './instances.js';
 import { type KeptStatements, keptStatements } from './kept.js';
 import { type StoreOptions, type StoreStatements, storeStatements } from './store.js';
 import { type SweepStatements, sweepStatements } from './sweep.js';
@@ -17,7 +16,7 @@ import { tablesIn } from './tables.js';
  * claim, and so tells attempts apart; `data.uncounted` says how many of them do not count.
  */
 export interface Statements
-  extends StoreStatements, ClaimStatements, AttemptStatements, SweepStatements, InstanceStatements, KeptStatements {
+  extends StoreStatements, ClaimStatements, AttemptStatements, SweepStatements, KeptStatements {
   /** Moves what waits or is dead to other queues, as `$1` says; `$2` are the queues that it leaves. */
   readonly adopt: string;
 }
@@ -30,7 +29,6 @@ export function statementsFor(schema: string, options: StoreOptions): Statements
     ...claimStatements(tables),
     ...attemptStatements(tables),
     ...sweepStatements(tables),
-    ...instanceStatements(tables),
     ...keptStatements(tables, options.keepCompletedSeconds),
     adopt: adoptStatement(tables),
   };

@@ -11,6 +11,17 @@ export interface SweepStatements {
   readonly takeBack: string;
 }
 
+/** What a sweep answers about one queue. */
+export interface Due {
+  readonly name: string;
+  /** Something is due, though it may have to wait for its key. */
+  readonly isDue: boolean;
+  /** Something is due that may have ended the process of another instance. */
+  readonly isSuspected: boolean;
+  /** How long it is until the next delivery is due. */
+  readonly dueInMs: number | null;
+}
+
 export const sweepStatements = (tables: Tables): SweepStatements => ({
   sweep: sweep(tables),
   takeBack: `${returned(tables)} where state = 'active'`,
@@ -29,21 +40,23 @@ function sweep(tables: Tables): string {
   const { job } = tables;
   const ofOwn = (some: string, blocked = 'not blocked') =>
     `${job} j where j.name = own.name and state = '${some}' and ${blocked} and start_after`;
-  const isDue = (some: string, blocked?: string) => `exists (select from ${ofOwn(some, blocked)} <= now())`;
+  // Limited, so that each reads one row by the index: without it, the planner may read all that is due instead.
+  const isDue = (some: string, blocked?: string) =>
+    `coalesce((select true from ${ofOwn(some, blocked)} <= now() order by start_after limit 1), false)`;
   // A delivery that is due may have to wait for its key. That must not hide when the next one is due.
-  const nextDue = (some: string) => `(select min(start_after) from ${ofOwn(some)} > now())`;
+  const nextDue = (some: string) => `(select start_after from ${ofOwn(some)} > now() order by start_after limit 1)`;
   return `
       with own as (
         select unnest($1::text[]) as name
       ), expired as (
-        select j.name, j.id from ${job} j
+        select j.ctid as spot from ${job} j
         where $3 and j.name = any($1::text[]) and j.state = 'active'
           and j.heartbeat_on + j.heartbeat_seconds * interval '1 second' < now()
           and not (j.name || ' ' || j.id::text) = any($2::text[])
         for update of j skip locked
       ), returned as (
         ${returned(tables)}
-        where (name, id) in (select name, id from expired) returning name
+        where ctid = any(array(select spot from expired)) returning name
       )
       select name, ${isDue('created')} or ${isDue('retry')} as "isDue",
         name in (select name from returned) or ${isDue('retry', 'blocked')} as "isSuspected",

@@ -4,7 +4,7 @@ import { inTransaction, rows } from './application.mjs';
 import { goal, measureIdle, show, timed } from './measure.mjs';
 import { openStore } from './stores.mjs';
 
-const isClaim = ({ text }) => /set\s+state = 'active'/i.test(text);
+const isClaim = ({ text }) => /set\s+state = 'active'|\.events_claim_/i.test(text);
 
 async function startMany(store, count, options) {
   const apps = [];

@@ -1,0 +1,71 @@
+import { claimStatements } from './claim.js';
+import { functionFor, type Signature } from './functions.js';
+import { beatStatement, type InstanceStatements, instanceStatements } from './instances.js';
+import type { Statements } from './statements.js';
+import { sweepStatements } from './sweep.js';
+import { type Tables, tablesIn } from './tables.js';
+
+/** What is ours in a schema, beside pg-boss' tables: one table, and functions. */
+export interface OwnSchema {
+  /** Makes it. Running it again, also at the same moment, changes nothing. */
+  readonly sql: string;
+  /** Answers with `isThere`: whether this role may use all of it. */
+  readonly isThere: string;
+  /** The statements that need it. */
+  readonly instances: InstanceStatements;
+  /** The statements that cost less with it. */
+  readonly cheaper: Partial<Statements>;
+}
+
+const CLAIMED = 'id uuid, "retryCount" int, spared int, data jsonb';
+
+/** The statements that are kept as functions: those that run often, and take long to plan. */
+const FUNCTIONS = {
+  claim: { takes: 'text, int, uuid, int', returns: CLAIMED },
+  claimInOrder: {
+    takes: 'text, int, uuid, int, text[], text, boolean',
+    returns: `${CLAIMED}, "lastKey" text, "isEnd" boolean, "isFull" boolean`,
+  },
+  claimSuspect: { takes: 'text, int, uuid, int, boolean', returns: CLAIMED },
+  sweep: {
+    takes: 'text[], text[], boolean',
+    returns: 'name text, "isDue" boolean, "isSuspected" boolean, "dueInMs" float8',
+  },
+} satisfies Partial<Record<keyof Statements, Signature>>;
+
+const BEAT: Signature = {
+  takes: 'uuid, text[], text[]',
+  returns: '"isKnown" boolean, others text, "hasDuty" boolean, due jsonb',
+};
+
+/** Says what is ours in a schema. */
+export function ownSchema(schema: string): OwnSchema {
+  const tables = tablesIn(schema);
+  const statements = { ...claimStatements(tables), ...sweepStatements(tables) };
+  const names = Object.keys(FUNCTIONS) as (keyof typeof FUNCTIONS)[];
+  const cheaper = names.map((name) => functionFor(schema, name, statements[name], FUNCTIONS[name]));
+  const sweep = cheaper[names.indexOf('sweep')].name;
+  const beat = functionFor(schema, 'beat', beatStatement(tables, sweep), BEAT);
+  const functions = [...cheaper, beat];
+  const mayCall = functions.map(
+    ({ signature }) => `has_function_privilege(to_regprocedure('${signature}'), 'execute')`,
+  );
+  return {
+    sql: `
+select pg_advisory_xact_lock(hashtextextended('nestjs-callbacks ${schema}', 0));
+${instanceTable(tables)}${functions.map(({ sql }) => sql).join('')}`,
+    isThere: `select to_regclass('${tables.instance}') is not null and coalesce(${mayCall.join(' and ')}, false) as "isThere"`,
+    instances: { ...instanceStatements(tables), beat: beat.call },
+    cheaper: Object.fromEntries(names.map((name, index) => [name, cheaper[index].call])),
+  };
+}
+
+const instanceTable = ({ instance }: Tables) => `
+create table if not exists ${instance} (
+  id uuid primary key,
+  version int not null,
+  queues jsonb not null,
+  moves jsonb not null,
+  seen_on timestamp with time zone not null
+);
+`;
