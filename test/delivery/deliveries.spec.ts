@@ -102,9 +102,12 @@ describe('A delivery', () => {
     await until(async () => (await older.list({ state: 'waiting', limit: 1 }))[0]?.attempts === 3);
     await older.stop();
 
-    const { deliveries, done } = await startDurable([Answers], newer);
+    const failures: CallbackFailure[] = [];
+    const onError = (failure: CallbackFailure) => failures.push(failure);
+    const { deliveries, done } = await startDurable([Answers], { ...newer, onError });
     await done();
     expect(ran).toEqual([]);
+    expect(failures).toMatchObject([{ attempt: { attempt: 3, attempts: 3 } }]);
     expect(await deliveries.list()).toMatchObject([
       {
         error: {

@@ -190,7 +190,8 @@ export class DeliveryAttempt implements Pending {
     const { event, callback, args } = this;
     const { attempt, charged, delivery } = this.attempt;
     const attempts = callback.durable.retry.attempts + attempt - charged;
-    const failed = { id: delivery.id, attempt, attempts, retryInMs };
+    // One that was claimed after all attempts had begun is none: the last has failed.
+    const failed = { id: delivery.id, attempt: Math.min(attempt, attempts), attempts, retryInMs };
     this.host.failures.report({ event, callback, args, error, attempt: failed });
   }
 
