@@ -245,15 +245,21 @@ async function onRedis() {
 async function onPGlite() {
   const folder = join(mkdtempSync(join(tmpdir(), 'torture-pglite-')), 'database');
   const torture = new Torture({ FOLDER: folder, PRODUCERS: '6' });
+  /** The database lies in the process: it is away from when that is killed until the next one is up. */
+  const spawnNext = async (env) => {
+    let instance;
+    await torture.outage(async () => (instance = await torture.spawn(env)));
+    if (!instance.isReady) throw new Error(`It did not start again: ${instance.problem}`);
+    return instance;
+  };
   try {
     const end = now() + seconds * 1_000;
     while (now() < end) {
-      const instance = await torture.spawn();
-      if (!instance.isReady) throw new Error(`It did not start again: ${instance.problem}`);
+      const instance = await spawnNext();
       await sleep(300 + random() * 2_500);
       await torture.kill(instance);
     }
-    const last = await torture.spawn({ PRODUCES: 'false' });
+    const last = await spawnNext({ PRODUCES: 'false' });
     await last.stopped;
     // Only the process that has it can look into it: it is asked until nothing is performed any more.
     for (let before = -1; before !== torture.lines().length; await sleep(3_000)) before = torture.lines().length;
