@@ -13,17 +13,12 @@ import {
   type StoredError,
 } from '../engine/index.js';
 import type { Connection } from './connection/connection.js';
+import { countQueues, type CountedStretch } from './counting.js';
 import { addressOf, requireAddress } from './queue-name.js';
 import type { Statements } from './statements/statements.js';
 
 /** No statement takes long by itself: this is for a server that has much else to do. */
 const QUERY_TIMEOUT_MS = 30_000;
-
-/** Of more queues, Postgres would believe counting to cost so much that it compiles the statement, which takes longer. */
-const QUEUES_AT_ONCE = 10;
-
-/** How many deliveries a queue has. */
-type CountsRow = Omit<DeliveryCounts, 'event' | 'callback'> & { readonly name: string };
 
 /** Where a delivery lies among all: when it was stored, in microseconds, its id and its queue. */
 interface Place {
@@ -55,13 +50,15 @@ export class KeptDeliveries {
   ) {}
 
   async counts(): Promise<DeliveryCounts[]> {
-    const names = await this.queuesOf({});
-    const rows: CountsRow[] = [];
-    for (let at = 0; at < names.length; at += QUEUES_AT_ONCE) {
-      rows.push(...(await this.query<CountsRow>(this.statements.counts, [names.slice(at, at + QUEUES_AT_ONCE)])));
-    }
+    const found = await countQueues(await this.queuesOf({}), (stretches, limit) =>
+      this.query<CountedStretch>(this.statements.counts, [
+        stretches.map(({ name }) => name),
+        stretches.map(({ stretch }) => stretch),
+        limit,
+      ]),
+    );
     // A callback that has become ordered, or has ceased to be, has two queues for a while.
-    return countsByAddress(rows.map(({ name, ...counts }) => ({ ...requireAddress(name), ...counts })));
+    return countsByAddress(found);
   }
 
   async list({ state, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {

@@ -1,11 +1,12 @@
 /** What can be read of the deliveries on a Postgres server, and retried, when many are kept there. */
-import { expect, it } from '@jest/globals';
+import { afterEach, expect, it } from '@jest/globals';
 import { EventDeliveries } from 'nestjs-callbacks';
-import type { DeliveryState, DurableEngine, KeptDelivery } from 'nestjs-callbacks/engine';
+import type { DeliveryCounts, DeliveryState, DurableEngine, KeptDelivery } from 'nestjs-callbacks/engine';
 import { startApp } from '../support/app.js';
 import { Emails } from '../support/engine-suite.js';
 import { describeWith, findPostgres } from '../support/servers.js';
 import { callbackOf, deliveryOf, sceneOn } from './scene.js';
+import { WatchedPool } from './watched-pool.js';
 
 const FAR_MS = 3_600_000;
 
@@ -23,6 +24,11 @@ const idsOf = (deliveries: readonly { readonly id: string }[]) => deliveries.map
 
 describeWith('On a Postgres server (DATABASE_URL, or the local one)', await findPostgres(), (connectionString) => {
   const scene = sceneOn(connectionString);
+  const pools: WatchedPool[] = [];
+  const watchedPool = () => pools[pools.push(new WatchedPool(connectionString)) - 1];
+  afterEach(async () => {
+    for (const pool of pools.splice(0)) await pool.end();
+  });
 
   /** Stores many at once, all at the same moment. */
   const fill = (queue: string, count: number, state = 'created') =>
@@ -85,6 +91,29 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     const counts = await engine.counts();
     expect(counts).toContainEqual(expect.objectContaining({ callback: 'A.a', waiting: 10_000, isExact: true }));
     expect(counts).toContainEqual(expect.objectContaining({ callback: 'B.b', dead: 10_001, isExact: false }));
+  });
+
+  it('counts() reads no more of the index with many callbacks than with a few, and says where it has stopped', async () => {
+    const pool = watchedPool();
+    const callbacks = Array.from({ length: 20 }, (_, at) => callbackOf({ callback: `A.a${at}` }));
+    const engine = await scene.open(callbacks, { pool });
+    for (const { callback } of callbacks.slice(1)) await fill(`x/${callback}`, 6_000, 'failed');
+    await fill('x/A.a0', 2_000, 'failed');
+    await scene.pool.query(`vacuum (analyze) ${scene.schema}.job_common`);
+    let counts: readonly DeliveryCounts[] = [];
+    const statements = await pool.explained(async () => {
+      counts = await engine.counts();
+    });
+    const read = statements.reduce((sum, statement) => sum + statement.read, 0);
+    expect(statements).toHaveLength(2);
+    expect(read).toBeGreaterThan(70_000);
+    expect(read).toBeLessThan(100_000);
+    for (const { scans } of statements) expect(scans).toEqual(['Index Only Scan of job_common_i14']);
+    expect(counts).toContainEqual(expect.objectContaining({ callback: 'A.a0', dead: 2_000, isExact: true }));
+    for (const { dead, isExact } of counts.filter(({ callback }) => callback !== 'A.a0')) {
+      expect(dead).toBeGreaterThan(3_000);
+      expect(isExact).toBe(false);
+    }
   });
 
   it('thousands of dead are retried in portions, also those that died at the same moment', async () => {

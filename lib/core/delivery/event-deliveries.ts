@@ -60,7 +60,8 @@ export class EventDeliveries {
 
   /**
    * Counts the deliveries that are waiting, running and dead, by callback; also those of callbacks that this instance does
-   * not have. Where more than 10,000 are in a state, the number may be too small: `isExact` is `false` then.
+   * not have. Where a number may be too small, `isExact` is `false`: an engine may stop counting at 10,000 in a state, and
+   * earlier if there are many callbacks with many deliveries.
    *
    * @throws EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_CLOSED; so do the other methods
    */

@@ -71,8 +71,9 @@ export interface DurableEngine {
   stop(): Promise<void>;
 
   /**
-   * Counts the deliveries at each address that has any, also of callbacks that this instance does not know: exactly as long
-   * as no state has more than 10,000 at the address, and otherwise at least.
+   * Counts the deliveries at each address that has any, also of callbacks that this instance does not know. It may stop
+   * where there are more than 10,000 in a state, and earlier if there are many such addresses, so that it takes no longer:
+   * then there are at least so many, and `isExact` is `false`.
    */
   counts(): Promise<readonly DeliveryCounts[]>;
 
@@ -185,7 +186,7 @@ export interface DeliveryCounts extends DeliveryAddress {
   readonly delayed: number;
   readonly running: number;
   readonly dead: number;
-  /** `false` where one of these numbers is too large to be counted: there are at least so many. */
+  /** `false` where one of these numbers may be too small: there are at least so many. */
   readonly isExact: boolean;
 }
 

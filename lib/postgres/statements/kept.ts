@@ -6,7 +6,7 @@ import type { Tables } from './tables.js';
  * are the queues that are meant, and `$2` the ids; `null` stands for all. Arrays, because the planner sees how long they are.
  */
 export interface KeptStatements {
-  /** Counts the deliveries of the queues `$1` by what they wait for. A number beyond 10,000 may be too small. */
+  /** Counts each of some stretches, no further than `$3`: those of the queues `$1`, by their places in {@link STRETCHES}, `$2`. */
   readonly counts: string;
   /**
    * Reads at most `$6` deliveries in a state, in the order of storing, after the one stored at microsecond `$3` with id `$4`
@@ -57,24 +57,42 @@ const FOUND: Readonly<Record<DeliveryState, { readonly place: string; readonly p
 
 const MEANT = `unnest($1::text[]) as meant(name)`;
 
-const MOST_COUNTED = 10_000;
+/** What is counted of a queue: stretches of one index, each with the state whose number it adds to. */
+export const STRETCHES: readonly {
+  readonly of: 'waiting' | 'delayed' | 'running' | 'dead';
+  readonly state: string;
+  readonly isSuspected: boolean;
+  readonly due: 'now' | 'later' | 'whenever';
+}[] = [
+  { of: 'waiting', state: 'created', isSuspected: false, due: 'now' },
+  { of: 'waiting', state: 'retry', isSuspected: false, due: 'now' },
+  { of: 'waiting', state: 'retry', isSuspected: true, due: 'whenever' },
+  { of: 'delayed', state: 'created', isSuspected: false, due: 'later' },
+  { of: 'delayed', state: 'retry', isSuspected: false, due: 'later' },
+  { of: 'running', state: 'active', isSuspected: false, due: 'whenever' },
+  { of: 'running', state: 'active', isSuspected: true, due: 'whenever' },
+  { of: 'dead', state: 'failed', isSuspected: false, due: 'whenever' },
+];
 
-function counts({ job }: Tables): string {
-  // The order is that of the index: without it, the planner may read the table instead.
-  const some = (condition: string) => `
-          (select count(*) from (select from ${job} where name = meant.name and ${condition}
-            order by blocked, start_after limit ${MOST_COUNTED + 1}) as first)`;
-  const waits = (due: string) =>
-    `${some(`state = 'created' and not blocked and ${due}`)} + ${some(`state = 'retry' and not blocked and ${due}`)}`;
+/** After which time, and until which, something is due. */
+const DUE = { now: `'-infinity', now()`, later: `now(), 'infinity'`, whenever: `'-infinity', 'infinity'` };
+
+function counts({ job, state }: Tables): string {
+  const stretches = STRETCHES.map(
+    (stretch, at) => `(${at}, '${stretch.state}'::${state}, ${stretch.isSuspected}, ${DUE[stretch.due]})`,
+  );
+  // The last condition is that of the index, and the order its own: without it, the planner may read the table instead.
   return `
-      select name, waiting::int, delayed::int, running::int, dead::int,
-        greatest(waiting, delayed, running, dead) <= ${MOST_COUNTED} as "isExact"
-      from ${MEANT} cross join lateral (
-        select ${waits('start_after <= now()')} + ${some(`state = 'retry' and blocked`)} as waiting,
-          ${waits('start_after > now()')} as delayed, ${some(`state = 'active'`)} as running,
-          ${some(`state = 'failed' and not blocked`)} as dead
-        offset 0
-      ) as counted`;
+      select meant.name, stretch, (
+        select count(*)::int from (
+          select from ${job} where name = meant.name and state = lies.state and blocked = lies.blocked
+            and start_after > lies.after and start_after <= lies.until
+            and state in ('created', 'retry', 'active', 'failed')
+          order by start_after limit $3::int
+        ) as first
+      ) as count
+      from unnest($1::text[], $2::int[]) as meant(name, stretch)
+      join (values ${stretches.join(', ')}) as lies(stretch, state, blocked, after, until) using (stretch)`;
 }
 
 /** Looks ids up by the primary key, whatever the planner believes of states. */

@@ -1,0 +1,50 @@
+import type { FoundDeliveries } from '../engine/index.js';
+import { requireAddress } from './queue-name.js';
+import { STRETCHES } from './statements/kept.js';
+
+/** No stretch is counted further. */
+const MOST = 10_000;
+
+/** How many deliveries each round counts, over all queues. */
+const FIRST_ROUND = 20_000;
+const SECOND_ROUND = 80_000;
+
+/** A stretch of a queue, by its place in {@link STRETCHES}. */
+export interface Stretch {
+  readonly name: string;
+  readonly stretch: number;
+}
+
+export interface CountedStretch extends Stretch {
+  readonly count: number;
+}
+
+/** Counts some stretches, each no further than a limit. */
+type Count = (stretches: readonly Stretch[], limit: number) => Promise<readonly CountedStretch[]>;
+
+/**
+ * Counts what queues hold, in two rounds: the first counts a little of everything, and what there is more of shares the
+ * second. So many queues take no longer than a few, and less of each is counted.
+ */
+export async function countQueues(names: readonly string[], count: Count): Promise<FoundDeliveries[]> {
+  const round = async (stretches: readonly Stretch[], budget: number) => {
+    if (stretches.length === 0) return [];
+    const most = Math.min(MOST, Math.ceil(budget / stretches.length));
+    const counted = await count(stretches, most + 1);
+    return counted.map((stretch) => ({ ...stretch, isExact: stretch.count <= most }));
+  };
+  const first = await round(
+    names.flatMap((name) => STRETCHES.map((_, stretch) => ({ name, stretch }))),
+    FIRST_ROUND,
+  );
+  const second = await round(
+    first.filter(({ isExact }) => !isExact),
+    SECOND_ROUND,
+  );
+  return [...first.filter(({ isExact }) => isExact), ...second].map(foundIn);
+}
+
+function foundIn({ name, stretch, count, isExact }: CountedStretch & { readonly isExact: boolean }): FoundDeliveries {
+  const { event, callback } = requireAddress(name);
+  return { event, callback, [STRETCHES[stretch].of]: count, isExact };
+}
