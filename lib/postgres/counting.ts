@@ -1,6 +1,6 @@
 import type { FoundDeliveries } from '../engine/index.js';
 import { requireAddress } from './queue-name.js';
-import { STRETCHES } from './statements/kept.js';
+import { STRETCHES } from './statements/counts.js';
 
 /** No stretch is counted further. */
 const MOST = 10_000;

@@ -20,6 +20,9 @@ import type { Statements } from './statements/statements.js';
 /** No statement takes long by itself: this is for a server that has much else to do. */
 const QUERY_TIMEOUT_MS = 30_000;
 
+/** In how many queues a statement looks for how many ids. Of more, Postgres would also compile it, which takes longer still. */
+const LOOK_UPS = 10_000;
+
 /** Where a delivery lies among all: when it was stored, in microseconds, its id and its queue. */
 interface Place {
   readonly place: string;
@@ -61,31 +64,42 @@ export class KeptDeliveries {
     return countsByAddress(found);
   }
 
-  async list({ state, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
-    const rows = await this.query<Row>(this.statements.list[state], [
-      ...(await this.paramsFor(filter)),
-      ...placeAt(after, state),
-      limit,
-    ]);
-    return rows.map((row) => keptOf(row, state));
+  async list({ state, limit, after, ids, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
+    const place = placeAt(after, state);
+    const queues = await this.queuesOf(filter);
+    const params = [queues, ...place, limit];
+    if (!ids) return (await this.query<Row>(this.statements.list[state], params)).map((row) => keptOf(row, state));
+
+    const rows: Row[] = [];
+    for (const some of groupsOf(ids, queues)) {
+      rows.push(...(await this.query<Row>(this.statements.listOfIds[state], [...params, some])));
+    }
+    return rows
+      .sort(byPlace)
+      .slice(0, limit)
+      .map((row) => keptOf(row, state));
   }
 
-  async retry(filter: DeliveryFilter, { limit, after }: RetryPortion): Promise<RetriedPortion> {
-    const params = [...(await this.paramsFor(filter)), ...placeAt(after, 'dead'), limit, this.channel];
-    const [last] = await this.query<Place & { found: number; count: number }>(this.statements.retry, params);
+  async retry({ ids, ...filter }: DeliveryFilter, { limit, after }: RetryPortion): Promise<RetriedPortion> {
+    type Last = Place & { readonly found: number; readonly count: number };
+    const place = placeAt(after, 'dead');
+    const params = [await this.queuesOf(filter), ...place, limit, this.channel];
+    const [last] = ids
+      ? await this.query<Last>(this.statements.retryOfIds, [...params, ids])
+      : await this.query<Last>(this.statements.retry, params);
     if (!last) return { count: 0 };
     return { count: last.count, ...(last.found === limit && { after: cursorAt(last, 'dead') }) };
   }
 
-  async discard(filter: DeliveryFilter): Promise<number> {
-    const params = [...(await this.paramsFor(filter)), this.channel];
-    const [{ count }] = await this.query<{ count: number }>(this.statements.discard, params);
-    return count;
-  }
-
-  /** Says which queues and which ids a filter means: the first two parameters of the statements. */
-  private async paramsFor({ ids, ...filter }: DeliveryFilter): Promise<unknown[]> {
-    return [await this.queuesOf(filter), ids ?? null];
+  async discard({ ids, ...filter }: DeliveryFilter & { readonly ids: readonly string[] }): Promise<number> {
+    const queues = await this.queuesOf(filter);
+    let sum = 0;
+    for (const some of groupsOf(ids, queues)) {
+      const params = [queues, this.channel, some];
+      const [{ count }] = await this.query<{ count: number }>(this.statements.discard, params);
+      sum += count;
+    }
+    return sum;
   }
 
   private async queuesOf(filter: DeliveryFilter): Promise<string[]> {
@@ -101,6 +115,17 @@ export class KeptDeliveries {
     return rows;
   }
 }
+
+/** Divides ids among statements that look for them in some queues. */
+function* groupsOf(ids: readonly string[], queues: readonly string[]): Generator<string[]> {
+  const each = [...new Set(ids.map((id) => id.toLowerCase()))];
+  const most = Math.max(1, Math.floor(LOOK_UPS / Math.max(1, queues.length)));
+  for (let at = 0; at < each.length; at += most) yield each.slice(at, at + most);
+}
+
+/** What has the same id comes from one statement, in its order. */
+const byPlace = (one: Place, other: Place) =>
+  Number(one.place) - Number(other.place) || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
 
 const cursorAt = ({ place, id, name }: Place, state: DeliveryState) => cursorOf(state, place, id, name);
 

@@ -163,7 +163,7 @@ export class PostgresEngine implements DurableEngine {
     return this.requireOpened().kept.retry(filter, portion);
   }
 
-  async discard(filter: DeliveryFilter) {
+  async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }) {
     return this.requireOpened().kept.discard(filter);
   }
 

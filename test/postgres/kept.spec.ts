@@ -30,14 +30,16 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     for (const pool of pools.splice(0)) await pool.end();
   });
 
-  /** Stores many at once, all at the same moment. */
-  const fill = (queue: string, count: number, state = 'created') =>
+  /** Stores many at once, all at the same moment, or from some second on and some seconds apart. */
+  const fill = (queue: string, count: number, state = 'created', { from = 0, apart = 0 } = {}) =>
     scene.pool.query(
       `insert into ${scene.schema}.job_common (id, name, data, state, singleton_key, policy, start_after, created_on,
          started_on, completed_on, retry_count, retry_limit, keep_until)
-       select gen_random_uuid(), $1, '{ "arguments": [] }', $3, i::text, 'standard', now(), now(),
+       select gen_random_uuid(), $1, '{ "arguments": [] }', $3, i::text, 'standard', $4, $4,
          case $3 when 'failed' then now() end, case $3 when 'failed' then now() end, 0, 1000000000, now() + interval '1 year'
-       from generate_series(1, $2::int) as i`.replaceAll('$3', `'${state}'`),
+       from generate_series(1, $2::int) as i`
+        .replaceAll('$3', `'${state}'`)
+        .replaceAll('$4', `now() + interval '1 second' * (${from} + i * ${apart})`),
       [queue, count],
     );
 
@@ -99,7 +101,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     const engine = await scene.open(callbacks, { pool });
     for (const { callback } of callbacks.slice(1)) await fill(`x/${callback}`, 6_000, 'failed');
     await fill('x/A.a0', 2_000, 'failed');
-    await scene.pool.query(`vacuum (analyze) ${scene.schema}.job_common`);
+    await scene.pool.query(`analyze ${scene.schema}.job_common`);
     let counts: readonly DeliveryCounts[] = [];
     const statements = await pool.explained(async () => {
       counts = await engine.counts();
@@ -114,6 +116,60 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       expect(dead).toBeGreaterThan(3_000);
       expect(isExact).toBe(false);
     }
+  });
+
+  it('a page of many callbacks reads little more than a page of one, and no data but its own', async () => {
+    const pool = watchedPool();
+    const callbacks = Array.from({ length: 25 }, (_, at) => callbackOf({ callback: `A.a${at}` }));
+    const engine = await scene.open(callbacks, { pool });
+    for (const [at, { callback }] of callbacks.entries()) {
+      await fill(`x/${callback}`, 200, 'created', { from: at / 25, apart: 1 });
+      await fill(`x/${callback}`, 200, 'failed', { from: at / 25, apart: 1 });
+    }
+    await scene.pool.query(`analyze ${scene.schema}.job_common`);
+    for (const state of ['waiting', 'dead'] as const) {
+      const [{ read }] = await pool.explained(() => engine.list({ state, limit: 100 }));
+      expect(read).toBeGreaterThan(25 * 20);
+      expect(read).toBeLessThan(25 * 20 + 25 + 100 + 100);
+    }
+  });
+
+  it('pages of many callbacks come in the order of storing, however these are spread', async () => {
+    const callbacks = Array.from({ length: 9 }, (_, at) => callbackOf({ callback: `A.a${at}` }));
+    const engine = await scene.open(callbacks);
+    await fill('x/A.a0', 100, 'failed', { apart: 0.001 });
+    await fill('x/A.a1', 70, 'failed', { apart: 0.002 });
+    await fill('x/A.a2', 60, 'failed');
+    await fill('x/A.a3', 5, 'failed', { from: -1 });
+    await fill('x/A.a4', 40, 'failed', { from: 100 });
+    for (const at of [5, 6, 7]) await fill(`x/A.a${at}`, 20, 'failed', { apart: 1 });
+    const { rows } = await scene.pool.query(
+      `select id from ${scene.schema}.job_common where state = 'failed' order by start_after, id, name`,
+    );
+    expect(rows).toHaveLength(335);
+    for (const limit of [1, 30, 400]) expect(idsOf(await allPages(engine, 'dead', limit))).toEqual(idsOf(rows));
+  });
+
+  it('many ids are looked up where something is, some at a time, and listed in the order of storing', async () => {
+    const pool = watchedPool();
+    const callbacks = Array.from({ length: 20 }, (_, at) => callbackOf({ callback: `A.a${at}` }));
+    const engine = await scene.open(callbacks, { pool });
+    await fill('x/A.a3', 1_000, 'failed', { apart: 1 });
+    await fill('x/A.a4', 1_000);
+    const { rows } = await scene.pool.query(
+      `select id from ${scene.schema}.job_common where state = 'failed' order by start_after`,
+    );
+    const ids = idsOf(rows);
+    let page: readonly KeptDelivery[] = [];
+    const statements = await pool.explained(async () => {
+      page = await engine.list({ state: 'dead', ids: [...ids, ...ids, ids[0].toUpperCase()].sort(), limit: 700 });
+    });
+    expect(idsOf(page)).toEqual(ids.slice(0, 700));
+    expect(statements).toHaveLength(2);
+    for (const { buffers } of statements) expect(buffers).toBeLessThan(4_000);
+    const rest = await engine.list({ state: 'dead', ids, limit: 700, after: page.at(-1)!.cursor });
+    expect(idsOf(rest)).toEqual(ids.slice(700));
+    expect(await engine.discard({ ids })).toBe(1_000);
   });
 
   it('thousands of dead are retried in portions, also those that died at the same moment', async () => {

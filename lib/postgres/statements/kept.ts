@@ -1,24 +1,26 @@
 import type { DeliveryState } from '../../engine/index.js';
+import { countsStatement } from './counts.js';
 import type { Tables } from './tables.js';
 
+type OfState = Readonly<Record<DeliveryState, string>>;
+
 /**
- * The statements that look into the deliveries that are kept, and change them. For `list`, `retry` and `discard`, `$1`
- * are the queues that are meant, and `$2` the ids; `null` stands for all. Arrays, because the planner sees how long they are.
+ * The statements that look into the deliveries that are kept, and change them, in the queues `$1`. Queues and ids are arrays,
+ * because the planner sees how long they are. A page begins after what was stored at microsecond `$2` with id `$3` in queue `$4`,
+ * and has `$5` deliveries at most, in the order of storing.
  */
 export interface KeptStatements {
-  /** Counts each of some stretches, no further than `$3`: those of the queues `$1`, by their places in {@link STRETCHES}, `$2`. */
+  /** Counts each of some stretches, no further than `$3`: stretch `$2` of queue `$1`, both arrays, by its place in `STRETCHES`. */
   readonly counts: string;
-  /**
-   * Reads at most `$6` deliveries in a state, in the order of storing, after the one stored at microsecond `$3` with id `$4`
-   * in queue `$5`.
-   */
-  readonly list: Readonly<Record<DeliveryState, string>>;
-  /**
-   * Makes dead deliveries wait again, and notifies on `$7`: at most `$6` after the one that `$3` to `$5` tell. Answers with
-   * the last that it has come to.
-   */
+  /** Reads a page of the deliveries in a state. */
+  readonly list: OfState;
+  /** The same of those with the ids `$6`. */
+  readonly listOfIds: OfState;
+  /** Makes a page of dead deliveries wait again, and notifies on `$6`. Answers with the last that it has come to. */
   readonly retry: string;
-  /** Removes waiting and dead deliveries, and notifies on `$3`, as others may have waited for them. */
+  /** The same of those with the ids `$7`. */
+  readonly retryOfIds: string;
+  /** Removes the waiting and dead deliveries with the ids `$3`, and notifies on `$2`, as others may have waited for them. */
   readonly discard: string;
   /** Names all queues. */
   readonly queues: string;
@@ -27,12 +29,20 @@ export interface KeptStatements {
 }
 
 export const keptStatements = (tables: Tables, keepCompletedSeconds: number): KeptStatements => ({
-  counts: counts(tables),
-  list: { waiting: list(tables, 'waiting'), running: list(tables, 'running'), dead: list(tables, 'dead') },
-  retry: retry(tables, keepCompletedSeconds),
+  counts: countsStatement(tables),
+  list: ofEachState((state) => list(tables, state, page(tables, state))),
+  listOfIds: ofEachState((state) => list(tables, state, pageOfIds(tables, state, '$6'))),
+  retry: retry(tables, keepCompletedSeconds, page(tables, 'dead')),
+  retryOfIds: retry(tables, keepCompletedSeconds, pageOfIds(tables, 'dead', '$7')),
   discard: discard(tables),
   queues: `select name from ${tables.queue}`,
   probe: probe(tables),
+});
+
+const ofEachState = (statement: (state: DeliveryState) => string): OfState => ({
+  waiting: statement('waiting'),
+  running: statement('running'),
+  dead: statement('dead'),
 });
 
 /**
@@ -41,11 +51,16 @@ export const keptStatements = (tables: Tables, keepCompletedSeconds: number): Ke
  */
 const DEARER = `state < 'completed' and state < 'cancelled' and state < 'failed'`;
 
+interface Found {
+  readonly place: string;
+  readonly parts: readonly string[];
+}
+
 /**
  * Where the deliveries of each state lie. Each of `parts` is a condition of an index of pg-boss, read in the order of `place`,
  * or else holds few: those that run, and those that are suspected. Words that differ from the index's own cost all of it.
  */
-const FOUND: Readonly<Record<DeliveryState, { readonly place: string; readonly parts: readonly string[] }>> = {
+const FOUND: Readonly<Record<DeliveryState, Found>> = {
   waiting: {
     place: 'created_on',
     parts: [`state < 'active' and not blocked and priority = 0 and ${DEARER}`, `state = 'retry' and blocked`],
@@ -57,86 +72,83 @@ const FOUND: Readonly<Record<DeliveryState, { readonly place: string; readonly p
 
 const MEANT = `unnest($1::text[]) as meant(name)`;
 
-/** What is counted of a queue: stretches of one index, each with the state whose number it adds to. */
-export const STRETCHES: readonly {
-  readonly of: 'waiting' | 'delayed' | 'running' | 'dead';
-  readonly state: string;
-  readonly isSuspected: boolean;
-  readonly due: 'now' | 'later' | 'whenever';
-}[] = [
-  { of: 'waiting', state: 'created', isSuspected: false, due: 'now' },
-  { of: 'waiting', state: 'retry', isSuspected: false, due: 'now' },
-  { of: 'waiting', state: 'retry', isSuspected: true, due: 'whenever' },
-  { of: 'delayed', state: 'created', isSuspected: false, due: 'later' },
-  { of: 'delayed', state: 'retry', isSuspected: false, due: 'later' },
-  { of: 'running', state: 'active', isSuspected: false, due: 'whenever' },
-  { of: 'running', state: 'active', isSuspected: true, due: 'whenever' },
-  { of: 'dead', state: 'failed', isSuspected: false, due: 'whenever' },
-];
-
-/** After which time, and until which, something is due. */
-const DUE = { now: `'-infinity', now()`, later: `now(), 'infinity'`, whenever: `'-infinity', 'infinity'` };
-
-function counts({ job, state }: Tables): string {
-  const stretches = STRETCHES.map(
-    (stretch, at) => `(${at}, '${stretch.state}'::${state}, ${stretch.isSuspected}, ${DUE[stretch.due]})`,
-  );
-  // The last condition is that of the index, and the order its own: without it, the planner may read the table instead.
-  return `
-      select meant.name, stretch, (
-        select count(*)::int from (
-          select from ${job} where name = meant.name and state = lies.state and blocked = lies.blocked
-            and start_after > lies.after and start_after <= lies.until
-            and state in ('created', 'retry', 'active', 'failed')
-          order by start_after limit $3::int
-        ) as first
-      ) as count
-      from unnest($1::text[], $2::int[]) as meant(name, stretch)
-      join (values ${stretches.join(', ')}) as lies(stretch, state, blocked, after, until) using (stretch)`;
-}
-
-/** Looks ids up by the primary key, whatever the planner believes of states. */
-const named = ({ job }: Tables) => `
-        ${MEANT} cross join unnest($2::uuid[]) as given(id)
-        cross join lateral (select *, ctid as spot from ${job} where name = meant.name and id = given.id offset 0) as j`;
-
 const isBehind = (place: string) => `(${place}, j.id, j.name) > (
-          coalesce(timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond', '-infinity'),
-          coalesce($4::text::uuid, '00000000-0000-0000-0000-000000000000'), coalesce($5::text, ''))`;
+          coalesce(timestamptz 'epoch' + $2::text::bigint * interval '1 microsecond', '-infinity'),
+          coalesce($3::text::uuid, '00000000-0000-0000-0000-000000000000'), coalesce($4::text, ''))`;
+
+/** How many rows are read of each queue at first: of one all that are wanted, of many less. */
+const SHARE = `ceil($5::int / sqrt(greatest(cardinality($1::text[]), 1)))::int`;
 
 /**
- * A page of what is in a state: the first of each queue, in each part, and of these the first. Those stored at the same moment
- * are put in order outside: inside, the planner would sort all where it believes that there are few.
+ * A page of what is in a state: the first of all queues. A share of it is read of each queue, and a whole page only of those
+ * whose share does not reach to the end of the page: these are about as many as the square root of all, at most. So a page of
+ * many queues costs little more than one of one queue, however the deliveries are spread. Those stored at the same
+ * moment are put in order outside: inside, the planner would sort all where it believes that there are few.
  */
-function page(tables: Tables, state: DeliveryState): string {
+function page({ job }: Tables, state: DeliveryState): string {
   const { place, parts } = FOUND[state];
-  const firsts = parts.map(
-    (part) => `(
-          select *, ctid as spot from ${tables.job} j where name = meant.name and ${part} and ${isBehind(place)}
-          order by ${place} fetch first ($6::int) rows with ties)`,
-  );
+  const headOf = (queue: string, most: string) => {
+    const heads = parts.map(
+      (part) => `(
+            select id, name, ${place} as place, ctid as spot from ${job} j
+            where name = ${queue}.name and ${part} and ${isBehind(place)}
+            order by ${place} fetch first (${most}) rows with ties)`,
+    );
+    return `(${heads.join(' union all ')}) as head`;
+  };
+  // The limit of `short` cuts nothing off. It has the planner take them for few: else it believes all of this to cost so much
+  // that it compiles it, which takes longer.
   return `
-        select j.*, ${place} as place from ${MEANT} cross join lateral (${firsts.join(' union all ')}) as j
-        where $2::uuid[] is null
+        with share as materialized (
+          select head.* from ${MEANT} cross join lateral ${headOf('meant', SHARE)}
+        ), short as materialized (
+          select name from share
+          where place <= coalesce((select place from share order by place offset $5::int - 1 limit 1), 'infinity')
+          group by name having count(*) >= ${SHARE} and ${SHARE} < $5::int
+          limit (select count(*) from share)
+        )
+        select * from share where name not in (select name from short)
         union all
-        select j.*, ${place} from ${named(tables)}
-        where (${parts.join(' or ')}) and ${isBehind(place)}
-        order by place, id, name limit $6::int`;
+        select head.* from short cross join lateral ${headOf('short', '$5::int')}
+        order by place, id, name limit $5::int`;
 }
+
+/**
+ * Looks ids up, by the primary key, in the queues that hold anything in some parts. It does so whatever the planner believes
+ * of states.
+ */
+const lookedUp = ({ job }: Tables, { place, parts }: Found, ids: string, columns: string) => `
+        with holding as materialized (
+          select name from ${MEANT} where ${parts
+            .map((part) => `(select true from ${job} where name = meant.name and ${part} order by ${place} limit 1)`)
+            .join(' or ')}
+        )
+        select ${columns} from holding cross join unnest(${ids}::uuid[]) as given(id) cross join lateral (
+          select *, ctid as spot from ${job} where name = holding.name and id = given.id offset 0
+        ) as j
+        where (${parts.join(' or ')})`;
+
+/** A page of what is in a state and has one of some ids. */
+const pageOfIds = (tables: Tables, state: DeliveryState, ids: string) => `
+        ${lookedUp(tables, FOUND[state], ids, `j.id, j.name, ${FOUND[state].place} as place, spot`)}
+          and ${isBehind(FOUND[state].place)}
+        order by place, id, name limit $5::int`;
 
 // An exact number of microseconds, as text: a float has too few digits, and drivers may have been told to read times.
 const PLACE = `(extract(epoch from place) * 1000000)::bigint::text as place`;
 
-function list(tables: Tables, state: DeliveryState): string {
+/** Reads the deliveries of a page. Only now, as what they carry may be large. */
+function list({ job }: Tables, state: DeliveryState, page: string): string {
   const attempts = `(retry_count + 1 - coalesce((data->>'uncounted')::int, 0))`;
   // A number, because the application's pool may have been told to read times in its own way.
   const epochMs = (time: string) => `extract(epoch from ${time})::float8 * 1000`;
   return `
-      select id, name, singleton_key as key, data, output, ${epochMs('created_on')} as "storedAt", ${PLACE},
+      select j.id, j.name, singleton_key as key, data, output, ${epochMs('created_on')} as "storedAt", ${PLACE},
         case when started_on is null then 0 else ${attempts} end as attempts,
         ${epochMs({ waiting: 'start_after', running: 'started_on', dead: 'completed_on' }[state])} as since
-      from (${page(tables, state)}
-      ) as page`;
+      from (${page}
+      ) as page cross join lateral (select * from ${job} where ctid = page.spot offset 0) as j
+      order by page.place, page.id, page.name`;
 }
 
 /** What puts all attempts before a delivery again. Those of earlier versions, which counted in the data, do so too. */
@@ -145,28 +157,32 @@ const NEVER_BEGUN = `
           data = case when data ? 'uncounted' then data - 'uncounted' else data end`;
 
 // By where the rows lie, as the planner may prefer any index, or none, to the primary key.
-const retry = (tables: Tables, keepCompletedSeconds: number) => `
-      with portion as materialized (
-        select id, name, place, spot from (${page(tables, 'dead')}
-        ) as page
+const retry = ({ job }: Tables, keepCompletedSeconds: number, page: string) => `
+      with portion as materialized (${page}
       ), retried as (
-        update ${tables.job} set state = 'retry', start_after = now(), completed_on = null, blocked = false,
+        update ${job} set state = 'retry', start_after = now(), completed_on = null, blocked = false,
           deletion_seconds = ${keepCompletedSeconds}, ${NEVER_BEGUN}
         where ctid = any(array(select spot from portion)) and state = 'failed' returning name
       ), notified as (
-        select pg_notify($7, name) from retried group by name
+        select pg_notify($6, name) from retried group by name
       )
       select id, name, ${PLACE}, (select count(*) from portion)::int as found, (select count(*) from retried)::int as count,
         (select count(*) from notified)::int as notified
       from portion order by portion.place desc, id desc, name desc limit 1`;
 
+/** Whatever is waiting or dead, with a priority too. */
+const DISCARDED: Found = {
+  place: 'blocked, start_after',
+  parts: [`state = 'created'`, `state = 'retry'`, `state = 'failed'`],
+};
+
 const discard = (tables: Tables) => `
       with discarded as (
         delete from ${tables.job}
-        where ctid = any(array(select spot from ${named(tables)}
+        where ctid = any(array(${lookedUp(tables, DISCARDED, '$3', 'spot')}
         )) and state in ('created', 'retry', 'failed') returning name
       ), notified as (
-        select pg_notify($3, name) from discarded group by name
+        select pg_notify($2, name) from discarded group by name
       )
       select count(*)::int as count, (select count(*) from notified)::int as notified from discarded`;
 
