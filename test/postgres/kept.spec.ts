@@ -178,7 +178,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     const deliveries = app.get(EventDeliveries);
     const progress: number[] = [];
     expect(await deliveries.retry({}, { onProgress: (done) => progress.push(done) })).toBe(2_500);
-    expect(progress).toEqual([1_000, 2_000, 2_500]);
+    expect(progress).toEqual([400, 800, 1_200, 1_600, 2_000, 2_400, 2_500]);
     expect(await deliveries.counts()).toMatchObject([{ waiting: 2_500, dead: 0 }]);
     expect(await deliveries.list({ state: 'waiting', limit: 1 })).toMatchObject([{ attempts: 0 }]);
   });
