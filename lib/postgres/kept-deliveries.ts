@@ -129,9 +129,12 @@ const byPlace = (one: Place, other: Place) =>
 
 const cursorAt = ({ place, id, name }: Place, state: DeliveryState) => cursorOf(state, place, id, name);
 
+/** What a place looks like in a cursor. Postgres takes whatever looks like that, also if somebody has made it up. */
+const PLACE = [/^\d{1,16}$/, /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/, /^[\w./-]+$/];
+
 /** The place after a cursor, as the parameters of a statement. */
 const placeAt = (cursor: string | undefined, state: DeliveryState): (string | null)[] =>
-  cursor === undefined ? [null, null, null] : readCursor(cursor, state, [/^\d{1,16}$/, /^[0-9a-f-]{36}$/, /./]);
+  cursor === undefined ? [null, null, null] : readCursor(cursor, state, PLACE);
 
 function keptOf(row: Row, state: DeliveryState): KeptDelivery {
   const { event, callback } = requireAddress(row.name);

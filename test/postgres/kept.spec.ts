@@ -1,7 +1,13 @@
 /** What can be read of the deliveries on a Postgres server, and retried, when many are kept there. */
 import { afterEach, expect, it } from '@jest/globals';
 import { EventDeliveries } from 'nestjs-callbacks';
-import type { DeliveryCounts, DeliveryState, DurableEngine, KeptDelivery } from 'nestjs-callbacks/engine';
+import {
+  cursorOf,
+  type DeliveryCounts,
+  type DeliveryState,
+  type DurableEngine,
+  type KeptDelivery,
+} from 'nestjs-callbacks/engine';
 import { startApp } from '../support/app.js';
 import { Emails } from '../support/engine-suite.js';
 import { describeWith, findPostgres } from '../support/servers.js';
@@ -9,6 +15,7 @@ import { callbackOf, deliveryOf, sceneOn } from './scene.js';
 import { WatchedPool } from './watched-pool.js';
 
 const FAR_MS = 3_600_000;
+const ID = '01900000-0001-7000-8000-000000000001';
 
 /** All deliveries in a state, page by page. */
 async function allPages(engine: DurableEngine, state: DeliveryState, limit: number): Promise<KeptDelivery[]> {
@@ -170,6 +177,34 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     const rest = await engine.list({ state: 'dead', ids, limit: 700, after: page.at(-1)!.cursor });
     expect(idsOf(rest)).toEqual(ids.slice(700));
     expect(await engine.discard({ ids })).toBe(1_000);
+  });
+
+  it.each([
+    ['a time beyond all times', ['9'.repeat(17), ID, 'x/Emails.greet']],
+    ['a time that is no number', ['1e3', ID, 'x/Emails.greet']],
+    ['an id of dashes only', ['1', '-'.repeat(36), 'x/Emails.greet']],
+    ['a queue with a character that Postgres cannot store', ['1', ID, 'x/Emails\0greet']],
+    ['no queue', ['1', ID]],
+  ])('a cursor that somebody has made up, with %s, is refused before Postgres sees it', async (_, place) => {
+    const { app } = await startApp([Emails], scene.options({}, { work: false }));
+    const after = { cursor: cursorOf('dead', ...place) };
+    await expect(app.get(EventDeliveries).list({ after })).rejects.toMatchObject({
+      code: 'EVENTS_QUERY_INVALID',
+      message: expect.stringMatching(
+        /^EventDeliveries\.list\(\) was given after: .+ Pass the last delivery of the page before\.$/,
+      ),
+    });
+  });
+
+  it('the utmost cursor that is read as one is of a time that Postgres knows', async () => {
+    const engine = await scene.open([callbackOf()]);
+    const after = cursorOf(
+      'dead',
+      '9'.repeat(16),
+      'f'.repeat(8) + '-ffff-ffff-ffff-' + 'f'.repeat(12),
+      'x/A.a/ordered',
+    );
+    expect(await engine.list({ state: 'dead', limit: 1, after })).toEqual([]);
   });
 
   it('thousands of dead are retried in portions, also those that died at the same moment', async () => {

@@ -8,7 +8,7 @@ export const cursorOf = (state: DeliveryState, ...place: readonly string[]): str
 /**
  * Reads the place out of a cursor.
  *
- * @param parts what each part of the place looks like
+ * @param parts what each part of the place looks like: precisely, as the store is to take also what somebody has made up
  * @throws CursorRefusedError if the cursor is none of a list of this state
  */
 export function readCursor(cursor: string, state: DeliveryState, parts: readonly RegExp[]): string[] {
