@@ -82,6 +82,33 @@ async function retry(app) {
   }
 }
 
+const CALLBACKS = 100;
+
+/** The same number of deliveries, over many callbacks. */
+async function overCallbacks() {
+  const store = openStore();
+  const name = `'x/Answer' || (n % ${CALLBACKS})`;
+  await store.seed(MIXES()['of all states'].map((seed) => ({ ...seed, name })));
+  const app = await store.start({ work: false, callbacks: CALLBACKS });
+  const dead = await app.deliveries.list({ limit: 1_000 });
+  const pageOf = (state, limit) => () => app.deliveries.list({ state, limit });
+  const reads = {
+    'a page of 50 waiting': pageOf('waiting', 50),
+    'a page of 1,000 waiting': pageOf('waiting', 1_000),
+    'a page of 1,000 dead': pageOf('dead', 1_000),
+    counts: () => app.deliveries.counts(),
+  };
+  for (const [what, work] of Object.entries(reads)) {
+    goal(`${what}, of ${CALLBACKS} callbacks`, await medianOf(app, work), 50, 'ms');
+  }
+  const ids = dead.map(({ id }) => id);
+  const { longest, all } = await statementsOf(app, () => app.deliveries.list({ ids, limit: 1_000 }));
+  show(`1,000 ids, of ${CALLBACKS} callbacks`, all, 'ms');
+  goal(`1,000 ids, of ${CALLBACKS} callbacks, the longest statement`, longest, 50, 'ms');
+  await app.close();
+  await store.drop();
+}
+
 export async function reading() {
   for (const [name, seeds] of Object.entries(MIXES())) {
     const store = openStore();
@@ -93,4 +120,5 @@ export async function reading() {
     await app.close();
     await store.drop();
   }
+  await overCallbacks();
 }
