@@ -11,12 +11,14 @@ import {
   type RetryPortion,
 } from '../engine/index.js';
 import type { Client } from './connections.js';
+import { DISCARDED } from './discarded.js';
+import { discardWaiting } from './discards.js';
 import { KeptList, type KeptQueue } from './kept-list.js';
 import { findPlaces, portionsOf } from './places.js';
 import { isScriptsVerdict, type Queue } from './queues.js';
 import { Retries } from './retries.js';
 
-/** How many jobs are removed at once. One that waits is looked for in a list, which may be long. */
+/** How many jobs are removed at once. */
 const AT_ONCE = 50;
 
 /** Looks into the deliveries that are kept, and retries or discards them. */
@@ -38,7 +40,7 @@ export class KeptDeliveries {
 
   async counts(): Promise<DeliveryCounts[]> {
     const queues = await this.queues({});
-    const found = queues.map(async ({ queue, address }) => ({ ...address, ...(await countsOf(queue)) }));
+    const found = queues.map(async ({ queue, address }) => ({ ...address, ...(await countsOf(this.client, queue)) }));
     return countsByAddress(await Promise.all(found));
   }
 
@@ -59,7 +61,14 @@ export class KeptDeliveries {
       const waiting = places.filter(({ stage }) => stage === 'wait');
       const inSets = places.filter(({ stage }) => stage !== 'wait' && stage !== 'active');
       for (const some of portionsOf(inSets, AT_ONCE)) count += await removeAll(queue, some);
-      for (const some of portionsOf(waiting, 1)) count += await removeAll(queue, some);
+      const discarded = await discardWaiting(
+        this.client,
+        queue,
+        waiting.map(({ id }) => id),
+      );
+      count += discarded.count;
+      // It looks for each in the list, which may be long.
+      for (const id of discarded.left) count += await removeAll(queue, [{ id }]);
     }
     return count;
   }
@@ -75,7 +84,12 @@ export class KeptDeliveries {
   }
 }
 
-async function countsOf(queue: Queue): Promise<Record<'waiting' | 'delayed' | 'running' | 'dead', number>> {
+async function countsOf(
+  client: Client,
+  queue: Queue,
+): Promise<Record<'waiting' | 'delayed' | 'running' | 'dead', number>> {
+  // Counted before the list is, as they leave both together.
+  const counting = client.scard(queue.toKey(DISCARDED));
   const [wait, prioritized, delayed, running, dead] = await queue.getCounts([
     'wait',
     'prioritized',
@@ -87,7 +101,8 @@ async function countsOf(queue: Queue): Promise<Record<'waiting' | 'delayed' | 'r
   const [dueNow] = delayed > 0 ? await queue.getCounts(['delayed'], Date.now() + 1) : [0];
   // Between the two looks, more jobs may have been added.
   const due = Math.min(dueNow, delayed);
-  return { waiting: wait + prioritized + due, delayed: delayed - due, running, dead };
+  const listed = Math.max(0, wait - (await counting));
+  return { waiting: listed + prioritized + due, delayed: delayed - due, running, dead };
 }
 
 /** Removes jobs of a queue. What somebody else has moved in the meantime does not count. */

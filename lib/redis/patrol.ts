@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Duty, type EngineHealth } from '../engine/index.js';
 import type { Client } from './connections.js';
+import { DISCARDED } from './discarded.js';
 import type { CompleteOptions } from './options.js';
 import type { Queue } from './queues.js';
 
@@ -33,7 +34,9 @@ const LOOK = `
   for _, name in ipairs(page[2]) do
     local queue = ARGV[1] .. ':' .. name .. ':'
     local wait, prioritized, delayed, active = queue .. 'wait', queue .. 'prioritized', queue .. 'delayed', queue .. 'active'
-    if redis.call('exists', wait, prioritized, delayed, active) > 0 then
+    local discarded = queue .. '${DISCARDED}'
+    if redis.call('exists', wait, prioritized, delayed, active, discarded) > 0 then
+      if redis.call('exists', wait) == 0 then redis.call('del', discarded) end
       local isDue = redis.call('exists', wait, prioritized) > 0
       local first = redis.call('zrange', delayed, 0, 0, 'withscores')[2]
       isDue = isDue or (first and tonumber(first) < (tonumber(ARGV[4]) + 1) * 0x1000)

@@ -1,5 +1,5 @@
 import type { Client } from './connections.js';
-import { isList, type Place, type Stage } from './pages.js';
+import type { Place, Stage } from './pages.js';
 import type { Queue } from './queues.js';
 
 /** How many jobs one pipeline asks for. */
@@ -33,7 +33,7 @@ async function findSome(client: Client, queue: Queue, ids: readonly string[]): P
     if (timestamp === null || SETS[found] === 'completed') return [];
     const inList = rest[SETS.length] === null ? 'wait' : 'active';
     const stage: Stage = found < 0 ? inList : (SETS[found] as Stage);
-    return [{ stage, id, at: Number(isList(stage) ? timestamp : rest[found]), before: [] }];
+    return [{ stage, id, at: Number(found < 0 ? timestamp : rest[found]), before: [] }];
   });
 }
 

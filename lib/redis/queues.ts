@@ -1,6 +1,7 @@
 import type { IQueueBackend, MinimalJob } from 'bullmq';
 import { loadPeer } from '../engine/index.js';
-import type { Client, Connections } from './connections.js';
+import { amendScripts } from './amended-scripts.js';
+import type { Connections } from './connections.js';
 import type { CompleteOptions } from './options.js';
 
 /** One of BullMQ's queues. Each of its methods runs one script in Redis. */
@@ -40,37 +41,9 @@ export async function openQueues(
   // The connection itself reports its errors. These would only do so again.
   for (const emitter of [connection, any]) emitter.on('error', () => {});
   await connection.client;
-  callOnlyIfMore(commands);
+  amendScripts(commands);
   return (name) => any.forQueue(name);
 }
-
-/** The scripts that hand out jobs, and which of their keys are `wait`, `prioritized` and `marker`. */
-const HAND_OUT = { moveToActive: [1, 3, 11], moveToFinished: [1, 3, 14] } as const;
-
-/** The answer of {@link Queue.moveToActive} has this in place of the next time, where it has handed out the last job. */
-export const NO_MORE = -1;
-
-/**
- * Has BullMQ's scripts call another instance only if there is more to hand out. By themselves they put a marker beside the
- * queue with each job that they hand out, and for each delivery two instances would look in vain.
- */
-function callOnlyIfMore(client: Client): void {
-  const scripts = client.scriptsSet as Record<string, { lua: string; numberOfKeys: number }>;
-  for (const [name, { lua, numberOfKeys }] of Object.entries(scripts)) {
-    const [wait, prioritized, marker] = HAND_OUT[name.split(':')[0] as keyof typeof HAND_OUT] ?? [];
-    if (wait === undefined || lua.includes(QUIET)) continue;
-    const quiet = `local answer = (function() ${lua}
-      end)() ${QUIET}
-      if type(answer) == 'table' and redis.call('exists', KEYS[${wait}], KEYS[${prioritized}]) == 0 then
-        redis.call('zrem', KEYS[${marker}], '0')
-        if type(answer[1]) == 'table' then answer[4] = ${NO_MORE} end
-      end
-      return answer`;
-    client.defineCommand(name, { numberOfKeys, lua: quiet });
-  }
-}
-
-const QUIET = '-- calls only if there is more';
 
 // A bundler lets a package be absent whose import stands in a try.
 const importBullMQ = () =>

@@ -8,9 +8,10 @@ import {
   type Quarantine,
   timers,
 } from '../engine/index.js';
+import { NO_MORE } from './amended-scripts.js';
 import type { Claims } from './claims.js';
 import type { Answer, JobAttempt, TakenJob } from './job-attempt.js';
-import { NO_MORE, type Queue } from './queues.js';
+import type { Queue } from './queues.js';
 import type { Slots } from './slots.js';
 
 const { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } = timers;

@@ -1,0 +1,76 @@
+import type { Client } from './connections.js';
+import { DISCARDED, PASS_DISCARDED } from './discarded.js';
+
+/** The answer of {@link Queue.moveToActive} has this in place of the next time, where it has handed out the last job. */
+export const NO_MORE = -1;
+
+/** Amends one of BullMQ's scripts. */
+type Amend = (lua: string) => string;
+
+const AMENDED = '-- amended by nestjs-callbacks';
+
+/** The keys of a queue, as the scripts that hand out jobs get them, and what they do where there is nothing to hand out. */
+interface HandingOut {
+  readonly prioritized: number;
+  readonly marker: number;
+  /** Says whether this call is to hand out a job. */
+  readonly isAsked: string;
+  /** Has it hand out none. */
+  readonly refuse: string;
+}
+
+/**
+ * Has BullMQ's scripts hand out no job that was discarded, and call another instance only if there is more to hand out. By
+ * themselves they put a marker beside the queue with each job that they hand out, and for each delivery two instances would
+ * look in vain.
+ */
+const handingOut =
+  ({ prioritized, marker, isAsked, refuse }: HandingOut): Amend =>
+  (lua) => `
+    ${PASS_DISCARDED}
+    if ${isAsked} and not passDiscarded(KEYS[1], ${keyBeside('KEYS[1]', 'wait')}) then
+      redis.call('zadd', KEYS[${marker}], 0, '0')
+      ${refuse}
+    end
+    local answer = (function() ${lua}
+    end)()
+    if type(answer) == 'table' and redis.call('exists', KEYS[1], KEYS[${prioritized}]) == 0 then
+      redis.call('zrem', KEYS[${marker}], '0')
+      if type(answer[1]) == 'table' then answer[4] = ${NO_MORE} end
+    end
+    return answer`;
+
+/**
+ * Has a script that adds a job look whether its id was discarded, and still lies in the list: it must not lie there twice. It only
+ * reads where that is not so: a script that has written is not refused any more when the memory is full.
+ */
+const adding: Amend = (lua) => `
+  local queue, id = unpack(cmsgpack.unpack(ARGV[1]), 1, 2)
+  if redis.call('sismember', queue .. '${DISCARDED}', id or '') == 1 then
+    redis.call('srem', queue .. '${DISCARDED}', id)
+    redis.call('lrem', queue .. 'wait', -1, id)
+  end
+  return (function() ${lua}
+  end)()`;
+
+const AMENDS: Record<string, Amend> = {
+  moveToActive: handingOut({ prioritized: 3, marker: 11, isAsked: 'true', refuse: 'return {0, 0, 0, 0}' }),
+  moveToFinished: handingOut({ prioritized: 3, marker: 14, isAsked: `ARGV[6] == '1'`, refuse: `ARGV[6] = '0'` }),
+  addStandardJob: adding,
+  addDelayedJob: adding,
+  addPrioritizedJob: adding,
+};
+
+/** Amends BullMQ's scripts on a connection. */
+export function amendScripts(client: Client): void {
+  const scripts = client.scriptsSet as Record<string, { lua: string; numberOfKeys: number }>;
+  for (const [name, { lua, numberOfKeys }] of Object.entries(scripts)) {
+    const amend = AMENDS[name.split(':')[0]];
+    if (!amend || lua.includes(AMENDED)) continue;
+    client.defineCommand(name, { numberOfKeys, lua: `${AMENDED}\n${amend(lua)}` });
+  }
+}
+
+function keyBeside(key: string, name: string): string {
+  return `string.sub(${key}, 1, -${name.length + 1}) .. '${DISCARDED}'`;
+}

@@ -1,0 +1,103 @@
+/** What is due and waits on a Redis server: discarding it, and reading it page by page meanwhile. */
+import { expect, it } from '@jest/globals';
+import { EventDeliveries } from 'nestjs-callbacks';
+import { startApp, until } from '../support/app.js';
+import { Emails, isIdle, ran } from '../support/engine-suite.js';
+import { describeWith, findRedis } from '../support/servers.js';
+import { sceneOn } from './scene.js';
+
+describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(), (url) => {
+  const scene = sceneOn(url);
+  const key = (name: string) => `${scene.prefix}:x/Emails.greet:${name}`;
+
+  /** An instance that stores, and so many deliveries that wait. */
+  async function waiting(count: number) {
+    const { app, events } = await startApp([Emails], scene.options({}, { work: false }));
+    const deliveries = app.get(EventDeliveries);
+    for (let index = 0; index < count; index++) await events.run('x', index);
+    const ids = (await deliveries.list({ state: 'waiting', limit: 1_000 })).map(({ id }) => id);
+    return { events, deliveries, ids };
+  }
+
+  /** Reads what waits, page by page, and does something between the first two pages. */
+  async function readInPages(deliveries: EventDeliveries, limit: number, between: () => Promise<unknown>) {
+    const listed: unknown[] = [];
+    let page = await deliveries.list({ state: 'waiting', limit });
+    for (let pages = 1; page.length > 0; pages++) {
+      listed.push(...page.map(({ arguments: [what] }) => what));
+      if (pages === 1) await between();
+      page = await deliveries.list({ state: 'waiting', limit, after: page.at(-1)! });
+    }
+    return listed;
+  }
+
+  it('what is discarded is not looked for in the list, and is neither listed, counted nor performed', async () => {
+    const { deliveries, ids } = await waiting(10);
+    const searches = async () => Number(/cmdstat_lrem:calls=(\d+)/.exec(await scene.client.info('commandstats'))?.[1]);
+    const before = await searches();
+    const gone = ids.filter((_, index) => index > 0 && index % 2 === 0);
+    expect(await deliveries.discard({ ids: [...gone, gone[0]] })).toBe(4);
+    expect(await deliveries.discard({ ids: gone })).toBe(0);
+    expect(await searches()).toBe(before);
+    expect(await deliveries.counts()).toMatchObject([{ waiting: 6 }]);
+    expect((await deliveries.list({ state: 'waiting', limit: 6 })).map(({ arguments: [what] }) => what)).toEqual([
+      0, 1, 3, 5, 7, 9,
+    ]);
+    expect(await deliveries.list({ state: 'waiting', ids: gone })).toEqual([]);
+    await startApp([Emails], scene.options());
+    await until(() => isIdle(deliveries));
+    expect(ran.toSorted()).toEqual([0, 1, 3, 5, 7, 9]);
+    expect(await scene.client.exists(key('discarded'), key('wait'), ...gone.map(key))).toBe(0);
+  });
+
+  it('of more than one look passes over at once, the next that waits is performed all the same', async () => {
+    const { events, deliveries } = await waiting(1);
+    const ids = Array.from(
+      { length: 2_500 },
+      (_, index) => `01900000-0000-7000-8000-${String(index).padStart(12, '0')}`,
+    );
+    await Promise.all(ids.map((id) => events.with({ id }).run('x', 'gone')));
+    await events.run('x', 'last');
+    expect(await deliveries.discard({ ids })).toBe(2_500);
+    expect(await deliveries.counts()).toMatchObject([{ waiting: 2 }]);
+    expect(await deliveries.list({ state: 'waiting', limit: 2 })).toHaveLength(2);
+    await startApp([Emails], scene.options());
+    await until(() => isIdle(deliveries));
+    expect(ran.toSorted()).toEqual([0, 'last']);
+  });
+
+  it.each([0, 50])(
+    'what is run again under the id of one that was discarded is performed once, after %i ms',
+    async (delayMs) => {
+      const { events, deliveries, ids } = await waiting(5);
+      await deliveries.discard({ ids: [ids[2]] });
+      await events.with({ id: ids[2], delayMs }).run('x', 'again');
+      expect(await deliveries.list({ state: 'waiting', limit: 10 })).toHaveLength(5);
+      expect((await deliveries.counts())[0].waiting + (await deliveries.counts())[0].delayed).toBe(5);
+      await deliveries.discard({ ids: [ids[2]] });
+      await events.with({ id: ids[2], delayMs }).run('x', 'once more');
+      await startApp([Emails], scene.options());
+      await until(() => isIdle(deliveries));
+      expect(ran.toSorted()).toEqual([0, 1, 3, 4, 'once more']);
+    },
+  );
+
+  it('pages go on where they were, though what was before is discarded', async () => {
+    const { deliveries, ids } = await waiting(30);
+    const listed = await readInPages(deliveries, 12, () => deliveries.discard({ ids: ids.slice(4, 20) }));
+    expect(listed).toEqual([...Array(12).keys(), ...Array.from({ length: 10 }, (_, index) => 20 + index)]);
+  });
+
+  it('pages go on where they were, though what was before is performed and waits again', async () => {
+    const { deliveries } = await waiting(30);
+    const listed = await readInPages(deliveries, 2, async () => {
+      // As when their attempts have failed: all have a second one before them.
+      for (let times = 0; times < 2; times++) {
+        await scene.client.lmove(key('wait'), key('wait'), 'RIGHT', 'LEFT');
+        const id = await scene.client.lindex(key('wait'), 0);
+        await scene.client.hincrby(key(id!), 'ats', 1);
+      }
+    });
+    expect(listed.slice(0, 30)).toEqual([...Array(30).keys()]);
+  });
+});
