@@ -20,6 +20,7 @@ const options = [
 
 async function withServer(work) {
   const server = spawn('redis-server', [...options, '--appendonly', 'no', '--dir', '/tmp'], { stdio: 'ignore' });
+  const ended = new Promise((resolve) => server.once('exit', resolve));
   const client = new Redis(url, { retryStrategy: () => 100, maxRetriesPerRequest: 50 });
   client.on('error', () => {});
   try {
@@ -28,6 +29,8 @@ async function withServer(work) {
   } finally {
     client.disconnect();
     server.kill();
+    // The next one takes the same port.
+    await ended;
   }
 }
 
