@@ -40,6 +40,9 @@ export interface AttemptOptions {
   readonly health: EngineHealth;
 }
 
+/** How many jobs that were completed long ago BullMQ removes at most with each that is completed: whoever has the duty removes the rest. */
+const FORGOTTEN_AT_ONCE = 50;
+
 /** Writes data to a job while its lock is ours. */
 const WRITE_TO_OURS = `
   if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -103,7 +106,7 @@ export class JobAttempt implements EngineAttempt {
 
   complete(): Promise<boolean> {
     const { queue, token } = this.taken;
-    const keep = { age: this.options.keepCompletedMs / 1_000 };
+    const keep = { age: this.options.keepCompletedMs / 1_000, limit: FORGOTTEN_AT_ONCE };
     this.completing = this.settle(['completed'], async () => {
       const { result } = await queue.moveToCompleted(this.job, null, keep, token, this.taker.wantsNext());
       this.answer = result;

@@ -3,7 +3,7 @@ import type { Place, Stage } from './pages.js';
 import type { Queue } from './queues.js';
 
 /** How many jobs one pipeline asks for. */
-const AT_ONCE = 250;
+const AT_ONCE = 100;
 
 /**
  * Finds by their ids the jobs of a queue that are waiting, running or dead. Lists are not searched for them, but that of
