@@ -30,11 +30,50 @@ export function parsed(text: string): unknown {
   }
 }
 
+/** What Redis takes as one value, in bytes, unless it is configured otherwise; it ends the connection that sends more. */
+const MOST_BYTES = 512 * 1024 * 1024;
+/** One character takes so many bytes at most, in UTF-8. */
+const MOST_BYTES_OF_CHARACTER = 3;
+
+/**
+ * Makes jobs of the deliveries of one run.
+ *
+ * @throws RangeError if they are more than a string can hold, or than Redis takes at once
+ */
+export function jobsOf(deliveries: readonly NewDelivery[]): JobJson[] {
+  try {
+    const jobs = Array.from(dataOf(deliveries), (data, index) => jobOf(deliveries[index], data));
+    const bytes = textOf(jobs) * MOST_BYTES_OF_CHARACTER > MOST_BYTES ? bytesOf(jobs) : 0;
+    if (bytes > MOST_BYTES) throw new RangeError(`${bytes} bytes are more than Redis takes`);
+    return jobs;
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new RangeError(`its arguments are too large to be written as JSON: ${cause.message}`, { cause });
+  }
+}
+
+/** The length of the data of some jobs. */
+export const textOf = (jobs: readonly JobJson[]): number => jobs.reduce((sum, { data }) => sum + data.length, 0);
+
+const bytesOf = (jobs: readonly JobJson[]) => jobs.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0);
+
+/** Writes the data of deliveries: of those that have the same in common, once. */
+function* dataOf(deliveries: readonly NewDelivery[]): Generator<string> {
+  let [before, data]: [NewDelivery | undefined, string] = [undefined, ''];
+  for (const delivery of deliveries) {
+    const { key, arguments: args } = delivery;
+    if (before?.key !== key || before?.arguments !== args)
+      data = JSON.stringify({ ...(key !== undefined && { key }), arguments: args } satisfies JobData);
+    before = delivery;
+    yield data;
+  }
+}
+
 /** Makes a job of a delivery, for its callback's queue. It keeps the delivery's id. */
-export const jobOf = ({ id, callback, key, arguments: args, delayMs }: NewDelivery): JobJson => ({
+const jobOf = ({ id, callback, delayMs }: NewDelivery, data: string): JobJson => ({
   id,
   name: callback,
-  data: JSON.stringify({ ...(key !== undefined && { key }), arguments: args } satisfies JobData),
+  data,
   opts: delayMs > 0 ? { delay: Math.round(delayMs) } : {},
   timestamp: Date.now(),
   progress: 0,
