@@ -6,7 +6,10 @@ import type { CompleteOptions } from './options.js';
 import type { Queue } from './queues.js';
 
 /** How many queues one script looks at, about. */
-const QUEUES_AT_ONCE = 100;
+const QUEUES_AT_ONCE = 500;
+/** So many queues are looked at each time. Of more, a part of those that have had nothing to do: so that two times see all. */
+const QUEUES_EACH_TIME = 100;
+const PART_EACH_TIME = 0.55;
 /** How many completed jobs of a queue one script removes. */
 const FORGOTTEN_AT_ONCE = 250;
 /** The longest time between two removals of completed deliveries. */
@@ -25,18 +28,18 @@ const TAKE = `
 const LEAVE = `if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end`;
 
 /**
- * Looks at some queues. Where something is due, it puts the marker back by which BullMQ tells of it: whoever took it may have
- * died. Answers with the place to go on from, the queues where something runs, and those that have something to forget.
+ * Looks at some queues, beside those that are named. Where something is due, it puts the marker back by which BullMQ tells of it: whoever took it may have
+ * died. Answers with the place to go on from, how many queues it has come past, those that have something to do, those where something runs,
+ * and those that have something to forget.
  */
 const LOOK = `
   local page = redis.call('sscan', KEYS[1], ARGV[2], 'count', ARGV[3])
-  local running, old = {}, {}
-  for _, name in ipairs(page[2]) do
+  local busy, running, old = {}, {}, {}
+  local function look(name)
     local queue = ARGV[1] .. ':' .. name .. ':'
     local wait, prioritized, delayed, active = queue .. 'wait', queue .. 'prioritized', queue .. 'delayed', queue .. 'active'
-    local discarded = queue .. '${DISCARDED}'
-    if redis.call('exists', wait, prioritized, delayed, active, discarded) > 0 then
-      if redis.call('exists', wait) == 0 then redis.call('del', discarded) end
+    if redis.call('exists', wait, prioritized, delayed, active) > 0 then
+      table.insert(busy, name)
       local isDue = redis.call('exists', wait, prioritized) > 0
       local first = redis.call('zrange', delayed, 0, 0, 'withscores')[2]
       isDue = isDue or (first and tonumber(first) < (tonumber(ARGV[4]) + 1) * 0x1000)
@@ -45,17 +48,30 @@ const LOOK = `
       end
       if redis.call('exists', active) == 1 then table.insert(running, name) end
     end
-    if ARGV[5] ~= '' and #redis.call('zrangebyscore', queue .. 'completed', '-inf', ARGV[5], 'limit', 0, 1) > 0 then
-      table.insert(old, name)
+    if ARGV[5] ~= '' then
+      if redis.call('exists', wait) == 0 then redis.call('del', queue .. '${DISCARDED}') end
+      if #redis.call('zrangebyscore', queue .. 'completed', '-inf', ARGV[5], 'limit', 0, 1) > 0 then
+        table.insert(old, name)
+      end
     end
   end
-  return { page[1], running, old }`;
+  for _, name in ipairs(page[2]) do look(name) end
+  for at = 6, #ARGV do look(ARGV[at]) end
+  return { page[1], #page[2], busy, running, old }`;
+
+type Answer = [next: string, passed: number, busy: string[], running: string[], old: string[]];
 
 /** Has one instance of an application look for what nobody is told of. */
 export class Patrol {
   private readonly id = randomUUID();
   private readonly duty: Duty;
   private forgetsFrom = 0;
+  /** How many queues there are, as far as it is known. */
+  private queues = Infinity;
+  /** How far it has come among all queues. */
+  private place = { cursor: '0', passed: 0 };
+  /** The queues that had something to do the last time. */
+  private readonly busy = new Set<string>();
 
   /**
    * @param names the key of the set of all queues' names, also of those that this instance does not know
@@ -82,23 +98,41 @@ export class Patrol {
     return this.duty.stop();
   }
 
-  /** Looks through all queues, a few at a time. */
+  /** Looks at the queues that had something to do the last time, and at some others; when it is time to forget, at all. */
   private async look(): Promise<void> {
-    const { prefix, keepCompletedMs } = this.options;
     const now = Date.now();
     const forgets = now >= this.forgetsFrom;
-    if (forgets) this.forgetsFrom = now + Math.min(keepCompletedMs, FORGETTING_MS);
+    if (forgets) {
+      this.forgetsFrom = now + Math.min(this.options.keepCompletedMs, FORGETTING_MS);
+      this.place = { cursor: '0', passed: 0 };
+    }
+    const wanted = forgets ? Infinity : Math.max(QUEUES_EACH_TIME, Math.ceil(this.queues * PART_EACH_TIME));
+    const named = [...this.busy];
+    this.busy.clear();
+    for (let left = wanted; left > 0 || named.length > 0;) {
+      const count = Math.max(1, Math.min(left, QUEUES_AT_ONCE));
+      const passed = await this.lookAt(count, named.splice(0, QUEUES_AT_ONCE), now, forgets);
+      left = this.place.cursor === '0' ? 0 : left - passed;
+    }
+  }
+
+  /** Goes past some queues. Resolves to their number. */
+  private async lookAt(count: number, named: readonly string[], now: number, forgets: boolean): Promise<number> {
+    const { prefix, keepCompletedMs } = this.options;
     const before = forgets ? now - keepCompletedMs : '';
-    let cursor = '0';
-    do {
-      const params = [prefix, cursor, QUEUES_AT_ONCE, now, before];
-      const answer = await this.client.eval(LOOK, 1, this.names, ...params);
-      const [next, running, old] = answer as [string, string[], string[]];
-      // Makes the jobs of instances that have died wait again. BullMQ notes a job at one look, and takes it back at the next.
-      await Promise.all(running.map((name) => this.queueOf(name).moveStalledJobsToWait()));
-      for (const name of old) await this.forget(this.queueOf(name), now - keepCompletedMs);
-      cursor = next;
-    } while (cursor !== '0');
+    const params = [prefix, this.place.cursor, count, now, before, ...named];
+    const answer = (await this.client.eval(LOOK, 1, this.names, ...params)) as Answer;
+    const [cursor, passed, busy, running, old] = answer;
+    for (const name of busy) this.busy.add(name);
+    this.place = { cursor, passed: this.place.passed + passed };
+    if (cursor === '0') {
+      this.queues = this.place.passed;
+      this.place = { cursor, passed: 0 };
+    }
+    // Makes the jobs of instances that have died wait again. BullMQ notes a job at one look, and takes it back at the next.
+    await Promise.all([...new Set(running)].map((name) => this.queueOf(name).moveStalledJobsToWait()));
+    for (const name of new Set(old)) await this.forget(this.queueOf(name), now - keepCompletedMs);
+    return passed;
   }
 
   /**

@@ -4,8 +4,10 @@ import { Injectable } from '@nestjs/common';
 import { Queue } from 'bullmq';
 import { type Command, Redis } from 'ioredis';
 import { Callback } from 'nestjs-callbacks';
-import { startApp, until } from '../support/app.js';
+import { redis } from 'nestjs-callbacks/redis';
+import { closeApps, startApp, until } from '../support/app.js';
 import { Emails, ran } from '../support/engine-suite.js';
+import { findRedisProgram, PrivateRedis } from '../support/private-redis.mjs';
 import { describeWith, findRedis } from '../support/servers.js';
 import { sceneOn } from './scene.js';
 
@@ -126,5 +128,47 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     await former.app.close();
     await startApp([Emails], scene.options({ keepCompletedMs: 1_000 }));
     await until(async () => (await scene.client.zcard(completed)) === 0);
+  });
+});
+
+describeWith('With a Redis server of its own (redis-server)', findRedisProgram(), () => {
+  it('of many callbacks that have nothing to do, about half are looked at each time, and what is lost is found the next time', async () => {
+    const server = await PrivateRedis.start();
+    try {
+      const many = Array.from({ length: 300 }, (_, number) => {
+        @Injectable()
+        class One {
+          @Callback('x', { delivery: 'durable', id: `One${number}` }) go(what: unknown) {
+            ran.push(what);
+          }
+        }
+        return One;
+      });
+      await startApp(many, { engine: redis({ url: server.url, leaseMs: 1_000 }) });
+      await server.ask(async (client: Redis) => {
+        const commands = async (name: string) =>
+          Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(await client.info('commandstats'))?.[1] ?? 0);
+        const looks = () => commands('pexpire');
+        await until(async () => (await looks()) >= 3);
+        await client.config('RESETSTAT');
+        await until(async () => (await looks()) >= 10);
+        expect((await commands('exists')) / (await looks())).toBeLessThan(200);
+        const from = await looks();
+        const key = (number: number, name: string) => `{nestjs-callbacks}:x/One${number}:${name}`;
+        const lost = [0, 60, 120, 180, 240];
+        for (const number of lost) {
+          await client
+            .multi()
+            .rpush(key(number, 'wait'), 'lost')
+            .hset(key(number, 'lost'), 'data', '{"arguments":[1]}', 'name', 'x', 'opts', '{}', 'timestamp', Date.now())
+            .exec();
+        }
+        await until(() => ran.length === lost.length);
+        expect((await looks()) - from).toBeLessThanOrEqual(5);
+      });
+    } finally {
+      await closeApps();
+      await server.remove();
+    }
   });
 });
