@@ -116,6 +116,9 @@ export const blocking = () =>
     await blocked(client, 'a page of 50', () => deliveries.list({ state: 'waiting', limit: 50 }));
     await blocked(client, 'counts', () => deliveries.counts());
     await blocked(client, 'a discard of one', (index) => deliveries.discard({ ids: [ids[index]] }));
+    const some = (index) => ids.slice(ids.length / 2 + index * 1_000).slice(0, 1_000);
+    await blocked(client, 'a discard of 10 k', (index) => deliveries.discard({ ids: some(index) }));
+    await blocked(client, 'a page beside them', () => deliveries.list({ state: 'waiting', limit: 50 }));
     await blocked(client, 'a retry of 50 k', () => deliveries.retry(), 1);
     await app.close();
   });
