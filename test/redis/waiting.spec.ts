@@ -1,7 +1,8 @@
-/** What is due and waits on a Redis server: discarding it, and reading it page by page meanwhile. */
+/** What waits and what runs on a Redis server: discarding it, and reading it page by page meanwhile. */
 import { expect, it } from '@jest/globals';
-import { EventDeliveries } from 'nestjs-callbacks';
-import { startApp, until } from '../support/app.js';
+import { Injectable } from '@nestjs/common';
+import { Callback, EventDeliveries } from 'nestjs-callbacks';
+import { deferred, startApp, until } from '../support/app.js';
 import { Emails, isIdle, ran } from '../support/engine-suite.js';
 import { describeWith, findRedis } from '../support/servers.js';
 import { sceneOn } from './scene.js';
@@ -121,5 +122,29 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
       }
     });
     expect(listed.slice(0, 30)).toEqual([...Array(30).keys()]);
+  });
+
+  it('what runs is listed once, though others that were listed end meanwhile', async () => {
+    const gates = Array.from({ length: 12 }, () => deferred());
+    @Injectable()
+    class Slow {
+      @Callback('slow', { delivery: 'durable', concurrency: 12 }) async go(number: number) {
+        ran.push(number);
+        await gates[number].promise;
+      }
+    }
+    const { app, events } = await startApp([Slow], scene.options());
+    const deliveries = app.get(EventDeliveries);
+    for (const number of gates.keys()) await events.run('slow', number);
+    await until(() => ran.length === 12);
+    const first = await deliveries.list({ state: 'running', limit: 7 });
+    const numbersOf = (page: typeof first) => page.map(({ arguments: [number] }) => number as number);
+    for (const number of numbersOf(first).slice(1)) gates[number].resolve();
+    await until(async () => (await deliveries.counts())[0].running === 6);
+    const second = await deliveries.list({ state: 'running', limit: 7, after: first.at(-1)! });
+    expect([...numbersOf(first), ...numbersOf(second)].toSorted((one, other) => one - other)).toEqual([
+      ...gates.keys(),
+    ]);
+    for (const { resolve } of gates) resolve();
   });
 });
