@@ -81,12 +81,12 @@ export class JobAttempt implements EngineAttempt {
     return this.claim.signal;
   }
 
-  /** Whether it came back from a dead instance, and may be what ended that. */
   /** How often it was spared. */
   get spared(): number {
     return this.standing.spared;
   }
 
+  /** Whether it came back from a dead instance, and may be what ended that. */
   get isSuspect(): boolean {
     return this.standing.isSuspect;
   }
