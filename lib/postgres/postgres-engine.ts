@@ -17,6 +17,7 @@ import { startBoss } from './boss.js';
 import { CallerTransactions } from './caller-transactions.js';
 import type { Connection } from './connection/connection.js';
 import { openConnection } from './connection/open-connection.js';
+import { EmbeddedClock } from './embedded-clock.js';
 import { KeptDeliveries } from './kept-deliveries.js';
 import { isQueueMissing } from './missing-queue.js';
 import { type CompleteOptions, sessionsOf } from './options.js';
@@ -36,6 +37,8 @@ interface Opened {
   readonly working: Working;
   readonly writer: Writer;
   readonly kept: KeptDeliveries;
+  /** Of a database whose own is too coarse. */
+  readonly clock: EmbeddedClock | undefined;
 }
 
 /** The queue of a declared callback. */
@@ -96,6 +99,7 @@ export class PostgresEngine implements DurableEngine {
         waiting: Math.floor(sessionsOf(options) / 2),
       }),
       kept: new KeptDeliveries(connection, statements, channel),
+      clock: connection.isEmbedded ? new EmbeddedClock() : undefined,
     };
   }
 
@@ -116,10 +120,11 @@ export class PostgresEngine implements DurableEngine {
   }
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
-    const { boss, writer, working } = this.requireOpened();
+    const { boss, writer, working, clock } = this.requireOpened();
     const addressed = deliveries.map((delivery) => {
       const declared = this.requireDeclared(delivery);
-      return { ...declared, delivery, call: working.calledFor(declared.queue, !transaction) };
+      const call = working.calledFor(declared.queue, !transaction);
+      return { ...declared, delivery, call, storedAt: clock?.next() };
     });
     const isAnyOrdered = addressed.some(({ isOrdered }) => isOrdered);
     try {

@@ -8,6 +8,8 @@ export interface Addressed {
   readonly delivery: NewDelivery;
   /** Whom to notify; `undefined`: nobody need be told. */
   readonly call: string | undefined;
+  /** When it is stored, in microseconds since 1970; `undefined`: by the database's clock. */
+  readonly storedAt?: number;
 }
 
 /** The deliveries of one run. */
@@ -50,9 +52,9 @@ export function writeRun(deliveries: readonly Addressed[], isOrdered: boolean): 
   }
 }
 
-function jsonOf({ queue, call, delivery: { id, key, delayMs, event, arguments: args } }: Addressed): string {
+function jsonOf({ queue, call, storedAt, delivery: { id, key, delayMs, event, arguments: args } }: Addressed): string {
   const data = { event, ...(key !== undefined && { key }), arguments: args };
-  return JSON.stringify({ name: queue, id, key, delayMs, call, data });
+  return JSON.stringify({ name: queue, id, key, delayMs, call, storedAt, data });
 }
 
 /** The JSON of several runs. */

@@ -1,4 +1,5 @@
 /** What the Postgres engine promises on PGlite: one process a folder, nothing lost, and no waiting for oneself. */
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,6 +64,16 @@ describe('In a folder', () => {
     await startApp([Emails], options);
     await until(() => ran.length === 1);
     expect(ran).toEqual(['Ada']);
+  });
+
+  it('what is stored within one millisecond, of which its clock knows no parts, is listed in the order of storing', async () => {
+    const { app, events } = await startApp([Emails], { engine: postgres({ folder }), work: false });
+    const ids = Array.from({ length: 200 }, () => randomUUID());
+    for (const id of ids) await events.with({ id }).run('x', 'in order');
+    const deliveries = app.get(EventDeliveries);
+    const listed = await deliveries.list({ state: 'waiting', limit: 500 });
+    expect(listed.map(({ id }) => id)).toEqual(ids);
+    await deliveries.discard({ ids });
   });
 
   it('a second process is refused with the pid of the first; what that leaves when it is killed is taken over', async () => {

@@ -3,7 +3,7 @@ import type { Tables } from './tables.js';
 
 /**
  * The statements that store deliveries. Each is given them as JSON in `$1`, and the channel to notify on in `$2`. It gives each
- * its place in `created_on`: by the clock, and a microsecond after the one before it.
+ * its place in `created_on`: by the clock, and a microsecond after the one before it; or when the engine says that it is stored.
  */
 export interface StoreStatements {
   /**
@@ -44,8 +44,8 @@ export const storeStatements = (tables: Tables, options: StoreOptions): StoreSta
 });
 
 const INPUT = `rows from (
-        json_to_recordset($1::text::json) as (name text, id uuid, key text, "delayMs" float8, data jsonb, call text)
-      ) with ordinality as input(name, id, key, "delayMs", data, call, place)`;
+        json_to_recordset($1::text::json) as (name text, id uuid, key text, "delayMs" float8, data jsonb, call text, "storedAt" bigint)
+      ) with ordinality as input(name, id, key, "delayMs", data, call, "storedAt", place)`;
 
 const COLUMNS = `
       id, name, data, singleton_key, start_after, keep_until, retry_limit, expire_seconds, deletion_seconds,
@@ -57,6 +57,10 @@ const values = ({ leaseSeconds, keepCompletedSeconds }: StoreOptions) => `
       1000000000, 2000000000, ${keepCompletedSeconds}, ${leaseSeconds}`;
 
 const AFTER_THOSE_BEFORE = `place * interval '1 microsecond'`;
+
+/** By the clock, unless the engine says it. */
+const storedAt = (clock: string) =>
+  `coalesce(timestamptz 'epoch' + "storedAt" * interval '1 microsecond', ${clock} + ${AFTER_THOSE_BEFORE})`;
 
 const IS_MARKED = isMarkedWith('$3');
 
@@ -70,7 +74,7 @@ const missingIn = (queue: string) =>
 
 const stored = ({ job }: Tables, options: StoreOptions, from: string) => `
         insert into ${job} (${COLUMNS})
-        select ${values(options)}, 'standard', statement_timestamp() + ${AFTER_THOSE_BEFORE} from ${from}
+        select ${values(options)}, 'standard', ${storedAt('statement_timestamp()')} from ${from}
         on conflict do nothing`;
 
 const store = (tables: Tables, options: StoreOptions) => `
@@ -82,7 +86,7 @@ function storeInTransaction({ job, queue }: Tables, options: StoreOptions): stri
   return `
       with input as (select * from ${INPUT}), stored as (
         insert into ${job} (${COLUMNS})
-        select ${values(options)}, 'standard', statement_timestamp() + ${AFTER_THOSE_BEFORE} from input
+        select ${values(options)}, 'standard', ${storedAt('statement_timestamp()')} from input
         where not exists (${missing}) and ${IS_MARKED}
         on conflict do nothing returning name, start_after
       ), notified as (${NOTIFIED})
@@ -128,10 +132,10 @@ function inOrder(
         select clock_timestamp() as at from held where "isHeld"
       ), stored as (
         insert into ${job} (${COLUMNS})
-        select ${values(options)}, q.policy, ${AFTER_THOSE_BEFORE} + case when q.policy = 'key_strict_fifo' then greatest(at, (
+        select ${values(options)}, q.policy, case when q.policy = 'key_strict_fifo' then greatest(${storedAt('at')}, (
             select max(before.created_on) from ${job} as before
             where before.name = input.name and before.singleton_key = key and before.state < 'active'
-          )) else at end
+          ) + ${AFTER_THOSE_BEFORE}) else ${storedAt('at')} end
         from clock, input join ${queue} q on q.name = input.name
         where not exists (${missingIn(queue)}) and ${condition}
         on conflict (name, id) do nothing returning name, start_after
