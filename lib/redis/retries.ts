@@ -1,4 +1,4 @@
-import { cursorOf, readCursor, type RetriedPortion, type RetryPortion } from '../engine/index.js';
+import { cursorOf, readCursor, type RetriedPortion, type RetryPortion, timers } from '../engine/index.js';
 import type { Client } from './connections.js';
 import type { KeptQueue } from './kept-list.js';
 import { pageOf, type Place } from './pages.js';
@@ -31,7 +31,7 @@ export class Retries {
 
   /** Retries at most so many of some queues, from where the portion before has ended. */
   async portion(queues: readonly KeptQueue[], { limit, after }: RetryPortion): Promise<RetriedPortion> {
-    const progress: Progress = after === undefined ? { began: Date.now(), name: '' } : readProgress(after);
+    const progress = after === undefined ? await begin() : readProgress(after);
     const { began } = progress;
     const sorted = [...queues].sort((one, other) => (one.name < other.name ? -1 : 1));
     let count = 0;
@@ -92,6 +92,13 @@ export class Retries {
     const values = Object.entries(fields).flat();
     return (await this.client.eval(WRITE_TO_DEAD, 2, queue.keys.failed, queue.toKey(id), id, ...values)) === 1;
   }
+}
+
+/** Begins a series. What it retries dies later than that, if it dies again: not in the same millisecond. */
+async function begin(): Promise<Progress> {
+  const began = Date.now();
+  while (Date.now() <= began) await timers.sleep(1);
+  return { began, name: '' };
 }
 
 function readProgress(after: string): Progress {
