@@ -36,6 +36,7 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
     /** The instances that have said that they live, once for each time. */
     const beats = () => sent('.events_beat_').map(([, params]) => String(params?.[0]));
     return {
+      sent,
       beats,
       claims: () => sent('.events_claim_').length,
       /** Each instance has said so often that it lives, since the last `clear`. */
@@ -132,6 +133,34 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
     await first.stopWorking();
     await until(() => hurry.mock.calls.length > 0);
     expect(await holder()).not.toBe(former);
+  });
+
+  it('that have closed heed no call, though their connection lingers', async () => {
+    const mayEnd = deferred();
+    class Lingering extends pg.Client {
+      override async end() {
+        await mayEnd.promise;
+        await super.end();
+      }
+    }
+    const heard: string[] = [];
+    const pool = poolOf({ Client: Lingering });
+    pool.on('connect', (client) => client.on('notification', ({ payload }) => heard.push(payload!)));
+    const engine = await scene.open([callbackOf()], { pool });
+    const watched = watch();
+    engine.work(callbackOf(), completing([]));
+    const channel = `${scene.schema}_deliveries`;
+    await until(async () => {
+      await scene.pool.query('select pg_notify($1, $2)', [channel, 'of another queue']);
+      return heard.length > 0;
+    });
+    await engine.stop();
+    watched.clear();
+    // It would call another to what it does not work on itself.
+    await scene.pool.query('select pg_notify($1, $2)', [channel, 'y/B.b']);
+    await until(() => heard.includes('y/B.b'));
+    expect(watched.sent('pg_notify').map(([, params]) => params)).toEqual([[channel, 'y/B.b']]);
+    mayEnd.resolve();
   });
 
   it('that hear of nothing find what others have stored, and a backlog, also when one of them is busy', async () => {

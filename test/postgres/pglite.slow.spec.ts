@@ -134,7 +134,7 @@ describe("With the application's own PGlite, which has one session,", () => {
   /** Each looks for what is due, and for claims that have expired, in one statement. */
   function countLooks() {
     const query = jest.spyOn(pglite, 'query');
-    return () => query.mock.calls.filter(([sql]) => sql.includes('expired as')).length;
+    return () => query.mock.calls.filter(([sql]) => sql.includes('.events_beat_')).length;
   }
   afterEach(() => {
     jest.restoreAllMocks();

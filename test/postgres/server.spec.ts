@@ -36,7 +36,7 @@ await Promise.all(process.argv.slice(2).map(async (name) => {
 /** Each looks for what is due, and for claims that have expired, in one statement. */
 async function countSweeps() {
   const { mock } = jest.spyOn(pg.Client.prototype, 'query') as unknown as jest.Mock<(sql: unknown) => unknown>;
-  return () => mock.calls.filter(([sql]) => String(sql).includes('expired as')).length;
+  return () => mock.calls.filter(([sql]) => String(sql).includes('.events_beat_')).length;
 }
 afterEach(() => {
   jest.restoreAllMocks();

@@ -77,7 +77,10 @@ export class Listening {
     const onBroken = () => broken.abort();
     client.on('error', onBroken);
     client.on('end', onBroken);
-    client.on('notification', ({ payload }: { payload?: string }) => onNotification(payload ?? ''));
+    client.on('notification', ({ payload }: { payload?: string }) => {
+      // A client that is given back goes on until its connection is closed.
+      if (this.client === client) onNotification(payload ?? '');
+    });
     await within(SIGN_OF_LIFE_MS, client.query(`listen "${channel}"`));
     onGap();
     // A connection may be dead without anybody having said so.
