@@ -148,9 +148,11 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       const queue = `(select name from ${scene.schema}.queue where name like 'x/%')`;
       const claim = `(${queue}, 10, gen_random_uuid(), 10`;
       const calls = [
-        isOrdered
-          ? `${named('events_claim_in_order_')}${claim}, '{}', null, true)`
-          : `${named('events_claim_')}${claim})`,
+        ...(isOrdered
+          ? [`null, true`, `'key 3000', true`, `'key 3000', false`].map(
+              (place) => `${named('events_claim_in_order_')}${claim}, '{"key 7"}', ${place})`,
+            )
+          : [`${named('events_claim_')}${claim})`]),
         `${named('events_claim_suspect_')}${claim}, true)`,
         `${named('events_sweep_')}(array[${queue}], '{}', true)`,
       ];

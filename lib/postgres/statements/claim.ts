@@ -99,10 +99,14 @@ const next = ({ job }: Tables, key: string) => `
             )
           order by created_on, id limit 1`;
 
-/** One step: the first key for which the condition holds, and what is next of it. */
-const step = (tables: Tables, condition: string) => `
-          select singleton_key as key, state from ${tables.job}
-          where name = $1 and ${condition} and ${OF_KEYS} order by singleton_key, state desc limit 1
+/** The first key for which the condition holds. */
+const firstKey = ({ job }: Tables, condition: string) => `(
+            select singleton_key as key, state from ${job}
+            where name = $1 and ${condition} and ${OF_KEYS} order by singleton_key, state desc limit 1)`;
+
+/** One step: a key, and what is next of it. */
+const step = (tables: Tables, key: string) => `
+          ${key}
         ) as at left join lateral (${next(tables, 'at.key')}
         ) as of_key on at.state = 'created'`;
 
@@ -116,10 +120,10 @@ const claimInOrder = (tables: Tables) => `
         select $2 - case when $7::boolean then 0 else count(*) end as room from asked
       ), walk as (
         select at.key, of_key.id, of_key.spot, 1 as steps, (of_key.id is not null)::int as found from (
-          ${step(tables, `($6::text is null or singleton_key > $6::text)`)}
+          ${step(tables, `${firstKey(tables, '$6::text is null')} union all ${firstKey(tables, 'singleton_key > $6::text')}`)}
         union all
         select at.key, of_key.id, of_key.spot, steps + 1, found + (of_key.id is not null)::int from walk cross join lateral (
-          ${step(tables, 'singleton_key > walk.key')}
+          ${step(tables, firstKey(tables, 'singleton_key > walk.key'))}
         where found < (select room from rest) and steps < ${MOST_STEPS}
       ), chosen as (
         select id, spot from (
