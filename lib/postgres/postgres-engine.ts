@@ -24,6 +24,7 @@ import { type CompleteOptions, sessionsOf } from './options.js';
 import { isOrderedQueue, queueName } from './queue-name.js';
 import { type OwnSchema, ownSchema } from './statements/own-schema.js';
 import { type Statements, statementsFor } from './statements/statements.js';
+import type { StoreOptions } from './statements/store.js';
 import type { Move } from './instances.js';
 import { Working } from './working.js';
 import { Writer } from './writer.js';
@@ -51,6 +52,7 @@ interface Declared {
 export class PostgresEngine implements DurableEngine {
   readonly name = 'Postgres';
   readonly capabilities = { transactions: true, order: true };
+  private readonly durations: StoreOptions;
   private readonly statements: Statements;
   private readonly channel: string;
   private readonly declared = new Map<string, Declared>();
@@ -59,10 +61,8 @@ export class PostgresEngine implements DurableEngine {
 
   constructor(private readonly options: CompleteOptions) {
     const { schema, leaseMs, keepCompletedMs } = options;
-    this.statements = statementsFor(schema, {
-      leaseSeconds: leaseMs / 1_000,
-      keepCompletedSeconds: keepCompletedMs / 1_000,
-    });
+    this.durations = { leaseSeconds: leaseMs / 1_000, keepCompletedSeconds: keepCompletedMs / 1_000 };
+    this.statements = statementsFor(schema, this.durations);
     this.channel = `${schema}_deliveries`;
   }
 
@@ -91,6 +91,7 @@ export class PostgresEngine implements DurableEngine {
         health,
       }),
       writer: new Writer({
+        ...this.durations,
         connection,
         statements,
         transactions,

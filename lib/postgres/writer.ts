@@ -4,10 +4,11 @@ import { type Connection, outcomeOf } from './connection/connection.js';
 import { MissingQueueError } from './missing-queue.js';
 import { OrderedWriter } from './ordered-writer.js';
 import type { Statements } from './statements/statements.js';
+import type { StoreOptions } from './statements/store.js';
 import { type Addressed, jsonOfAll, type Runs, runsTo, type Stored, type StoredRun, writeRun } from './stored-run.js';
 
 /** The things that a {@link Writer} needs. */
-export interface WriterOptions {
+export interface WriterOptions extends StoreOptions {
   readonly connection: Connection;
   readonly statements: Statements;
   readonly transactions: CallerTransactions;
@@ -53,10 +54,10 @@ export class Writer {
   }
 
   private async storeUnordered(runs: readonly StoredRun[]): Promise<void> {
-    const { connection, statements, channel, timeoutMs } = this.options;
-    const json = jsonOfAll(runs);
-    if (runs.some(({ isTold }) => isTold)) await connection.query(statements.store, [json, channel], timeoutMs);
-    else await connection.query(statements.storeUntold, [json], timeoutMs);
+    const { connection, statements, channel, timeoutMs, keepCompletedSeconds, leaseSeconds } = this.options;
+    const params = [jsonOfAll(runs), keepCompletedSeconds, leaseSeconds];
+    if (runs.some(({ isTold }) => isTold)) await connection.query(statements.store, [...params, channel], timeoutMs);
+    else await connection.query(statements.storeUntold, params, timeoutMs);
   }
 
   private runsOf(transaction: SqlTransaction): Runs {

@@ -2,6 +2,7 @@ import { claimStatements } from './claim.js';
 import { functionFor, type Signature } from './functions.js';
 import { beatStatement, type InstanceStatements, instanceStatements } from './instances.js';
 import type { Statements } from './statements.js';
+import { unorderedStatements } from './store.js';
 import { sweepStatements } from './sweep.js';
 import { type Tables, tablesIn } from './tables.js';
 
@@ -21,6 +22,8 @@ const CLAIMED = 'id uuid, "retryCount" int, spared int, data jsonb';
 
 /** The statements that are kept as functions: those that run often, and take long to plan. */
 const FUNCTIONS = {
+  store: { takes: 'text, int, int, text', returns: 'notified int' },
+  storeUntold: { takes: 'text, int, int', returns: 'stored int' },
   claim: { takes: 'text, int, uuid, int', returns: CLAIMED },
   claimInOrder: {
     takes: 'text, int, uuid, int, text[], text, boolean',
@@ -41,7 +44,7 @@ const BEAT: Signature = {
 /** Says what is ours in a schema. */
 export function ownSchema(schema: string): OwnSchema {
   const tables = tablesIn(schema);
-  const statements = { ...claimStatements(tables), ...sweepStatements(tables) };
+  const statements = { ...unorderedStatements(tables), ...claimStatements(tables), ...sweepStatements(tables) };
   const names = Object.keys(FUNCTIONS) as (keyof typeof FUNCTIONS)[];
   const cheaper = names.map((name) => functionFor(schema, name, statements[name], FUNCTIONS[name]));
   const sweep = cheaper[names.indexOf('sweep')].name;

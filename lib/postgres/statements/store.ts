@@ -2,24 +2,25 @@ import { isMarkedWith } from '../caller-transactions.js';
 import type { Tables } from './tables.js';
 
 /**
- * The statements that store deliveries. Each is given them as JSON in `$1`, and the channel to notify on in `$2`. It gives each
- * its place in `created_on`: by the clock, and a microsecond after the one before it; or when the engine says that it is stored.
+ * The statements that store deliveries. Each is given them as JSON in `$1`. It gives each its place in `created_on`: by the
+ * clock, and a microsecond after the one before it; or when the engine says that it is stored.
  */
 export interface StoreStatements {
   /**
-   * Stores deliveries, all or none, as a statement of its own. Notifies once for each queue that has something due, whom the deliveries name. Fails
-   * if a queue is missing.
+   * Stores deliveries, all or none, as a statement of its own. Completed ones will be remembered for `$2` seconds, and claims
+   * last for `$3`. Notifies on `$4`, once for each queue that has something due, whom the deliveries name. Fails if a queue is
+   * missing.
    */
   readonly store: string;
   /** Does the same, and notifies nobody. */
   readonly storeUntold: string;
   /**
-   * Does the same as {@link StoreStatements.store} where some queues keep the order of keys. It locks those keys until it is through. With `try` in `$3`, it
+   * Does the same where some queues keep the order of keys, and notifies on `$2`. It locks those keys until it is through. With `try` in `$3`, it
    * stores nothing if a key is locked, and says so; otherwise it waits for at most so many milliseconds as `$4` says, and fails.
    */
   readonly storeInOrder: string;
   /**
-   * Stores in a caller's transaction, which was marked with `$3`. A missing queue would make the commit fail, so this stores
+   * Stores in a caller's transaction, which was marked with `$3`, and notifies on `$2`. A missing queue would make the commit fail, so this stores
    * nothing then, and answers with the queue's name.
    */
   readonly storeInTransaction: string;
@@ -35,13 +36,15 @@ export interface StoreOptions {
 }
 
 // Planning takes longer than doing: each statement knows no more than it must.
-export const storeStatements = (tables: Tables, options: StoreOptions): StoreStatements => ({
-  store: store(tables, options),
-  storeUntold: stored(tables, options, INPUT),
-  storeInOrder: storeInOrder(tables, options),
-  storeInTransaction: storeInTransaction(tables, options),
-  storeInOrderInTransaction: storeInOrderInTransaction(tables, options),
-});
+export function storeStatements(tables: Tables, { keepCompletedSeconds, leaseSeconds }: StoreOptions): StoreStatements {
+  const durations = { keep: `${keepCompletedSeconds}`, lease: `${leaseSeconds}` };
+  return {
+    ...unorderedStatements(tables),
+    storeInOrder: storeInOrder(tables, durations),
+    storeInTransaction: storeInTransaction(tables, durations),
+    storeInOrderInTransaction: storeInOrderInTransaction(tables, durations),
+  };
+}
 
 const INPUT = `rows from (
         json_to_recordset($1::text::json) as (name text, id uuid, key text, "delayMs" float8, data jsonb, call text, "storedAt" bigint)
@@ -51,10 +54,18 @@ const COLUMNS = `
       id, name, data, singleton_key, start_after, keep_until, retry_limit, expire_seconds, deletion_seconds,
       heartbeat_seconds, policy, created_on`;
 
+/** How long, in seconds, as SQL. */
+interface Durations {
+  /** A completed delivery is remembered. */
+  readonly keep: string;
+  /** A claim lasts that is not renewed. */
+  readonly lease: string;
+}
+
 /** All columns but the last two, which the statements fill in differently. */
-const values = ({ leaseSeconds, keepCompletedSeconds }: StoreOptions) => `
+const values = ({ keep, lease }: Durations) => `
       id, input.name, data, key, now() + "delayMs" * interval '1 millisecond', now() + interval '1000 years',
-      1000000000, 2000000000, ${keepCompletedSeconds}, ${leaseSeconds}`;
+      1000000000, 2000000000, ${keep}, ${lease}`;
 
 const AFTER_THOSE_BEFORE = `place * interval '1 microsecond'`;
 
@@ -64,36 +75,42 @@ const storedAt = (clock: string) =>
 
 const IS_MARKED = isMarkedWith('$3');
 
-const NOTIFIED = `
-        select pg_notify($2, called.call || ' ' || stored.name)
+const notified = (channel: string) => `
+        select pg_notify(${channel}, called.call || ' ' || stored.name)
         from stored join (select name, min(call) as call from input group by name) as called on called.name = stored.name
         where called.call is not null and start_after <= now() group by stored.name, called.call`;
 
 const missingIn = (queue: string) =>
   `select name from input where not exists (select from ${queue} q where q.name = input.name)`;
 
-const stored = ({ job }: Tables, options: StoreOptions, from: string) => `
+const stored = ({ job }: Tables) => `
         insert into ${job} (${COLUMNS})
-        select ${values(options)}, 'standard', ${storedAt('statement_timestamp()')} from ${from}
-        on conflict do nothing`;
+        select ${values({ keep: '$2::int', lease: '$3::int' })}, 'standard', ${storedAt('statement_timestamp()')} from input
+        on conflict do nothing returning name, start_after`;
 
-const store = (tables: Tables, options: StoreOptions) => `
-      with input as (select * from ${INPUT}), stored as (${stored(tables, options, 'input')} returning name, start_after)
-      ${NOTIFIED}`;
+/** The statements that store on their own, and have nothing to do with the order of keys. */
+export const unorderedStatements = (tables: Tables): Pick<StoreStatements, 'store' | 'storeUntold'> => ({
+  store: `
+      with input as (select * from ${INPUT}), stored as (${stored(tables)}), notified as (${notified('$4')})
+      select count(*)::int as notified from notified`,
+  storeUntold: `
+      with input as (select * from ${INPUT}), stored as (${stored(tables)})
+      select count(*)::int as stored from stored`,
+});
 
-function storeInTransaction({ job, queue }: Tables, options: StoreOptions): string {
+function storeInTransaction({ job, queue }: Tables, durations: Durations): string {
   const missing = missingIn(queue);
   return `
       with input as (select * from ${INPUT}), stored as (
         insert into ${job} (${COLUMNS})
-        select ${values(options)}, 'standard', ${storedAt('statement_timestamp()')} from input
+        select ${values(durations)}, 'standard', ${storedAt('statement_timestamp()')} from input
         where not exists (${missing}) and ${IS_MARKED}
         on conflict do nothing returning name, start_after
-      ), notified as (${NOTIFIED})
+      ), notified as (${notified('$2')})
       select (${missing} limit 1) as missing, ${IS_MARKED} as "isOpen", (select count(*) from notified)::int as notified`;
 }
 
-const storeInOrderInTransaction = (tables: Tables, options: StoreOptions) => `${inOrder(tables, options, {
+const storeInOrderInTransaction = (tables: Tables, durations: Durations) => `${inOrder(tables, durations, {
   locked: `select pg_advisory_xact_lock(lock) is not null as "isLocked" from locks`,
   condition: IS_MARKED,
 })}
@@ -101,7 +118,7 @@ const storeInOrderInTransaction = (tables: Tables, options: StoreOptions) => `${
         (select count(*) from notified)::int as notified`;
 
 // The limit is set, for this statement only, before the lock is asked for: both come from one row.
-const storeInOrder = (tables: Tables, options: StoreOptions) => `${inOrder(tables, options, {
+const storeInOrder = (tables: Tables, durations: Durations) => `${inOrder(tables, durations, {
   locked: `
           select case $3::text when 'try' then pg_try_advisory_xact_lock(lock)
             else pg_advisory_xact_lock(lock) is not null end as "isLocked"
@@ -119,7 +136,7 @@ const storeInOrder = (tables: Tables, options: StoreOptions) => `${inOrder(table
  */
 function inOrder(
   { job, queue }: Tables,
-  options: StoreOptions,
+  durations: Durations,
   { locked, condition }: { locked: string; condition: string },
 ): string {
   return `
@@ -132,12 +149,12 @@ function inOrder(
         select clock_timestamp() as at from held where "isHeld"
       ), stored as (
         insert into ${job} (${COLUMNS})
-        select ${values(options)}, q.policy, case when q.policy = 'key_strict_fifo' then greatest(${storedAt('at')}, (
+        select ${values(durations)}, q.policy, case when q.policy = 'key_strict_fifo' then greatest(${storedAt('at')}, (
             select max(before.created_on) from ${job} as before
             where before.name = input.name and before.singleton_key = key and before.state < 'active'
           ) + ${AFTER_THOSE_BEFORE}) else ${storedAt('at')} end
         from clock, input join ${queue} q on q.name = input.name
         where not exists (${missingIn(queue)}) and ${condition}
         on conflict (name, id) do nothing returning name, start_after
-      ), notified as (${NOTIFIED})`;
+      ), notified as (${notified('$2')})`;
 }
