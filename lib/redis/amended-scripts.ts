@@ -45,10 +45,13 @@ const handingOut =
  * reads where that is not so: a script that has written is not refused any more when the memory is full.
  */
 const adding: Amend = (lua) => `
-  local queue, id = unpack(cmsgpack.unpack(ARGV[1]), 1, 2)
-  if redis.call('sismember', queue .. '${DISCARDED}', id or '') == 1 then
-    redis.call('srem', queue .. '${DISCARDED}', id)
-    redis.call('lrem', queue .. 'wait', -1, id)
+  local queue = string.match(KEYS[1], '^.*:')
+  if redis.call('exists', queue .. '${DISCARDED}') == 1 then
+    local id = cmsgpack.unpack(ARGV[1])[2]
+    if redis.call('sismember', queue .. '${DISCARDED}', id or '') == 1 then
+      redis.call('srem', queue .. '${DISCARDED}', id)
+      redis.call('lrem', queue .. 'wait', -1, id)
+    end
   end
   return (function() ${lua}
   end)()`;
