@@ -8,7 +8,7 @@ export interface SuspectsOptions {
   readonly hasRoom: () => boolean;
   /**
    * Claims a suspect, and begins it, which is written down if it is alone. Calls `onSettled` when it is written down how that
-   * has ended. Resolves to whether there was one.
+   * has ended. Resolves to whether there was one, and never rejects.
    */
   readonly begin: (isAlone: boolean, onSettled: () => void) => Promise<boolean>;
 }
@@ -16,7 +16,7 @@ export interface SuspectsOptions {
 /** Performs the suspects of one callback, each when it is its turn among all callbacks of the instance. */
 export class Suspects {
   private isWanted = false;
-  private beginning: Promise<unknown> = Promise.resolve();
+  private beginning = Promise.resolve();
   private readonly turn = { wake: () => this.takeTurn() };
 
   constructor(private readonly options: SuspectsOptions) {}
@@ -28,7 +28,8 @@ export class Suspects {
     if (!hasRoom()) return;
     if (!quarantine.tryEnter()) return quarantine.waitFor(this.turn);
     this.isWanted = false;
-    this.beginning = Promise.all([this.beginning, this.beginNext(quarantine.isForOne)]);
+    const beginning = this.beginNext(quarantine.isForOne);
+    this.beginning = this.beginning.then(() => beginning);
   }
 
   /** Is told that there is room again. */

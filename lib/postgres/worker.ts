@@ -100,7 +100,7 @@ export class Worker {
       return true;
     }
     leavePlace();
-    if (suspect) await giveBack(suspect);
+    if (suspect) await giveBack(suspect).catch(onFailure);
     return false;
   }
 

@@ -141,7 +141,7 @@ export class Worker {
     const attempt = claims.attemptAt(job, { wantsNext, onRetry: (dueAt) => this.remind(dueAt) });
     let answer: Answer = undefined;
     if (this.loop.hasStopped) {
-      this.giving = Promise.all([this.giving, this.giveBack(attempt, 0)]);
+      this.holdUpStop(this.giveBack(attempt, 0));
     } else if (!attempt.isSuspect) {
       await perform(attempt);
       answer = await attempt.through();
@@ -161,12 +161,12 @@ export class Worker {
     const { quarantine } = this.options;
     if (!quarantine.tryEnter(attempt.spared)) {
       const givingBack = this.giveBack(attempt, this.pauseMs());
-      this.giving = Promise.all([this.giving, givingBack]);
+      this.holdUpStop(givingBack);
       await givingBack;
       return false;
     }
     const noting = this.note(attempt, quarantine.isForOne);
-    this.giving = Promise.all([this.giving, noting]);
+    this.holdUpStop(noting);
     const mayBegin = await noting;
     if (mayBegin) this.putBack = 0;
     else quarantine.leave('none');
@@ -179,6 +179,11 @@ export class Worker {
     if (isOurs && !this.loop.hasStopped) return true;
     await this.giveBack(attempt, 0);
     return false;
+  }
+
+  /** @param work never rejects */
+  private holdUpStop(work: Promise<unknown>): void {
+    this.giving = this.giving.then(() => work);
   }
 
   private pauseMs(): number {
