@@ -47,12 +47,11 @@ describeWith('With a Postgres server that fails (pg_ctl and initdb)', findServer
     const admin = new pg.Client({ connectionString: server.url });
     await admin.connect();
     const listening = `select pid from pg_stat_activity where query like 'listen "listens%' or query = 'select 1' and application_name = 'nestjs-callbacks'`;
-    const before = (await admin.query(listening)).rows as { pid: number }[];
-    await admin.query('select pg_terminate_backend($1)', [before[0].pid]);
-    await until(async () => {
-      const after = (await admin.query(listening)).rows as { pid: number }[];
-      return after.length > 0 && after[0].pid !== before[0].pid;
-    });
+    const listener = async () => ((await admin.query(listening)).rows as { pid: number }[])[0]?.pid;
+    await until(listener);
+    const before = await listener();
+    await admin.query('select pg_terminate_backend($1)', [before]);
+    await until(async () => ![undefined, before].includes(await listener()));
     await admin.end();
     await events.run('x', 'Ada');
     await until(() => ran.length === 1);
