@@ -57,7 +57,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
           const pool = new pg.Pool({ connectionString, max: 4 });
           const isAsBefore = async () =>
             (await pool.query('select 1')).rowCount === 1 &&
-            pool.listenerCount('error') + pool.listenerCount('connect') === 0;
+            ['error', 'connect', 'remove'].every((event) => pool.listenerCount(event as 'error') === 0);
           return { options: { pool, schema: scene.schema }, isAsBefore, close: () => pool.end() };
         },
       },

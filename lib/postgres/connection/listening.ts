@@ -19,8 +19,8 @@ const SHORTEST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 /** How long a connection may be silent before it is asked for a sign of life, and how long the answer may take. */
 const SIGN_OF_LIFE_MS = 10_000;
-/** How long the end of a pool may wait for its client: a pool does not tell that it is to end. */
-const POOL_LOOK_MS = 500;
+/** How long the end of a pool may wait for its client, if it has no other: a pool does not tell that it is to end. */
+const POOL_LOOK_MS = 2_500;
 
 /** Listens on one client of a pool, and takes another whenever that breaks, until it is told to end. */
 export class Listening {
@@ -33,7 +33,7 @@ export class Listening {
     void this.run();
   }
 
-  /** Gives up the client at once, whatever it waits for. */
+  /** Gives up the client at once, whatever it waits for. Calling it again changes nothing. */
   end(): void {
     this.hasEnded = true;
     this.broken?.abort();

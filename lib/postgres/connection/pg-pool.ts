@@ -3,8 +3,8 @@ export interface PgPool {
   /** Whether somebody is ending it, or has. It waits for the clients that are out. */
   readonly ending?: boolean;
   connect(): Promise<PgClient>;
-  on(event: 'error' | 'connect', listener: (subject: any) => void): unknown;
-  off(event: 'error' | 'connect', listener: (subject: any) => void): unknown;
+  on(event: 'error' | 'connect' | 'remove', listener: (subject: any) => void): unknown;
+  off(event: 'error' | 'connect' | 'remove', listener: (subject: any) => void): unknown;
 }
 
 /** The part of a pool's client that the engine uses. */

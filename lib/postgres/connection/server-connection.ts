@@ -65,7 +65,13 @@ export class ServerConnection implements Connection {
     const connect = (timeoutMs: number) => this.connect(timeoutMs);
     const isPoolEnding = () => this.pool.ending === true;
     const listening = new Listening({ channel, connect, isPoolEnding, onNotification, onGap });
-    return async () => listening.end();
+    // A pool does not tell that it is to end, but it does away with its clients then.
+    const onRemove = () => isPoolEnding() && listening.end();
+    this.pool.on('remove', onRemove);
+    return async () => {
+      this.pool.off('remove', onRemove);
+      listening.end();
+    };
   }
 
   async close(): Promise<void> {
