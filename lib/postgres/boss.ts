@@ -1,8 +1,19 @@
-import type { PgBoss } from 'pg-boss';
-import type { EngineHost } from '../engine/index.js';
+import type { Clock, PgBoss } from 'pg-boss';
+import { type EngineHost, timers } from '../engine/index.js';
 import type { Connection } from './connection/connection.js';
 import { importBoss } from './import-boss.js';
 import type { CompleteOptions } from './options.js';
+
+/** pg-boss looks every two seconds what its own workers do. Here it has none, and each look wakes a process that is idle. */
+const SHORTEST_INTERVAL_MS = 60_000;
+const { clearInterval, clearTimeout, setInterval, setTimeout } = timers;
+const clock: Clock = {
+  now: () => Date.now(),
+  setTimeout: (callback, ms) => setTimeout(callback, ms),
+  clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
+  setInterval: (callback, ms) => setInterval(callback, Math.max(ms, SHORTEST_INTERVAL_MS)),
+  clearInterval: (handle) => clearInterval(handle as NodeJS.Timeout),
+};
 
 /**
  * Starts pg-boss on a connection. It makes and keeps up its schema, creates queues, claims jobs and removes completed ones.
@@ -17,6 +28,7 @@ export async function startBoss(
     db: { executeSql: (sql, params) => connection.query(sql, params) },
     backend: connection.isEmbedded ? 'pglite' : 'postgres',
     schema,
+    clock,
     migrate,
     createSchema: migrate,
     reindex: migrate,
@@ -29,8 +41,10 @@ export async function startBoss(
     monitorIntervalSeconds: 86_400,
     // Deliveries depend on no others. Its own user's instances look after theirs.
     flowIntervalSeconds: 86_400,
+    queueCacheIntervalSeconds: 3_600,
     // Completed deliveries are removed within the hour.
-    maintenanceIntervalSeconds: 3_600,
+    superviseIntervalSeconds: 600,
+    maintenanceIntervalSeconds: 3_000,
   });
   boss.on('error', (error) => host.report('pg-boss failed at its housekeeping, which it tries again', error));
   boss.on('warning', ({ message }) => host.warn(message));
