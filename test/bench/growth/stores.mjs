@@ -10,7 +10,7 @@ const admin = new pg.Pool({ connectionString, max: 1, options: SEEDING });
 const schemas = [];
 
 /** A pool, the processes that serve it, and the statements that were sent through it, with how long each took. */
-function watchedPool(max) {
+export function watchedPool(max) {
   const clients = new Set();
   const statements = [];
   class Client extends pg.Client {
