@@ -45,7 +45,7 @@ export { cursorOf, readCursor } from '../core/engine/cursor.js';
 // Claims, and a server that may be away
 export { ClaimLoop, type ClaimLoopOptions } from '../core/engine/claim-loop.js';
 export { type ClaimsOptions, type HeldClaim, HeldClaims } from '../core/engine/held-claims.js';
-export { Duty, type DutyOptions } from '../core/engine/duty.js';
+export { Duty, type DutyOptions, type Term } from '../core/engine/duty.js';
 export { EngineHealth } from '../core/engine/engine-health.js';
 export { SPARED_OFTEN, Quarantine } from '../core/engine/quarantine.js';
 export { NoAnswerError, within } from '../core/async/time-limits.js';

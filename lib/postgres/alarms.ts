@@ -2,8 +2,8 @@ import { timers } from '../engine/index.js';
 
 const { clearTimeout, setTimeout } = timers;
 
-/** The sweeper finds what is due later than that. */
-const LONGEST_WAIT_MS = 2_000;
+/** The sweeper, which looks more often, finds what is due later than that. */
+const LONGEST_WAIT_MS = 3_000;
 /** The database's clock decides, and ours may differ a little. */
 const MARGIN_MS = 2;
 

@@ -101,7 +101,7 @@ export class Calls {
   private async notify(payload: string): Promise<void> {
     await this.options.connection
       .query('select pg_notify($1, $2)', [this.options.channel, payload], QUERY_TIMEOUT_MS)
-      // Whoever has the duty finds it within a second.
+      // Whoever has the duty finds it soon.
       .catch((error: unknown) => this.options.health.failed(error));
   }
 }

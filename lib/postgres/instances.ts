@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
+import type { Term } from '../engine/index.js';
 import type { Connection } from './connection/connection.js';
 import type { InstanceStatements } from './statements/instances.js';
 import type { Due } from './statements/sweep.js';
@@ -19,7 +20,13 @@ const QUERY_TIMEOUT_MS = 5_000;
 /** Closing does not wait longer for a database that is away. */
 const LEAVING_MS = 1_000;
 
-/** The instances that work on the same deliveries, as this one knows them. Each says once a second that it lives. */
+/** What an instance learns when it says that it lives. */
+export interface Beat extends Term {
+  /** What is due, if it was looked for. */
+  readonly due?: readonly Due[] | null;
+}
+
+/** The instances that work on the same deliveries, as this one knows them. Each says every few seconds that it lives. */
 export class Instances {
   /** The longer an instance has been there, the lower it is. */
   readonly id: string = uuidv7();
@@ -62,20 +69,25 @@ export class Instances {
   }
 
   /**
-   * Says that it lives, and learns who else does. Resolves to whether it has the duty, and to what was found due then: claims
-   * are taken back that have run out, except for these.
+   * Says that it lives, and learns who else does. If it has the duty, looks for what is due: claims are taken back that have run
+   * out, except for these.
    */
-  async beat(claims: readonly string[]): Promise<{ hasDuty: boolean; due?: readonly Due[] | null }> {
-    if (!this.statements) return { hasDuty: true };
+  async beat(claims: readonly string[]): Promise<Beat> {
+    if (!this.statements) return { isHeld: true };
     if (!this.isKnown) await this.join(this.statements);
     const beat = [this.id, this.worked, claims];
-    const [{ isKnown, others, hasDuty, due }] = await this.query(this.statements.beat, beat);
+    const [{ isKnown, others, hasDuty, askInMs, due }] = await this.query(this.statements.beat, beat);
     this.isKnown &&= isKnown as boolean;
     if (others !== this.others) {
       await this.learn(this.statements);
       this.others = others as string;
     }
-    return { hasDuty: hasDuty as boolean, due: due as Due[] | null };
+    return {
+      isHeld: hasDuty as boolean,
+      // Soon, if the others do not know yet what it works on.
+      askInMs: this.isKnown ? (askInMs as number) : undefined,
+      due: due as Due[] | null,
+    };
   }
 
   /**

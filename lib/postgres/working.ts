@@ -5,6 +5,7 @@ import {
   type EngineHealth,
   type EngineHost,
   Quarantine,
+  type Term,
 } from '../engine/index.js';
 import { Alarms } from './alarms.js';
 import { Calls } from './calls.js';
@@ -19,6 +20,9 @@ import type { Statements } from './statements/statements.js';
 import { Sweeper } from './sweeper.js';
 import { Worker } from './worker.js';
 import { Workers } from './workers.js';
+
+/** How often an instance looks that nobody can call. */
+const UNHEARD_MS = 1_000;
 
 /** The things that {@link Working} needs. */
 export interface WorkingOptions {
@@ -131,13 +135,13 @@ export class Working {
     this.claims.stop();
   }
 
-  private async beat(): Promise<boolean> {
+  private async beat(): Promise<Term> {
     const { instances, sweeper, calls, claims, worked } = this;
-    const { hasDuty, due } = await instances.beat(claims.names);
+    const { isHeld, askInMs, due } = await instances.beat(claims.names);
     if (due) sweeper.callFor(due);
     // Nobody has looked, or nobody can tell this instance of what was found.
-    else if (hasDuty || !calls.isHeard) await sweeper.sweep(worked, hasDuty);
-    return hasDuty;
+    else if (isHeld || !calls.isHeard) await sweeper.sweep(worked, isHeld);
+    return { isHeld, askInMs: calls.isHeard ? askInMs : UNHEARD_MS };
   }
 
   private async attempt(
@@ -169,7 +173,7 @@ export class Working {
       void calls.test();
     };
     const listening = options.connection.listen(options.channel, (payload) => calls.hear(payload), onGap);
-    // Without notifications, this instance still looks each second.
+    // Without notifications, this instance looks each second.
     listening.catch((error: unknown) => options.health.failed(error));
     this.unlisten = () => listening.then((end) => end());
   }

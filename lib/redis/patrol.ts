@@ -85,7 +85,8 @@ export class Patrol {
   ) {
     const key = `${options.prefix}:duty`;
     const everyMs = lookEveryMs(options.leaseMs);
-    const take = async () => (await client.eval(TAKE, 1, key, this.id, Math.round(everyMs * TURNS_KEPT))) === 1;
+    const keptMs = Math.round(everyMs * TURNS_KEPT);
+    const take = async () => ({ isHeld: (await client.eval(TAKE, 1, key, this.id, keptMs)) === 1 });
     const leave = async () => void (await client.eval(LEAVE, 1, key, this.id));
     this.duty = new Duty({ take, work: () => this.look(), leave, health, everyMs });
   }

@@ -1,6 +1,6 @@
 /** When an instance asks for the duty of its application, and what it does when it has it. */
 import { afterEach, expect, it } from '@jest/globals';
-import { Duty, EngineHealth } from 'nestjs-callbacks/engine';
+import { Duty, EngineHealth, type Term } from 'nestjs-callbacks/engine';
 import { until } from '../support/app.js';
 
 const duties: Duty[] = [];
@@ -8,8 +8,8 @@ afterEach(async () => {
   for (const duty of duties.splice(0)) await duty.stop();
 });
 
-/** Takes part for longer than a test lasts, so that it asks only once by itself. */
-function dutyOf(take: () => Promise<boolean>) {
+/** Asks only once by itself, unless it is told to: the next time comes after the test. */
+function dutyOf(take: () => Promise<Term>, everyMs = 3_600_000) {
   const did: string[] = [];
   const duty = new Duty({
     take: async () => {
@@ -19,7 +19,7 @@ function dutyOf(take: () => Promise<boolean>) {
     work: async () => void did.push('worked'),
     leave: async () => void did.push('left'),
     health: new EngineHealth({ log() {}, warn() {}, report: (message) => did.push(message) }, 'Store'),
-    everyMs: 3_600_000,
+    everyMs,
   });
   duties.push(duty);
   return { duty, did };
@@ -27,7 +27,7 @@ function dutyOf(take: () => Promise<boolean>) {
 
 it('asks at once when it hurries, and works only while it has the duty', async () => {
   let has = false;
-  const { duty, did } = dutyOf(async () => has);
+  const { duty, did } = dutyOf(async () => ({ isHeld: has }));
   duty.start();
   await until(() => did.length === 1);
   has = true;
@@ -40,14 +40,28 @@ it('asks at once when it hurries, and works only while it has the duty', async (
 });
 
 it('leaves the duty when it stops, if it has it, and asks no more', async () => {
-  const { duty, did } = dutyOf(async () => true);
+  const { duty, did } = dutyOf(async () => ({ isHeld: true }));
   duty.start();
   await duty.stop();
   duty.hurry();
   duty.start();
   expect(did).toEqual(['asked', 'left']);
-  const { duty: other, did: otherDid } = dutyOf(async () => false);
+  const { duty: other, did: otherDid } = dutyOf(async () => ({ isHeld: false }));
   other.start();
   await other.stop();
   expect(otherDid).toEqual(['asked']);
+});
+
+it('asks again when the answer says, whether it has the duty or not, and in its own time when there was none', async () => {
+  const terms: Term[] = [{ isHeld: false, askInMs: 1 }, { isHeld: true, askInMs: 1 }, { isHeld: false }];
+  const { duty, did } = dutyOf(async () => terms.shift()!);
+  duty.start();
+  await until(() => terms.length === 0);
+  await duty.stop();
+  expect(did).toEqual(['asked', 'asked', 'worked', 'asked']);
+
+  const { duty: other, did: otherDid } = dutyOf(() => Promise.reject(new Error('away')), 1);
+  other.start();
+  await until(() => otherDid.length === 4);
+  expect(otherDid).toEqual(['asked', expect.stringContaining('does not work'), 'asked', 'asked']);
 });

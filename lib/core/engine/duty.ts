@@ -1,22 +1,31 @@
 import type { EngineHealth } from './engine-health.js';
 import { clearTimeout, setTimeout } from '../async/timers.js';
 
+/** What an instance learns of the duty when it asks. */
+export interface Term {
+  /** Whether this instance has it now. */
+  readonly isHeld: boolean;
+  /**
+   * After how many milliseconds to ask again: early enough to keep it, or late enough for who has it to have renewed it.
+   * @default {@link DutyOptions.everyMs}
+   */
+  readonly askInMs?: number;
+}
+
 /** What there is to do for an application by one instance at a time, and how an instance gets to do it. */
 export interface DutyOptions {
   /**
    * Takes the duty, if nobody has it or who had it has not renewed it in time; renews it, if this instance has it. It should last
-   * about twice {@link DutyOptions.everyMs}.
-   *
-   * @returns whether this instance has it now
+   * somewhat longer than it is until this instance asks again.
    */
-  readonly take: () => Promise<boolean>;
+  readonly take: () => Promise<Term>;
   /** Does what there is to do. It is called again and again while this instance has the duty. */
   readonly work: () => Promise<void>;
   /** Gives it up, so that another instance may take it at once. Not needed where it is free when the instance leaves. */
   readonly leave?: () => Promise<void>;
   readonly health: EngineHealth;
   /**
-   * How long it is from one call of `take` to the next, in milliseconds.
+   * How long it is from one call of `take` to the next, in milliseconds, if that does not say.
    * @default 1_000
    */
   readonly everyMs?: number;
@@ -67,21 +76,24 @@ export class Duty {
 
   private go(): void {
     this.timer = undefined;
-    const { everyMs = 1_000 } = this.options;
-    this.turn = this.takeTurn().finally(() => {
-      if (!this.hasStopped) this.timer = setTimeout(() => this.go(), everyMs);
+    this.turn = this.takeTurn().then((askInMs) => {
+      if (!this.hasStopped) this.timer = setTimeout(() => this.go(), askInMs);
     });
   }
 
-  private async takeTurn(): Promise<void> {
-    const { take, work, health } = this.options;
+  /** Resolves to when the next one begins. */
+  private async takeTurn(): Promise<number> {
+    const { take, work, health, everyMs = 1_000 } = this.options;
     try {
-      this.hasIt = await take();
-      if (this.hasIt && !this.hasStopped) await work();
+      const { isHeld, askInMs = everyMs } = await take();
+      this.hasIt = isHeld;
+      if (isHeld && !this.hasStopped) await work();
       health.works();
+      return askInMs;
     } catch (error) {
       this.hasIt = false;
       health.failed(error);
+      return everyMs;
     }
   }
 }

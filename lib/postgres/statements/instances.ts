@@ -4,8 +4,8 @@ import type { Tables } from './tables.js';
 export interface InstanceStatements {
   /**
    * Says that it lives. Answers whether it is known at all, which others live, each with a version that changes with what it
-   * works on, and whether it has the duty: the one has it that is there for longest. Looks through the queues `$2` then, as
-   * `sweep` does, and answers with what is `due`; the claims `$3` are its own.
+   * works on, whether it has the duty (the one has it that is there for longest), and when to ask again. Looks through the queues
+   * `$2` if it has the duty, as `sweep` does, and answers with what is `due`; the claims `$3` are its own.
    */
   readonly beat: string;
   /** Makes it known, with version `$2`, the queues `$3` that it works on and the moves `$4` that it asks for. */
@@ -18,10 +18,17 @@ export interface InstanceStatements {
   readonly forgetDead: string;
 }
 
-/** An instance that has not been heard of for so long is not counted on. Each says once a second that it lives. */
-const LIVES = `seen_on > now() - interval '3 seconds'`;
+/** How often the instance that has the duty says that it lives, and how often the others do that are not next in line. */
+const EVERY_MS = { first: 2_400, others: 4_000 };
+/** An instance that has not been heard of for so long is not counted on. */
+const COUNTED_MS = 6_000;
 /** Whoever is not heard of for so long has lost the duty. */
-const HAS_DUTY = `seen_on > now() - interval '1750 milliseconds'`;
+const DUTY_MS = 2_850;
+/** The next in line asks so long after the duty may have been lost. */
+const MARGIN_MS = 20;
+
+const seenWithin = (ms: number) => `seen_on > now() - interval '${ms} milliseconds'`;
+const LIVES = seenWithin(COUNTED_MS);
 
 export const instanceStatements = ({ instance }: Tables): Omit<InstanceStatements, 'beat'> => ({
   join: `
@@ -38,10 +45,21 @@ export const instanceStatements = ({ instance }: Tables): Omit<InstanceStatement
 export const beatStatement = ({ instance }: Tables, sweep: string) => `
       with seen as (
         update ${instance} set seen_on = now() where id = $1 returning id
+      ), ahead as (
+        select count(*) as number, extract(epoch from now() - max(seen_on)) * 1000 as unseen_ms,
+          coalesce(bool_or(${seenWithin(DUTY_MS)}), false) as have_duty
+        from ${instance} where ${LIVES} and id < $1
       ), found as materialized (
-        select not exists (select from ${instance} where ${HAS_DUTY} and id < $1) as "hasDuty"
+        select not have_duty as "hasDuty", (case
+          when not have_duty then ${EVERY_MS.first}
+          when number = 1 then ${DUTY_MS + MARGIN_MS} - unseen_ms
+          else ${EVERY_MS.others} end)::int as "askInMs"
+        from ahead
       )
       select exists (select from seen),
         (select string_agg(id || ' ' || version, ',' order by id) from ${instance} where ${LIVES} and id <> $1),
-        "hasDuty", case when "hasDuty" then (select jsonb_agg(to_jsonb(due)) from ${sweep}($2, $3, true) as due) end
+        "hasDuty", "askInMs", case when "hasDuty" then (
+          select coalesce(jsonb_agg(to_jsonb(due)), '[]') from ${sweep}($2, $3, true) as due
+          where "isDue" or "isSuspected" or "dueInMs" is not null
+        ) end
       from found`;

@@ -38,7 +38,7 @@ const FUNCTIONS = {
 
 const BEAT: Signature = {
   takes: 'uuid, text[], text[]',
-  returns: '"isKnown" boolean, others text, "hasDuty" boolean, due jsonb',
+  returns: '"isKnown" boolean, others text, "hasDuty" boolean, "askInMs" int, due jsonb',
 };
 
 /** Says what is ours in a schema. */
