@@ -24,7 +24,7 @@ import { Patrol } from './patrol.js';
 import { checkServer } from './server-checks.js';
 import { Slots } from './slots.js';
 import { Worker } from './worker.js';
-import { Writer } from './writer.js';
+import { type Declared, Writer } from './writer.js';
 
 /** How many of a queue's events BullMQ keeps, for whoever watches the queue. */
 const MOST_EVENTS = 1_000;
@@ -39,13 +39,6 @@ interface Opened {
   readonly writer: Writer;
   readonly kept: KeptDeliveries;
   readonly patrol: Patrol;
-}
-
-/** The queues of a declared callback: its own, and those under its former ids. */
-interface Declared {
-  readonly name: string;
-  readonly queue: Queue;
-  readonly former: readonly Queue[];
 }
 
 /** Keeps durable deliveries as jobs of BullMQ, on a Redis server. */
@@ -102,10 +95,10 @@ export class RedisEngine implements DurableEngine {
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
     if (transaction) throw new Error('The Redis engine takes no transactions. Store the deliveries without one.');
-    const addressed = deliveries.map((delivery) => ({ ...this.requireDeclared(delivery), delivery }));
+    const addressed = deliveries.map((delivery) => ({ declared: this.requireDeclared(delivery), delivery }));
     await this.requireOpened().writer.store(addressed);
-    for (const { queue, delivery } of addressed) {
-      if (delivery.delayMs > 0) this.workerOf(queue)?.remind(Date.now() + delivery.delayMs);
+    for (const { declared, delivery } of addressed) {
+      if (delivery.delayMs > 0) this.workerOf(declared.queue)?.remind(Date.now() + delivery.delayMs);
     }
   }
 

@@ -63,7 +63,7 @@ function* dataOf(deliveries: readonly NewDelivery[]): Generator<string> {
   for (const delivery of deliveries) {
     const { key, arguments: args } = delivery;
     if (before?.key !== key || before?.arguments !== args)
-      data = JSON.stringify({ ...(key !== undefined && { key }), arguments: args } satisfies JobData);
+      data = JSON.stringify({ key, arguments: args } satisfies JobData);
     before = delivery;
     yield data;
   }

@@ -1,4 +1,3 @@
-import { uuidv7 } from 'uuidv7';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import type { Json, NewDelivery } from '../engine/engine.js';
 import { TransactionRefusedError, UnknownOutcomeError } from '../engine/refusals.js';
@@ -9,6 +8,7 @@ import { transactionAborted, transactionForeign, transactionOver } from '../erro
 import { isAborted, isToBeRepeated, sqlStateOf } from '../transactions/sql-state.js';
 import type { Transaction } from '../transactions/transaction.js';
 import type { DeclaredCallbacks } from './declared-callbacks.js';
+import { newId } from './new-id.js';
 import { storeArguments } from './stored-arguments.js';
 
 /** The things that a run may say of its deliveries. */
@@ -35,7 +35,7 @@ export class DeliveryWriter {
   ) {
     const ordered = event.durable.find(({ durable }) => durable.isOrdered);
     if (ordered && options.key === undefined) throw keyMissing(event.label, ordered.id);
-    this.id = options.id?.toLowerCase() ?? uuidv7();
+    this.id = options.id?.toLowerCase() ?? newId();
     this.args = this.writeArguments();
   }
 
@@ -46,14 +46,11 @@ export class DeliveryWriter {
   write(): readonly NewDelivery[] {
     const { event, options, id } = this;
     const args = event.inline.length > 0 ? this.writeArguments() : this.args;
-    return event.durable.map((callback) => ({
-      event: event.label,
-      callback: callback.id,
-      id,
-      arguments: args,
-      delayMs: options.delayMs ?? 0,
-      ...(options.key !== undefined && { key: options.key }),
-    }));
+    const { key, delayMs = 0 } = options;
+    return event.durable.map((callback): NewDelivery => {
+      const delivery = { event: event.label, callback: callback.id, id, arguments: args, delayMs };
+      return key === undefined ? delivery : { ...delivery, key };
+    });
   }
 
   /**
