@@ -56,6 +56,29 @@ const adding: Amend = (lua) => `
   return (function() ${lua}
   end)()`;
 
+/** The name of the script that does what another does several times, for the keys and arguments of each. */
+export const severalOf = (name: string): string => `${name}:several`;
+
+/** Answers for each with the reason why it was not done, or with nothing. */
+const several = (lua: string, numberOfKeys: number) => `
+  local function add(KEYS, ARGV) ${lua}
+  end
+  local count = #KEYS / ${numberOfKeys}
+  local values = #ARGV / count
+  local reasons = {}
+  for at = 0, count - 1 do
+    local keys = {unpack(KEYS, at * ${numberOfKeys} + 1, (at + 1) * ${numberOfKeys})}
+    local isDone, answer = pcall(add, keys, {unpack(ARGV, at * values + 1, (at + 1) * values)})
+    local reason = ''
+    if not isDone then
+      reason = type(answer) == 'table' and answer.err or tostring(answer)
+    elseif type(answer) == 'number' and answer < 0 then
+      reason = 'ERR BullMQ answered ' .. answer
+    end
+    table.insert(reasons, reason)
+  end
+  return reasons`;
+
 const AMENDS: Record<string, Amend> = {
   moveToActive: handingOut({ prioritized: 3, marker: 11, isAsked: 'true', refuse: 'return {0, 0, 0, 0}' }),
   moveToFinished: handingOut({ prioritized: 3, marker: 14, isAsked: `ARGV[6] == '1'`, refuse: `ARGV[6] = '0'` }),
@@ -64,13 +87,16 @@ const AMENDS: Record<string, Amend> = {
   addPrioritizedJob: adding,
 };
 
-/** Amends BullMQ's scripts on a connection. */
+/** Amends BullMQ's scripts on a connection, and makes those beside them that add several jobs. */
 export function amendScripts(client: Client): void {
   const scripts = client.scriptsSet as Record<string, { lua: string; numberOfKeys: number }>;
   for (const [name, { lua, numberOfKeys }] of Object.entries(scripts)) {
     const amend = AMENDS[name.split(':')[0]];
     if (!amend || lua.includes(AMENDED)) continue;
-    client.defineCommand(name, { numberOfKeys, lua: `${AMENDED}\n${amend(lua)}` });
+    const amended = `${AMENDED}\n${amend(lua)}`;
+    client.defineCommand(name, { numberOfKeys, lua: amended });
+    if (amend === adding)
+      client.defineCommand(severalOf(name), { lua: `${AMENDED}\n${several(amended, numberOfKeys)}` });
   }
 }
 

@@ -45,15 +45,6 @@ export class Connections {
     return isCluster(commands) ? commands.nodes('master') : [commands];
   }
 
-  /**
-   * Loads BullMQ's scripts again. A server may forget them while it runs: by `SCRIPT FLUSH`, or by itself when it has
-   * many.
-   */
-  async loadScripts(): Promise<void> {
-    const scripts = Object.values(this.commands.scriptsSet) as { lua: string }[];
-    await Promise.all(this.servers.flatMap((server) => scripts.map(({ lua }) => server.script('LOAD', lua))));
-  }
-
   close(): void {
     this.commands.disconnect();
     this.waiting.disconnect();

@@ -1,11 +1,11 @@
-import type { IQueueBackend, MinimalJob } from 'bullmq';
+import type { IQueueBackend, MinimalJob, RedisQueueBackend } from 'bullmq';
 import { loadPeer } from '../engine/index.js';
 import { amendScripts } from './amended-scripts.js';
 import type { Connections } from './connections.js';
 import type { CompleteOptions } from './options.js';
 
 /** One of BullMQ's queues. Each of its methods runs one script in Redis. */
-export type Queue = IQueueBackend;
+export type Queue = IQueueBackend & Pick<RedisQueueBackend, 'addJobToTransaction'>;
 
 /** A job, as BullMQ's scripts take it. */
 export type ScriptJob = MinimalJob;
@@ -42,7 +42,7 @@ export async function openQueues(
   for (const emitter of [connection, any]) emitter.on('error', () => {});
   await connection.client;
   amendScripts(commands);
-  return (name) => any.forQueue(name);
+  return (name) => any.forQueue(name) as IQueueBackend as Queue;
 }
 
 // A bundler lets a package be absent whose import stands in a try.

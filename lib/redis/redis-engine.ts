@@ -70,7 +70,7 @@ export class RedisEngine implements DurableEngine {
         connections,
         queueOf,
         claims: new Claims(connections.commands, leaseMs, keepCompletedMs, health),
-        writer: new Writer(connections, prefix, storeTimeoutMs),
+        writer: new Writer(connections, storeTimeoutMs),
         kept: new KeptDeliveries(connections.commands, this.names, queueOf, ownerOf),
         patrol: new Patrol(connections.commands, this.names, queueOf, options, health),
       };

@@ -1,8 +1,9 @@
 import type { JobJson } from 'bullmq';
-import { messageOf, type NewDelivery, outcomeOf, UnknownOutcomeError, within } from '../engine/index.js';
+import { type NewDelivery, outcomeOf, UnknownOutcomeError, within } from '../engine/index.js';
 import type { Queue } from './queues.js';
 import type { Connections } from './connections.js';
 import { Lane } from './lane.js';
+import { addSeveral } from './several-jobs.js';
 import { jobsOf, textOf } from './stored-job.js';
 
 /** The queues of a declared callback: its own, and those under its former ids. */
@@ -33,7 +34,6 @@ export class Writer {
 
   constructor(
     private readonly connections: Connections,
-    private readonly prefix: string,
     private readonly timeoutMs: number,
   ) {}
 
@@ -41,7 +41,11 @@ export class Writer {
   async store(addressed: readonly Addressed[]): Promise<void> {
     const jobs = jobsOf(addressed.map(({ delivery }) => delivery));
     // A spread costs as much as half of the rest.
-    const written = addressed.map(({ declared, delivery }, index): Written => ({ declared, delivery, job: jobs[index] }));
+    const written = addressed.map(({ declared, delivery }, index): Written => ({
+      declared,
+      delivery,
+      job: jobs[index],
+    }));
     const length = textOf(jobs);
     const lane = length > LONGEST_SMALL ? this.large : this.small;
     await lane.send(length, () => this.send(written));
@@ -63,28 +67,14 @@ export class Writer {
     else if (fresh.length > 1) await this.storeTogether(fresh);
   }
 
-  /** Stores into several queues by one transaction of Redis. */
+  /** Stores into several queues. */
   private async storeTogether(written: readonly Written[]): Promise<void> {
-    const { queue } = written[0].declared;
-    const flow = written.map(({ declared, job, delivery }) => ({
-      jobData: job,
-      jobId: delivery.id,
-      parentKeyOpts: {},
-      prefix: this.prefix,
-      queueName: declared.name,
-    }));
-    let results = await queue.addFlow(flow);
-    if (results.some(([error]) => error?.message.startsWith('NOSCRIPT'))) {
-      // The server has forgotten scripts, and within a transaction ioredis learns that too late. What was stored already is
-      // known by its id, so it is not stored twice.
-      await this.connections.loadScripts();
-      results = await queue.addFlow(flow);
-    }
-    const errors = results.flatMap(([error]) => error ?? []);
-    if (errors.length === 0) return;
-    const [cause] = errors;
-    const isNoneStored = errors.length === results.length;
-    throw isNoneStored ? cause : new UnknownOutcomeError(messageOf(cause), { cause });
+    const jobs = written.map(({ declared, delivery, job }) => ({ queue: declared.queue, job, id: delivery.id }));
+    const reasons = await addSeveral(this.connections.commands, jobs);
+    const [reason] = reasons.filter(Boolean);
+    if (reason === undefined) return;
+    const isNoneStored = reasons.every(Boolean);
+    throw isNoneStored ? new RefusedError(reason) : new UnknownOutcomeError(reason);
   }
 
   /** Leaves out the deliveries that are stored already, under a former id of their callback. */
@@ -100,5 +90,9 @@ export class Writer {
   }
 }
 
+/** Redis has refused each delivery of a run. */
+class RefusedError extends Error {}
+
 /** Whether Redis itself has said no. Any other error may have come after the deliveries were stored. */
-const wasRefused = (error: unknown) => (error as Error | undefined)?.name === 'ReplyError';
+const wasRefused = (error: unknown) =>
+  error instanceof RefusedError || (error as Error | undefined)?.name === 'ReplyError';

@@ -49,6 +49,39 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     return most;
   }
 
+  it('runs of several callbacks are sent as one command, which says what was not stored', async () => {
+    @Injectable()
+    class Both {
+      @Callback('both', { delivery: 'durable' }) one() {}
+      @Callback('both', { delivery: 'durable' }) other() {}
+    }
+    const { app, events } = await startApp([Both], scene.options({}, { work: false }));
+    const sent = jest.spyOn(Redis.prototype, 'sendCommand');
+    await events.run('both');
+    await events.with({ delayMs: 3_600_000 }).run('both');
+    expect(sent.mock.calls.map(([command]) => (command as Command).name)).toEqual(['eval', 'eval']);
+    await events.run('both');
+    expect((sent.mock.lastCall![0] as Command).name).toBe('evalsha');
+    expect(await app.get(EventDeliveries).counts()).toMatchObject([
+      { callback: 'Both.one', waiting: 2, delayed: 1 },
+      { callback: 'Both.other', waiting: 2, delayed: 1 },
+    ]);
+
+    const client = new Redis(url);
+    const breakList = (callback: string) => client.set(`${scene.prefix}:both/${callback}:wait`, 'no list');
+    try {
+      await breakList('Both.other');
+      await expect(events.run('both')).rejects.toMatchObject({ code: 'EVENTS_STORE_UNKNOWN' });
+      await breakList('Both.one');
+      await expect(events.run('both')).rejects.toMatchObject({
+        code: 'EVENTS_STORE_FAILED',
+        message: expect.stringContaining('WRONGTYPE'),
+      });
+    } finally {
+      client.disconnect();
+    }
+  });
+
   it('C2: twenty runs at once of five million characters each are all stored, one by one, and small ones do not wait for them', async () => {
     const { app, events } = await startApp([Emails], scene.options({}, { work: false }));
     const most = underWay();
