@@ -75,9 +75,9 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     // It never comes back.
     clients[0].options.retryStrategy = () => null;
     dies(clients[0]);
-    const from = performance.now();
+    // The other asks when it is over.
+    expect(await scene.client.pttl(duty)).toBeLessThan(2_900);
     await until(async () => ![null, holder].includes(await scene.client.get(duty)));
-    expect(performance.now() - from).toBeLessThan(3_000);
   });
 
   it('what waits without a marker, because whoever took it has died, is performed all the same', async () => {
@@ -95,9 +95,12 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
       .del(key('marker'))
       .hset(key('nobody'), 'data', '{"arguments":["lost"]}', 'name', 'x', 'opts', '{}', 'timestamp', Date.now())
       .exec();
-    const from = performance.now();
+    const sent = commands();
+    const looks = () =>
+      sent().filter(({ name, args }) => name === 'eval' && args.includes(`${scene.prefix}:addresses`));
     await until(() => ran.includes('lost'));
-    expect(performance.now() - from).toBeLessThan(2_500);
+    // One may have been under way.
+    expect(looks().length).toBeLessThanOrEqual(2);
     await before.close();
   });
 
@@ -132,7 +135,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
 });
 
 describeWith('With a Redis server of its own (redis-server)', findRedisProgram(), () => {
-  it('of many callbacks that have nothing to do, about half are looked at each time, and what is lost is found the next time', async () => {
+  it('each of many callbacks that have nothing to do costs a look one command, and the next look finds what is lost', async () => {
     const server = await PrivateRedis.start();
     try {
       const many = Array.from({ length: 300 }, (_, number) => {
@@ -144,15 +147,15 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
         }
         return One;
       });
-      await startApp(many, { engine: redis({ url: server.url, leaseMs: 1_000 }) });
+      await startApp(many, { engine: redis({ url: server.url, leaseMs: 2_500 }) });
       await server.ask(async (client: Redis) => {
         const commands = async (name: string) =>
           Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(await client.info('commandstats'))?.[1] ?? 0);
         const looks = () => commands('pexpire');
         await until(async () => (await looks()) >= 3);
         await client.config('RESETSTAT');
-        await until(async () => (await looks()) >= 10);
-        expect((await commands('exists')) / (await looks())).toBeLessThan(200);
+        await until(async () => (await looks()) >= 5);
+        expect((await commands('exists')) / (await looks())).toBeLessThanOrEqual(330);
         const from = await looks();
         const key = (number: number, name: string) => `{nestjs-callbacks}:x/One${number}:${name}`;
         const lost = [0, 60, 120, 180, 240];
@@ -164,7 +167,7 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
             .exec();
         }
         await until(() => ran.length === lost.length);
-        expect((await looks()) - from).toBeLessThanOrEqual(5);
+        expect((await looks()) - from).toBeLessThanOrEqual(3);
       });
     } finally {
       await closeApps();
