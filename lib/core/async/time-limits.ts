@@ -1,11 +1,16 @@
 import { recognizeCopies } from '../copies/shared.js';
-import { clearTimeout, setTimeout } from './timers.js';
+import { clearTimeout, setImmediate, setTimeout } from './timers.js';
 
-/** Resolves as some work does, and rejects when that takes longer than so many milliseconds. */
+/**
+ * Resolves as some work does, and rejects when that takes longer than so many milliseconds. An answer that has come while this
+ * process was busy, and is not read yet, has come in time.
+ */
 export function within<T>(ms: number | undefined, work: Promise<T>): Promise<T> {
   if (ms === undefined) return work;
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new NoAnswerError(`no answer within ${Math.round(ms)} ms`)), ms);
+    const giveUp = () => reject(new NoAnswerError(`no answer within ${Math.round(ms)} ms`));
+    // What has come is read between the two.
+    const timer = setTimeout(() => setImmediate(giveUp), ms);
     work.then(
       (value) => {
         clearTimeout(timer);
