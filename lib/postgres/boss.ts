@@ -15,6 +15,18 @@ const clock: Clock = {
   clearInterval: (handle) => clearInterval(handle as NodeJS.Timeout),
 };
 
+const HOUSEKEEPING = {
+  // pg-boss takes back claims, too. It does so later than we do, and knows nothing of those that are still ours, so it
+  // is to do so as rarely as it can.
+  monitorIntervalSeconds: 86_400,
+  // Deliveries depend on no others. Its own user's instances look after theirs.
+  flowIntervalSeconds: 86_400,
+  queueCacheIntervalSeconds: 3_600,
+  // Completed deliveries are removed within the hour.
+  superviseIntervalSeconds: 600,
+  maintenanceIntervalSeconds: 3_000,
+};
+
 /**
  * Starts pg-boss on a connection. It makes and keeps up its schema, creates queues, claims jobs and removes completed ones.
  */
@@ -36,15 +48,7 @@ export async function startBoss(
     schedule: false,
     registerInstance: false,
     openTelemetry: { enabled: false },
-    // pg-boss takes back claims, too. It does so later than we do, and knows nothing of those that are still ours, so it
-    // is to do so as rarely as it can.
-    monitorIntervalSeconds: 86_400,
-    // Deliveries depend on no others. Its own user's instances look after theirs.
-    flowIntervalSeconds: 86_400,
-    queueCacheIntervalSeconds: 3_600,
-    // Completed deliveries are removed within the hour.
-    superviseIntervalSeconds: 600,
-    maintenanceIntervalSeconds: 3_000,
+    ...HOUSEKEEPING,
   });
   boss.on('error', (error) => host.report('pg-boss failed at its housekeeping, which it tries again', error));
   boss.on('warning', ({ message }) => host.warn(message));
