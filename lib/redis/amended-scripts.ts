@@ -56,19 +56,21 @@ const adding: Amend = (lua) => `
   return (function() ${lua}
   end)()`;
 
-/** The name of the script that does what another does several times, for the keys and arguments of each. */
-export const severalOf = (name: string): string => `${name}:several`;
+/** The name of the script that adds several jobs. */
+export const ADD_SEVERAL = 'nestjs-callbacks:addSeveral';
 
-/** Answers for each with the reason why it was not done, or with nothing. */
-const several = (lua: string, numberOfKeys: number) => `
-  local function add(KEYS, ARGV) ${lua}
-  end
-  local count = #KEYS / ${numberOfKeys}
-  local values = #ARGV / count
+/**
+ * Adds several jobs by the scripts that add one. For each the arguments say which, how many keys it takes and how many values, and
+ * then come the values. Answers for each with the reason why it was not added, or with nothing.
+ */
+const addingSeveral = (scripts: ReadonlyMap<string, string>) => `
+  local scripts = {}
+  ${[...scripts].map(([name, lua]) => `scripts['${name}'] = function(KEYS, ARGV) ${lua}\n end`).join('\n')}
   local reasons = {}
-  for at = 0, count - 1 do
-    local keys = {unpack(KEYS, at * ${numberOfKeys} + 1, (at + 1) * ${numberOfKeys})}
-    local isDone, answer = pcall(add, keys, {unpack(ARGV, at * values + 1, (at + 1) * values)})
+  local key, at = 1, 1
+  while at <= #ARGV do
+    local add, keys, values = scripts[ARGV[at]], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+    local isDone, answer = pcall(add, {unpack(KEYS, key, key + keys - 1)}, {unpack(ARGV, at + 3, at + 2 + values)})
     local reason = ''
     if not isDone then
       reason = type(answer) == 'table' and answer.err or tostring(answer)
@@ -76,6 +78,7 @@ const several = (lua: string, numberOfKeys: number) => `
       reason = 'ERR BullMQ answered ' .. answer
     end
     table.insert(reasons, reason)
+    key, at = key + keys, at + 3 + values
   end
   return reasons`;
 
@@ -87,17 +90,18 @@ const AMENDS: Record<string, Amend> = {
   addPrioritizedJob: adding,
 };
 
-/** Amends BullMQ's scripts on a connection, and makes those beside them that add several jobs. */
+/** Amends BullMQ's scripts on a connection, and makes one beside them that adds several jobs. */
 export function amendScripts(client: Client): void {
   const scripts = client.scriptsSet as Record<string, { lua: string; numberOfKeys: number }>;
+  const adders = new Map<string, string>();
   for (const [name, { lua, numberOfKeys }] of Object.entries(scripts)) {
     const amend = AMENDS[name.split(':')[0]];
     if (!amend || lua.includes(AMENDED)) continue;
-    const amended = `${AMENDED}\n${amend(lua)}`;
-    client.defineCommand(name, { numberOfKeys, lua: amended });
-    if (amend === adding)
-      client.defineCommand(severalOf(name), { lua: `${AMENDED}\n${several(amended, numberOfKeys)}` });
+    const amended = amend(lua);
+    client.defineCommand(name, { numberOfKeys, lua: `${AMENDED}\n${amended}` });
+    if (amend === adding) adders.set(name, amended);
   }
+  if (adders.size > 0) client.defineCommand(ADD_SEVERAL, { lua: addingSeveral(adders) });
 }
 
 function keyBeside(key: string, name: string): string {

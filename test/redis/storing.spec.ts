@@ -59,12 +59,10 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     const sent = jest.spyOn(Redis.prototype, 'sendCommand');
     await events.run('both');
     await events.with({ delayMs: 3_600_000 }).run('both');
-    expect(sent.mock.calls.map(([command]) => (command as Command).name)).toEqual(['eval', 'eval']);
-    await events.run('both');
-    expect((sent.mock.lastCall![0] as Command).name).toBe('evalsha');
+    expect(sent.mock.calls.map(([command]) => (command as Command).name)).toEqual(['eval', 'evalsha']);
     expect(await app.get(EventDeliveries).counts()).toMatchObject([
-      { callback: 'Both.one', waiting: 2, delayed: 1 },
-      { callback: 'Both.other', waiting: 2, delayed: 1 },
+      { callback: 'Both.one', waiting: 1, delayed: 1 },
+      { callback: 'Both.other', waiting: 1, delayed: 1 },
     ]);
 
     const client = new Redis(url);
