@@ -100,7 +100,9 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
       class Second {
         @Callback('x', { delivery: 'durable' }) go() {}
       }
-      const { app, events } = await startApp([Emails, Second].slice(0, count), scene.options({}, { work: false }));
+      // Writing so much keeps the process from reading for seconds, in which a socket may be given up.
+      const patient = { leaseMs: 60_000, storeTimeoutMs: 60_000 };
+      const { app, events } = await startApp([Emails, Second].slice(0, count), scene.options(patient, { work: false }));
       // Six characters of JSON each.
       const large = numbers(18).map(() => '\x01'.repeat(LARGE));
       const results = await Promise.allSettled([1, large, 2].map((what) => events.run('x', what)));
