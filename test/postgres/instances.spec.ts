@@ -39,11 +39,11 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
       sent,
       beats,
       claims: () => sent('.events_claim_').length,
-      /** Each instance has said so often that it lives, since the last `clear`. */
+      /** So many instances have said so often that they live, since the last `clear`. */
       haveBeaten: (instances: number, times: number) => {
         const ids = beats();
         const enough = new Set(ids.filter((id) => ids.filter((other) => other === id).length >= times));
-        return enough.size === instances;
+        return enough.size >= instances;
       },
       clear: () => void mock.calls.splice(0),
     };
