@@ -50,7 +50,7 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
   }
   const holder = async () => {
     const { rows } = await scene.pool.query(
-      `select id from ${scene.schema}.events_instance where seen_on > now() - interval '2850 milliseconds' order by id`,
+      `select id from ${scene.schema}.events_instance where seen_on > now() - interval '1750 milliseconds' order by id`,
     );
     return (rows as { id: string }[])[0]?.id;
   };
@@ -140,13 +140,13 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
     await until(async () => (await terms()).length === 3);
     const [first, next, last] = await terms();
     expect([first, last]).toEqual([
-      { hasDuty: true, askInMs: 2_400 },
+      { hasDuty: true, askInMs: 1_000 },
       { hasDuty: false, askInMs: 4_000 },
     ]);
     expect(next.hasDuty).toBe(false);
-    // The duty lasts for 2.85 s from when the first was seen.
+    // The duty lasts for 1.75 s from when the first was seen.
     expect(next.askInMs).toBeGreaterThan(0);
-    expect(next.askInMs).toBeLessThanOrEqual(2_870);
+    expect(next.askInMs).toBeLessThanOrEqual(1_770);
   });
 
   it('hand on at once what one is enough for, when they close', async () => {

@@ -19,11 +19,11 @@ export interface InstanceStatements {
 }
 
 /** How often the instance that has the duty says that it lives, and how often the others do that are not next in line. */
-const EVERY_MS = { first: 2_400, others: 4_000 };
+const EVERY_MS = { first: 1_000, others: 4_000 };
 /** An instance that has not been heard of for so long is not counted on. */
 const COUNTED_MS = 6_000;
 /** Whoever is not heard of for so long has lost the duty. */
-const DUTY_MS = 2_850;
+const DUTY_MS = 1_750;
 /** The next in line asks so long after the duty may have been lost. */
 const MARGIN_MS = 20;
 
