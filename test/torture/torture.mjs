@@ -24,6 +24,12 @@ const seed = option('seed', Date.now() % 1_000_000);
 const only = args.filter((arg) => !arg.startsWith('--'));
 const random = randomOf(seed);
 
+/** What the engine of an instance is made from, unless it is told: none of this is taken from who runs the torture. */
+const NO_STORE = { DATABASE_URL: '', REDIS_URL: '', FOLDER: '' };
+
+/** So many instances are left alive, whose deliveries others should soon begin again. */
+const FEWEST = 2;
+
 /** All that is going on, and what was done to it. */
 class Torture {
   kills = [];
@@ -43,6 +49,7 @@ class Torture {
     const child = fork(new URL('instance.mjs', import.meta.url), {
       env: {
         ...process.env,
+        ...NO_STORE,
         ...this.env,
         ...env,
         NAME: name,
@@ -80,9 +87,10 @@ class Torture {
     await instance.ended;
   }
 
+  /** Any of those that work; none while there are hardly any, as their successors take their time on a slow machine. */
   any() {
     const all = [...this.instances].filter(({ isReady }) => isReady);
-    return all[Math.floor(random() * all.length)];
+    return all.length > FEWEST ? all[Math.floor(random() * all.length)] : undefined;
   }
 
   async outage(work) {
@@ -183,6 +191,7 @@ async function onServer(server, torture, restart, isDrained, look) {
   };
 }
 
+/** So much is produced that a slow machine has time left: where it has none, a successor takes seconds to start. */
 async function onPostgres() {
   const server = await PrivatePostgres.start();
   const query = async (sql) => {
@@ -199,7 +208,7 @@ async function onPostgres() {
   };
   const open = `select 1 from nestjs_callbacks.job where state::text in ('created', 'retry', 'active') limit 1`;
   const isDrained = async () => (await query(open)).length === 0;
-  const torture = new Torture({ DATABASE_URL: server.url });
+  const torture = new Torture({ DATABASE_URL: server.url, PAUSE_MS: '150' });
   try {
     await query('create table effects (id uuid)');
     return await onServer(server, torture, restart, isDrained, () => kept(query));
@@ -233,7 +242,7 @@ async function onRedis() {
       }
       return found;
     });
-  const torture = new Torture({ REDIS_URL: server.url, DATABASE_URL: '', PAUSE_MS: '75' });
+  const torture = new Torture({ REDIS_URL: server.url, PAUSE_MS: '75' });
   try {
     return await onServer(server, torture, restart, async () => (await look()).open === 0, look);
   } finally {
