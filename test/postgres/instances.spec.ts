@@ -6,6 +6,13 @@ import { deferred, until } from '../support/app.js';
 import { describeWith, findPostgres } from '../support/servers.js';
 import { callbackOf, deliveryOf, sceneOn } from './scene.js';
 
+/** What an instance is told that says that it lives. */
+interface Answer {
+  others: string | null;
+  hasDuty: boolean;
+  askInMs: number;
+}
+
 /** As PgBouncer does in transaction mode. */
 class Deaf extends pg.Client {
   override emit(event: string, ...args: unknown[]): boolean {
@@ -38,6 +45,18 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
     return {
       sent,
       beats,
+      /** What they were told then. */
+      answers: () =>
+        Promise.all(
+          mock.calls.flatMap(([sql, params], index) =>
+            !params || !String(sql).includes('.events_beat_')
+              ? []
+              : (mock.results[index].value as Promise<pg.QueryResult<Answer>>).then(({ rows: [answer] }) => ({
+                  id: params[0] as string,
+                  ...answer,
+                })),
+          ),
+        ),
       claims: () => sent('.events_claim_').length,
       /** So many instances have said so often that they live, since the last `clear`. */
       haveBeaten: (instances: number, times: number) => {
@@ -50,7 +69,7 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
   }
   const holder = async () => {
     const { rows } = await scene.pool.query(
-      `select id from ${scene.schema}.events_instance where seen_on > now() - interval '1750 milliseconds' order by id`,
+      `select id from ${scene.schema}.events_instance where seen_on > now() - interval '2850 milliseconds' order by id`,
     );
     return (rows as { id: string }[])[0]?.id;
   };
@@ -80,6 +99,7 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
     await until(() => watched.haveBeaten(16, 2));
 
     const claims: number[] = [];
+    const looking = await holder();
     const storing: ((id: number) => Promise<void>)[] = [
       (id) => working[0].store([deliveryOf({ arguments: [id] })]),
       (id) => working[9].store([deliveryOf({ arguments: [id] })]),
@@ -92,7 +112,7 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
       await store(id);
       await until(() => performed.length === id + 1);
       // Whoever looks without having been told has done so by then.
-      await until(() => watched.haveBeaten(1, 1));
+      await until(() => watched.beats().includes(looking));
       claims.push(watched.claims());
     }
     expect(performed).toEqual([0, 1, 2, 3, 4]);
@@ -119,17 +139,12 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
   });
 
   it('ask for the duty again when it may have been lost, if they are next in line, and rarely if not', async () => {
-    type Answer = pg.QueryResult<{ others: string | null; hasDuty: boolean; askInMs: number }>;
-    const { mock } = jest.spyOn(pg.Client.prototype, 'query') as unknown as jest.Mock<
-      (sql: unknown, params?: unknown[]) => unknown
-    >;
+    const { answers } = watch();
     /** What the instances were last told, the one that is there for longest first: each once it has found two others. */
     const terms = async () => {
       const told = new Map<string, { hasDuty: boolean; askInMs: number }>();
-      for (const [index, [sql, params]] of mock.calls.entries()) {
-        if (!params || !String(sql).includes('.events_beat_')) continue;
-        const [{ others, hasDuty, askInMs }] = (await (mock.results[index].value as Promise<Answer>)).rows;
-        if (others?.split(',').length === 2) told.set(params[0] as string, { hasDuty, askInMs });
+      for (const { id, others, hasDuty, askInMs } of await answers()) {
+        if (others?.split(',').length === 2) told.set(id, { hasDuty, askInMs });
       }
       return [...told].toSorted(([one], [other]) => (one < other ? -1 : 1)).map(([, term]) => term);
     };
@@ -140,13 +155,35 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
     await until(async () => (await terms()).length === 3);
     const [first, next, last] = await terms();
     expect([first, last]).toEqual([
-      { hasDuty: true, askInMs: 1_000 },
+      { hasDuty: true, askInMs: 2_400 },
       { hasDuty: false, askInMs: 4_000 },
     ]);
     expect(next.hasDuty).toBe(false);
-    // The duty lasts for 1.75 s from when the first was seen.
+    // The duty lasts for 2.85 s from when the first was seen.
     expect(next.askInMs).toBeGreaterThan(0);
-    expect(next.askInMs).toBeLessThanOrEqual(1_770);
+    expect(next.askInMs).toBeLessThanOrEqual(2_870);
+  });
+
+  it('look when a claim runs out, rather than some time later', async () => {
+    const [callback, other] = [callbackOf(), callbackOf({ callback: 'B.b' })];
+    const { answers } = watch();
+    const toldHolder = async () => (await answers()).filter(({ hasDuty }) => hasDuty);
+    const first = await scene.open([callback, other], { pool: poolOf() });
+    first.work(other, completing([]));
+    await until(holder);
+    const dying = poolOf();
+    const second = await scene.open([callback], { pool: dying, leaseMs: 4_000 });
+    second.work(callback, () => {
+      dying.connect = () => Promise.reject(new Error('cut off'));
+      return new Promise(() => {});
+    });
+    await until(async () => (await toldHolder()).some(({ others }) => others !== null));
+    await first.store([deliveryOf()]);
+    const isTakenBack = `select from ${scene.schema}.job where state = 'retry' and blocked`;
+    await until(async () => (await scene.pool.query(isTakenBack)).rowCount === 1);
+
+    const asked = (await toldHolder()).map(({ askInMs }) => askInMs);
+    expect(asked.filter((askInMs) => askInMs < 2_400)).not.toEqual([]);
   });
 
   it('hand on at once what one is enough for, when they close', async () => {

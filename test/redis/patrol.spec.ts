@@ -155,7 +155,9 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
         await until(async () => (await looks()) >= 3);
         await client.config('RESETSTAT');
         await until(async () => (await looks()) >= 5);
-        expect((await commands('exists')) / (await looks())).toBeLessThanOrEqual(330);
+        const asked = await commands('exists');
+        // The counting may have begun within a look.
+        expect(asked).toBeLessThanOrEqual(300 * ((await looks()) + 1));
         const from = await looks();
         const key = (number: number, name: string) => `{nestjs-callbacks}:x/One${number}:${name}`;
         const lost = [0, 60, 120, 180, 240];

@@ -5,7 +5,8 @@ export interface InstanceStatements {
   /**
    * Says that it lives. Answers whether it is known at all, which others live, each with a version that changes with what it
    * works on, whether it has the duty (the one has it that is there for longest), and when to ask again. Looks through the queues
-   * `$2` if it has the duty, as `sweep` does, and answers with what is `due`; the claims `$3` are its own.
+   * `$2` if it has the duty, as `sweep` does, and answers with what is `due`; the claims `$3` are its own. It is to ask again when the
+   * next claim runs out, so that what a dead instance had is found at once.
    */
   readonly beat: string;
   /** Makes it known, with version `$2`, the queues `$3` that it works on and the moves `$4` that it asks for. */
@@ -19,13 +20,15 @@ export interface InstanceStatements {
 }
 
 /** How often the instance that has the duty says that it lives, and how often the others do that are not next in line. */
-const EVERY_MS = { first: 1_000, others: 4_000 };
+const EVERY_MS = { first: 2_400, others: 4_000 };
 /** An instance that has not been heard of for so long is not counted on. */
 const COUNTED_MS = 6_000;
 /** Whoever is not heard of for so long has lost the duty. */
-const DUTY_MS = 1_750;
+const DUTY_MS = 2_850;
 /** The next in line asks so long after the duty may have been lost. */
 const MARGIN_MS = 20;
+/** Claims that run out so soon after each other are taken back together. */
+const TOGETHER_MS = 100;
 
 const seenWithin = (ms: number) => `seen_on > now() - interval '${ms} milliseconds'`;
 const LIVES = seenWithin(COUNTED_MS);
@@ -55,11 +58,16 @@ export const beatStatement = ({ instance }: Tables, sweep: string) => `
           when number = 1 then ${DUTY_MS + MARGIN_MS} - unseen_ms
           else ${EVERY_MS.others} end)::int as "askInMs"
         from ahead
+      ), swept as materialized (
+        select "hasDuty", "askInMs", case when "hasDuty" then (
+          select coalesce(jsonb_agg(to_jsonb(due)), '[]') from ${sweep}($2, $3, true) as due
+          where "isDue" or "isSuspected" or "dueInMs" is not null or "expiresInMs" is not null
+        ) end as due
+        from found
       )
       select exists (select from seen),
         (select string_agg(id || ' ' || version, ',' order by id) from ${instance} where ${LIVES} and id <> $1),
-        "hasDuty", "askInMs", case when "hasDuty" then (
-          select coalesce(jsonb_agg(to_jsonb(due)), '[]') from ${sweep}($2, $3, true) as due
-          where "isDue" or "isSuspected" or "dueInMs" is not null
-        ) end
-      from found`;
+        "hasDuty", least("askInMs", (
+          select min("expiresInMs") + ${TOGETHER_MS} from jsonb_to_recordset(due) as one("expiresInMs" float8)
+        ))::int, due
+      from swept`;

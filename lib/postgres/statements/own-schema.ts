@@ -32,7 +32,7 @@ const FUNCTIONS = {
   claimSuspect: { takes: 'text, int, uuid, int, boolean', returns: CLAIMED },
   sweep: {
     takes: 'text[], text[], boolean',
-    returns: 'name text, "isDue" boolean, "isSuspected" boolean, "dueInMs" float8',
+    returns: 'name text, "isDue" boolean, "isSuspected" boolean, "dueInMs" float8, "expiresInMs" float8',
   },
 } satisfies Partial<Record<keyof Statements, Signature>>;
 

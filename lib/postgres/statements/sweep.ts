@@ -4,7 +4,8 @@ import type { Tables } from './tables.js';
 export interface SweepStatements {
   /**
    * Looks through the queues `$1`. If `$3` says so, takes back claims that have run out, except for those named in `$2`.
-   * Answers for each queue whether something is due, whether a suspect is, and when the next delivery will be.
+   * Answers for each queue whether something is due, whether a suspect is, when the next delivery will be, and when the next claim
+   * will have run out.
    */
   readonly sweep: string;
   /** Takes back all claims, whoever has them. */
@@ -20,6 +21,8 @@ export interface Due {
   readonly isSuspected: boolean;
   /** How long it is until the next delivery is due. */
   readonly dueInMs: number | null;
+  /** How long it is until the next claim runs out, if it is not renewed: told to who takes them back. */
+  readonly expiresInMs: number | null;
 }
 
 export const sweepStatements = (tables: Tables): SweepStatements => ({
@@ -45,14 +48,15 @@ function sweep(tables: Tables): string {
     `coalesce((select true from ${ofOwn(some, blocked)} <= now() order by start_after limit 1), false)`;
   // A delivery that is due may have to wait for its key. That must not hide when the next one is due.
   const nextDue = (some: string) => `(select start_after from ${ofOwn(some)} > now() order by start_after limit 1)`;
+  const expiresOn = `j.heartbeat_on + j.heartbeat_seconds * interval '1 second'`;
+  const isRunning = `j.state = 'active' and not (j.name || ' ' || j.id::text) = any($2::text[])`;
+  const inMs = (time: string) => `extract(epoch from ${time} - now())::float8 * 1000`;
   return `
       with own as (
         select unnest($1::text[]) as name
       ), expired as (
         select j.ctid as spot from ${job} j
-        where $3 and j.name = any($1::text[]) and j.state = 'active'
-          and j.heartbeat_on + j.heartbeat_seconds * interval '1 second' < now()
-          and not (j.name || ' ' || j.id::text) = any($2::text[])
+        where $3 and j.name = any($1::text[]) and ${isRunning} and ${expiresOn} < now()
         for update of j skip locked
       ), returned as (
         ${returned(tables)}
@@ -60,6 +64,9 @@ function sweep(tables: Tables): string {
       )
       select name, ${isDue('created')} or ${isDue('retry')} as "isDue",
         name in (select name from returned) or ${isDue('retry', 'blocked')} as "isSuspected",
-        extract(epoch from least(${nextDue('created')}, ${nextDue('retry')}) - now())::float8 * 1000 as "dueInMs"
+        ${inMs(`least(${nextDue('created')}, ${nextDue('retry')})`)} as "dueInMs",
+        ${inMs(`(
+          select min(${expiresOn}) from ${job} j where $3 and j.name = own.name and ${isRunning} and ${expiresOn} >= now()
+        )`)} as "expiresInMs"
       from own`;
 }
