@@ -13,4 +13,5 @@ export type { Clock } from './memory/clock.js';
 
 // Testing an engine of your own
 export { engineContract } from './contract/engine-contract.js';
-export type { ContractNeed, ContractRule, EngineHarness } from './contract/scene.js';
+export type { ContractNeed, ContractRule } from './contract/rule.js';
+export type { EngineHarness } from './contract/scene.js';

@@ -8,11 +8,15 @@ import {
   type MemoryTransaction,
   TransactionalMemoryEngine,
 } from '../support/transactional-memory-engine.js';
-
-/** Long enough to be renewed in time though all rules are checked at once, and the machine is busy. */
-const LEASE_MS = 1_000;
-
-type Row = MemoryStore['rows'][number];
+import {
+  ChargingStore,
+  ForgetfulStore,
+  GrudgingStore,
+  LEASE_MS,
+  SparingStore,
+  StoreThatStoodStill,
+  SuspiciousStore,
+} from './broken-stores.js';
 
 /** A sound engine with some of its methods replaced; `engine` is the sound one. */
 type Break = (engine: DurableEngine) => Partial<DurableEngine>;
@@ -40,57 +44,6 @@ function harnessOf({ breaking = () => ({}), leaseMs: ownLeaseMs, store = new Mem
     cutOff: (engine) => engine.stop(),
     transaction: inMemoryTransaction,
   };
-}
-
-/** A store in which claims run out when they are to be renewed: from the start, or from when it is told so. */
-class ForgetfulStore extends MemoryStore {
-  constructor(public isForgetful: boolean) {
-    super();
-  }
-
-  override expire(now: number, since: number): void {
-    super.expire(this.isForgetful ? now + LEASE_MS : now, since);
-  }
-}
-
-/** A store that charges what was alone in the instance that died. */
-class SuspiciousStore extends MemoryStore {
-  override expire(now: number, since: number): void {
-    const spared = this.rows.map((row) => [row, row.spared] as const);
-    super.expire(now, since);
-    const sparedNow = spared.filter(([row, before]) => row.spared > before);
-    if (sparedNow.length === 1) sparedNow[0][0].spared--;
-  }
-}
-
-/** A store that spares a suspect, too, that is alone whenever it ends its instance. */
-class SparingStore extends MemoryStore {
-  override expire(now: number, since: number): void {
-    const alone = this.rows.filter(({ claim }) => claim?.isOnLoneSuspect && claim.hasBegun && claim.expiresAt <= now);
-    super.expire(now, since);
-    for (const row of alone) row.spared++;
-  }
-}
-
-/** A store that charges what was given back before it began. */
-class ChargingStore extends MemoryStore {
-  override giveBack(row: Row, since: number): void {
-    if (row.claim && !row.claim.hasBegun) row.attempts++;
-    super.giveBack(row, since);
-  }
-}
-
-/** A store in which a suspect stays one. */
-class GrudgingStore extends MemoryStore {
-  private readonly suspects = new Set<Row>();
-
-  override changed(): void {
-    for (const row of this.rows) {
-      if (row.isSuspect) this.suspects.add(row);
-      row.isSuspect = this.suspects.has(row);
-    }
-    super.changed();
-  }
 }
 
 /** Each callback of an instance has an instance of its own. */
@@ -460,6 +413,13 @@ describe('The contract', () => {
 
   it('has a broken engine for each rule', () => {
     expect(Object.keys(broken)).toEqual(engineContract.map(({ title }) => title));
+  });
+
+  it('is kept by an engine whose machine stands still for longer than a claim lasts', async () => {
+    const store = new StoreThatStoodStill();
+    const { check } = engineContract.find(({ title }) => title.startsWith('keeps others from a delivery'))!;
+    await check(harnessOf({ store }));
+    expect(store.hasStoodStill).toBe(true);
   });
 
   it('catches an engine that reports problems while there are none, by any rule', async () => {

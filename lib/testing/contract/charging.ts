@@ -6,7 +6,8 @@ import {
   type NewDelivery,
   timers,
 } from '../../engine/index.js';
-import { type ContractRule, error, gate, MOMENT_MS, rule, type Scene } from './scene.js';
+import { type ContractRule, rule } from './rule.js';
+import { error, gate, MOMENT_MS, type Scene } from './scene.js';
 
 const { sleep } = timers;
 

@@ -3,7 +3,7 @@ import { endingRules } from './ending.js';
 import { failingRules } from './failing.js';
 import { keepingRules } from './keeping.js';
 import { orderRules } from './order.js';
-import type { ContractRule } from './scene.js';
+import type { ContractRule } from './rule.js';
 import { storingRules } from './storing.js';
 import { transactionsRules } from './transactions.js';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { uuidv7 } from 'uuidv7';
-import { type ContractRule, error, FAR_MS, gate, rule, same } from './scene.js';
+import { type ContractRule, rule } from './rule.js';
+import { error, FAR_MS, gate, same } from './scene.js';
 
 /** Rules on deliveries whose attempt does not succeed. */
 export const failingRules: readonly ContractRule[] = [

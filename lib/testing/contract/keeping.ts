@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { type DeliveryQuery, type DurableEngine, type KeptDelivery, timers } from '../../engine/index.js';
-import { type ContractRule, error, FAR_MS, rule, same } from './scene.js';
+import { type ContractRule, rule } from './rule.js';
+import { error, FAR_MS, same } from './scene.js';
 
 const { sleep } = timers;
 

@@ -1,7 +1,8 @@
 import { timers } from '../../engine/index.js';
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { type ContractRule, error, FAR_MS, gate, MOMENT_MS, rule } from './scene.js';
+import { type ContractRule, rule } from './rule.js';
+import { error, FAR_MS, gate, MOMENT_MS } from './scene.js';
 
 const { sleep } = timers;
 

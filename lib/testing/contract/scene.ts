@@ -43,21 +43,6 @@ export interface EngineHarness {
   readonly patienceMs?: number;
 }
 
-export type ContractNeed = 'transactions' | 'order' | 'several sessions';
-
-/** One rule that every engine must keep. */
-export interface ContractRule {
-  /** A sentence about an engine, to be the title of a test. */
-  readonly title: string;
-  /**
-   * The things that an engine must have for the rule to apply: a capability, or several sessions. An embedded store has one session:
-   * no instance can be cut off from it, and no transactions overlap.
-   */
-  readonly needs: readonly ContractNeed[];
-  /** Rejects, by an assertion, when the rule is broken. */
-  check(harness: EngineHarness): Promise<void>;
-}
-
 /** How long the contract waits for what must happen, while nothing happens. */
 const PATIENCE_MS = 20_000;
 
@@ -126,6 +111,16 @@ export class Scene {
     await engine.start({ log: ignore, warn: ignore, report });
     await engine.declare(callbacks);
     return engine;
+  }
+
+  /** An attempt that does not end, of an instance of its own, whose claims end soon when they are not renewed. */
+  async witness(): Promise<EngineAttempt> {
+    const callback = this.callback('Witness.see');
+    const engine = await this.openBrief(callback);
+    const attempts = this.attempts(engine, callback, () => new Promise(() => {}));
+    await engine.store([this.delivery({ callback: callback.callback })]);
+    const [attempt] = await attempts.begun(1);
+    return attempt;
   }
 
   counts = async (
@@ -229,22 +224,3 @@ export function gate() {
   };
   return made;
 }
-
-/** Makes a rule whose check has a scene of its own. */
-export const rule = (
-  title: string,
-  check: (scene: Scene, harness: EngineHarness) => Promise<void>,
-  ...needs: ContractNeed[]
-): ContractRule => ({
-  title,
-  needs,
-  async check(harness) {
-    const scene = new Scene(harness);
-    try {
-      await check(scene, scene.harness);
-      assert.deepEqual(scene.reports, [], 'a problem was reported where there was none');
-    } finally {
-      await scene.close();
-    }
-  },
-});

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { uuidv7 } from 'uuidv7';
 import { type Json, timers } from '../../engine/index.js';
-import { type ContractRule, error, FAR_MS, gate, MOMENT_MS, rule, same } from './scene.js';
+import { type ContractRule, rule } from './rule.js';
+import { error, FAR_MS, gate, MOMENT_MS, same } from './scene.js';
 
 const { sleep } = timers;
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { EngineAttempt, SqlTransaction } from '../../engine/index.js';
-import { type Attempts, type ContractRule, error, rule, type Scene } from './scene.js';
+import { type ContractRule, rule } from './rule.js';
+import { type Attempts, error, type Scene } from './scene.js';
 
 const rollBack = new Error('rolled back');
 const rolledBack = (work: Promise<void>) =>
