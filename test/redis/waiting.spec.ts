@@ -81,7 +81,9 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
       await deliveries.discard({ ids: [ids[2]] });
       await events.with({ id: ids[2], delayMs }).run('x', 'again');
       expect(await deliveries.list({ state: 'waiting', limit: 10 })).toHaveLength(5);
-      expect((await deliveries.counts())[0].waiting + (await deliveries.counts())[0].delayed).toBe(5);
+      // It may become due from one to the next.
+      const [{ waiting: due, delayed }] = await deliveries.counts();
+      expect(due + delayed).toBe(5);
       await deliveries.discard({ ids: [ids[2]] });
       await events.with({ id: ids[2], delayMs }).run('x', 'once more');
       await startApp([Emails], scene.options());
