@@ -1,5 +1,5 @@
 /** Deliveries that end the process which performs them: on every store they die alone, in processes that really die. */
-import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback, EventDeliveries } from 'nestjs-callbacks';
 import type { EngineFactory } from 'nestjs-callbacks/engine';
@@ -13,6 +13,9 @@ import { closeApps, startApp } from '../support/app.js';
 import { performWhileItDies } from '../support/killed-instance.js';
 import { makePGliteFolder } from '../support/pglite-folder.js';
 import { describeWith, findPostgres, findRedis } from '../support/servers.js';
+
+// About ten processes start, one after the other, on a machine that has other things to do.
+jest.setTimeout(180_000);
 
 const INNOCENTS = ['Ada', 'Ben', 'Cleo', 'Dora'];
 const POISONS = ['poison 1', 'poison 2'];
