@@ -74,7 +74,7 @@ export class PostgresEngine implements DurableEngine {
     const own = await this.makeOwnSchema(connection, host);
     const statements = { ...this.statements, ...own?.cheaper };
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
-    if (connection.isExclusive) await connection.query(statements.takeBack, [], BOOT_TIMEOUT_MS);
+    if (connection.isExclusive) await takeOver(connection, statements, own);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
     const health = new EngineHealth(host, 'Postgres');
     this.opened = {
@@ -207,3 +207,9 @@ export class PostgresEngine implements DurableEngine {
 
 const keyOf = (address: DeliveryAddress) => queueName(address, false);
 const policyOf = (isOrdered: boolean) => (isOrdered ? 'key_strict_fifo' : 'standard');
+
+/** Takes all that others had: whoever was here before is gone. */
+async function takeOver(connection: Connection, { takeBack }: Statements, own: OwnSchema | undefined): Promise<void> {
+  await connection.query(takeBack, [], BOOT_TIMEOUT_MS);
+  if (own) await connection.query(own.instances.forgetAll, [], BOOT_TIMEOUT_MS);
+}

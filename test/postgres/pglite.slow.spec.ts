@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PGlite } from '@electric-sql/pglite';
+import { PGlite } from '@electric-sql/pglite';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback, currentEvent, EventDeliveries } from 'nestjs-callbacks';
@@ -95,6 +95,10 @@ describe('In a folder', () => {
     first.kill('SIGKILL');
     await first.ended;
     expect(existsSync(join(folder, 'nestjs-callbacks.lock'))).toBe(true);
+    // However lately it has said that it lives.
+    const left = await PGlite.create(folder);
+    await left.query(`update nestjs_callbacks.events_instance set seen_on = now() + interval '1 hour'`);
+    await left.close();
     await startApp([Emails], { engine: postgres({ folder }) });
     // Nobody else can be performing it.
     await until(() => ran.length === 1);

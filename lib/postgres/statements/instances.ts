@@ -17,6 +17,8 @@ export interface InstanceStatements {
   readonly leave: string;
   /** Forgets the instances that have died. */
   readonly forgetDead: string;
+  /** Forgets all instances, so that the next one has the duty at once. Takes no parameters. */
+  readonly forgetAll: string;
 }
 
 /** How often the instance that has the duty says that it lives, and how often the others do that are not next in line. */
@@ -42,6 +44,7 @@ export const instanceStatements = ({ instance }: Tables): Omit<InstanceStatement
   members: `select id, queues, moves from ${instance} where ${LIVES} or id = $1::uuid`,
   leave: `with gone as (delete from ${instance} where id = $1::uuid) select pg_notify($2, '!')`,
   forgetDead: `delete from ${instance} where seen_on < now() - interval '1 minute'`,
+  forgetAll: `delete from ${instance}`,
 });
 
 /** @param sweep the function that looks through queues */
