@@ -20,7 +20,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       }
     }
     const url = new URL(connectionString);
-    url.searchParams.set('options', '-c default_transaction_isolation=serializable');
+    url.searchParams.set('options', `${url.searchParams.get('options')} -c default_transaction_isolation=serializable`);
     const { app, events, log } = await startApp([Orders], {
       engine: postgres({ connectionString: String(url), schema: scene.schema }),
     });

@@ -64,7 +64,8 @@ export class PrivatePostgres {
   }
 
   async start() {
-    const options = `-p ${this.#port} -h 127.0.0.1 -k ${this.#folder} -N 300`;
+    // What a killed process has written stays, so nothing need wait for the disk.
+    const options = `-F -p ${this.#port} -h 127.0.0.1 -k ${this.#folder} -N 300`;
     await this.#control('start', '-l', join(this.#folder, 'log'), '-o', options);
   }
 
