@@ -1,4 +1,5 @@
 /** Stores on which a sound engine breaks a rule of the contract. */
+import { timers } from 'nestjs-callbacks/engine';
 import { MemoryStore } from 'nestjs-callbacks/testing';
 
 /** Long enough to be renewed in time though all rules are checked at once, and the machine is busy. */
@@ -6,25 +7,28 @@ export const LEASE_MS = 1_000;
 
 type Row = MemoryStore['rows'][number];
 
-/** A store in which claims run out when they are to be renewed: from the start, or from when it is told so. */
+/**
+ * A store in which claims run out when they are to be renewed: from the start, or from when it is told so. Those that a rule makes
+ * last longer, as the machine stood still, do so too.
+ */
 export class ForgetfulStore extends MemoryStore {
   constructor(public isForgetful: boolean) {
     super();
   }
 
   override expire(now: number, since: number): void {
-    super.expire(this.isForgetful ? now + LEASE_MS : now, since);
+    super.expire(this.isForgetful ? now + 4 * LEASE_MS : now, since);
   }
 }
 
-/** A store in which all claims of two callbacks run out together, once. */
+/** A store that stands still once, when something is performed, for as long as a claim lasts. */
 export class StoreThatStoodStill extends MemoryStore {
-  hasStoodStill = false;
+  /** Resolves when it works again. */
+  stillness: Promise<void> | undefined;
 
   override expire(now: number, since: number): void {
-    const claimed = new Set(this.rows.flatMap(({ claim, callback }) => (claim?.hasBegun ? [callback] : [])));
-    const standsStill = !this.hasStoodStill && claimed.size === 2;
-    this.hasStoodStill ||= standsStill;
+    const standsStill = !this.stillness && this.rows.some(({ claim }) => claim?.hasBegun);
+    if (standsStill) this.stillness = timers.sleep(LEASE_MS);
     super.expire(standsStill ? now + LEASE_MS : now, since);
   }
 }

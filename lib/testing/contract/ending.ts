@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type EngineAttempt, timers } from '../../engine/index.js';
-import { type ContractRule, keepingRule, rule } from './rule.js';
+import { type ContractRule, rule } from './rule.js';
 import { gate } from './scene.js';
 
 const { sleep } = timers;
@@ -47,25 +47,22 @@ export const endingRules: readonly ContractRule[] = [
     },
   ),
 
-  keepingRule(
-    'keeps others from a delivery as long as its instance lives, however long it takes',
-    async (scene, harness) => {
-      const callback = scene.callback();
-      const [one, other] = await Promise.all([scene.openBrief(callback), scene.openBrief(callback)]);
-      const ends: { wasAborted: boolean; wasClaimed: boolean }[] = [];
-      const long = async (attempt: EngineAttempt) => {
-        await sleep(harness.leaseMs * 2.5);
-        ends.push({ wasAborted: isAborted(attempt), wasClaimed: await attempt.complete() });
-      };
-      const begun = [one, other].map((engine) => scene.attempts(engine, callback, long));
-      await one.store([scene.delivery()]);
-      await scene.until('it has ended', () => ends.length > 0);
-      assert.deepEqual(ends, [{ wasAborted: false, wasClaimed: true }]);
-      assert.equal(begun[0].all.length + begun[1].all.length, 1, 'another attempt began while one lived');
-    },
-  ),
+  rule('keeps others from a delivery as long as its instance lives, however long it takes', async (scene, harness) => {
+    const callback = scene.callback();
+    const [one, other] = await Promise.all([scene.openBrief(callback), scene.openBrief(callback)]);
+    const ends: { wasAborted: boolean; wasClaimed: boolean }[] = [];
+    const long = async (attempt: EngineAttempt) => {
+      await sleep(harness.leaseMs * 2.5);
+      ends.push({ wasAborted: isAborted(attempt), wasClaimed: await attempt.complete() });
+    };
+    const begun = [one, other].map((engine) => scene.attempts(engine, callback, long));
+    await one.store([scene.delivery()]);
+    await scene.until('it has ended', () => ends.length > 0);
+    assert.deepEqual(ends, [{ wasAborted: false, wasClaimed: true }]);
+    assert.equal(begun[0].all.length + begun[1].all.length, 1, 'another attempt began while one lived');
+  }),
 
-  keepingRule(
+  rule(
     'keeps the claims of an instance while a transaction completes one of them, however long that is open',
     async (scene, harness) => {
       const callback = scene.callback();

@@ -11,6 +11,7 @@ import {
   type SqlTransaction,
   timers,
 } from '../../engine/index.js';
+import { Standstill } from './standstill.js';
 
 const { sleep } = timers;
 
@@ -20,7 +21,8 @@ export interface EngineHarness {
    * Makes another instance on the same store, as in another process. The contract starts and stops it.
    *
    * @param leaseMs how long its claims last that are not renewed, in milliseconds: `leaseMs` of the harness in the rules
-   * that wait for the end of one, and half a minute in all others, so that a slow machine loses none
+   * that wait for the end of one, or twice and four times that, if the store stood still meanwhile; and half a minute in all
+   * others, so that a slow machine loses none
    */
   open(leaseMs: number): DurableEngine;
   /**
@@ -63,6 +65,7 @@ export class Scene {
   private readonly event = `event-${randomUUID()}`;
   /** The reports of engines that were not cut off. */
   readonly reports: string[] = [];
+  private standstill: Promise<Standstill> | undefined;
   private readonly cutOff = new Set<DurableEngine>();
   readonly harness: EngineHarness;
 
@@ -97,8 +100,21 @@ export class Scene {
   }
 
   /** An instance whose claims end soon when they are not renewed. */
-  openBrief(...callbacks: DurableCallback[]): Promise<DurableEngine> {
+  async openBrief(...callbacks: DurableCallback[]): Promise<DurableEngine> {
+    this.standstill ??= this.watchStore();
+    await this.standstill;
     return this.opened(this.harness.leaseMs, callbacks);
+  }
+
+  /** Whether the store or the machine has stood still for so long that a sound engine may have lost a brief claim. */
+  async hasStoodStill(): Promise<boolean> {
+    return (await this.standstill)?.hasEndangered(this.harness.leaseMs) ?? false;
+  }
+
+  private async watchStore(): Promise<Standstill> {
+    const callback = this.callback('Standstill.watch');
+    const engine = await this.open(callback);
+    return new Standstill(() => engine.store([this.delivery({ callback: callback.callback, delayMs: FAR_MS })]));
   }
 
   private async opened(leaseMs: number, callbacks: DurableCallback[]): Promise<DurableEngine> {
@@ -111,16 +127,6 @@ export class Scene {
     await engine.start({ log: ignore, warn: ignore, report });
     await engine.declare(callbacks);
     return engine;
-  }
-
-  /** An attempt that does not end, of an instance of its own, whose claims end soon when they are not renewed. */
-  async witness(): Promise<EngineAttempt> {
-    const callback = this.callback('Witness.see');
-    const engine = await this.openBrief(callback);
-    const attempts = this.attempts(engine, callback, () => new Promise(() => {}));
-    await engine.store([this.delivery({ callback: callback.callback })]);
-    const [attempt] = await attempts.begun(1);
-    return attempt;
   }
 
   counts = async (
@@ -162,6 +168,7 @@ export class Scene {
   }
 
   async close(): Promise<void> {
+    (await this.standstill)?.stop();
     const stopped = this.engines.map(async (engine) => {
       await engine.stopWorking().catch(() => {});
       await engine.stop().catch(() => {});
