@@ -38,6 +38,9 @@ try {
       for (const compiler of COMPILERS) checkEntries(app, nest, compiler);
     }
     for (const compiler of COMPILERS) checkLibrary(join(folder, `nest-${nest}`), nest, compiler);
+    // Its newest declarations are not for all compilers.
+    add(join(folder, `nest-${nest}-peers`), '@types/node@latest');
+    checkEntries(join(folder, `nest-${nest}-peers`), nest, newest);
   }
 } finally {
   rmSync(folder, { recursive: true });
@@ -49,8 +52,12 @@ function install(name, ...packages) {
   const app = join(folder, name);
   mkdirSync(app);
   writeFileSync(join(app, 'package.json'), JSON.stringify({ private: true, type: 'commonjs' }));
-  run(app, 'npm', 'install', '--legacy-peer-deps', '--no-audit', '--no-fund', ...packages);
+  add(app, ...packages);
   return app;
+}
+
+function add(app, ...packages) {
+  run(app, 'npm', 'install', '--legacy-peer-deps', '--no-audit', '--no-fund', ...packages);
 }
 
 function checkEntries(app, nest, compiler) {

@@ -45,10 +45,13 @@ export interface CallbackTrace extends Trace {
   result?: unknown;
 }
 
+/** Named twice, as versions of `@types/node` differ in which of the two comes first. */
+type EventsChannel<Told extends object> = TracingChannel<Told, Told>;
+
 /** The two channels of this process. */
 interface Channels {
-  readonly run: TracingChannel<unknown, RunTrace>;
-  readonly callback: TracingChannel<unknown, CallbackTrace>;
+  readonly run: EventsChannel<RunTrace>;
+  readonly callback: EventsChannel<CallbackTrace>;
 }
 
 const CHANNELS = Symbol.for('nestjs-callbacks:channels');
@@ -65,8 +68,8 @@ const channels = (kept[CHANNELS] ??= {
 });
 
 /** `node:diagnostics_channel` tracing channels: nothing is paid for them until somebody subscribes. */
-export const runChannel: TracingChannel<unknown, RunTrace> = channels.run;
-export const callbackChannel: TracingChannel<unknown, CallbackTrace> = channels.callback;
+export const runChannel: EventsChannel<RunTrace> = channels.run;
+export const callbackChannel: EventsChannel<CallbackTrace> = channels.callback;
 
 const STEPS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const;
 const WATCH = Symbol.for('nestjs-callbacks:watch');
@@ -84,7 +87,7 @@ interface Watch {
  * the run goes on. Node changes a channel's prototype with its first subscriber and then subscribes anew through the
  * channel itself: hence the look-up of the method on each call, and the set of listeners that are guarded already.
  */
-function watch<Told extends Trace>(tracing: TracingChannel<unknown, Told>): Watch {
+function watch<Told extends Trace>(tracing: EventsChannel<Told>): Watch {
   // Channels belong to the process: another copy of this module shares the state.
   const first = tracing.start as Channel & { [WATCH]?: Watch };
   const state = (first[WATCH] ??= { isOn: false, guardedBy: new WeakMap(), guarded: new WeakSet() });
@@ -154,7 +157,7 @@ export const asPartOf = <T>(run: RunTrace | undefined, work: () => T): T =>
  * with itself, from version to version, on what is no promise.
  */
 export function traced<Told extends Trace>(
-  channel: TracingChannel<unknown, Told>,
+  channel: EventsChannel<Told>,
   trace: Told & { result?: unknown },
   work: () => unknown,
 ): unknown {
@@ -177,7 +180,7 @@ export function traced<Told extends Trace>(
 
 /** Tells of the end of work that must be waited for, and ends as the work does. */
 const endOf = <Told extends Trace>(
-  channel: TracingChannel<unknown, Told>,
+  channel: EventsChannel<Told>,
   trace: Told & { result?: unknown },
   work: PromiseLike<unknown>,
 ) =>
@@ -197,12 +200,12 @@ const endOf = <Told extends Trace>(
     );
   });
 
-function publishFailure<Told extends Trace>(channel: TracingChannel<unknown, Told>, trace: Told, error: unknown): void {
+function publishFailure<Told extends Trace>(channel: EventsChannel<Told>, trace: Told, error: unknown): void {
   trace.error = error;
   channel.error.publish(trace);
 }
 
-function publishEnd<Told extends Trace>(channel: TracingChannel<unknown, Told>, trace: Told): void {
+function publishEnd<Told extends Trace>(channel: EventsChannel<Told>, trace: Told): void {
   channel.asyncStart.publish(trace);
   channel.asyncEnd.publish(trace);
 }
