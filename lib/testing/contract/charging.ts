@@ -4,12 +4,9 @@ import {
   type DurableCallback,
   type EngineAttempt,
   type NewDelivery,
-  timers,
 } from '../../engine/index.js';
 import { type ContractRule, rule } from './rule.js';
-import { error, gate, MOMENT_MS, type Scene } from './scene.js';
-
-const { sleep } = timers;
+import { error, gate, moment, MOMENT_MS, type Scene } from './scene.js';
 
 /** As callbacks do in an instance that dies. */
 const forever = () => new Promise<never>(() => {});
@@ -105,7 +102,7 @@ export const chargingRules: readonly ContractRule[] = [
         if (begun === 1) {
           await engine.store([scene.delivery({ callback })]);
           await hasBegunBeside.opened;
-          await sleep(MOMENT_MS);
+          await moment();
           assert.equal(begun, 1, 'another ran beside the first that came back from a dead instance');
           isFirstThrough = true;
         } else {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { uuidv7 } from 'uuidv7';
 import { type Json, timers } from '../../engine/index.js';
 import { type ContractRule, rule } from './rule.js';
-import { error, FAR_MS, gate, MOMENT_MS, same } from './scene.js';
+import { error, FAR_MS, gate, moment, same } from './scene.js';
 
 const { sleep } = timers;
 
@@ -73,7 +73,7 @@ export const storingRules: readonly ContractRule[] = [
     await Promise.all(deliveries.map((delivery, index) => engines[index % 2].store([delivery])));
     const ids = () => performed.flatMap((attempts) => attempts.ids);
     await scene.until('all have begun', () => ids().length >= 60);
-    await sleep(MOMENT_MS);
+    await moment();
     assert.deepEqual(ids().toSorted(), deliveries.map(({ id }) => id).toSorted());
   }),
 
@@ -182,7 +182,7 @@ export const storingRules: readonly ContractRule[] = [
     });
     await engine.store([scene.delivery(), scene.delivery()]);
     await scene.until('the first is settled', () => settled.isOpen);
-    await sleep(MOMENT_MS);
+    await moment();
     assert.equal(attempts.all.length, 1, 'another attempt began in the place of one that was not through');
     open();
     await attempts.begun(2);
