@@ -36,7 +36,7 @@ export const rule = (title: string, check: Check, ...needs: ContractNeed[]): Con
         await check(scene, scene.harness);
         return assert.deepEqual(scene.reports, [], 'a problem was reported where there was none');
       } catch (error) {
-        if (round === MOST_ROUNDS || !(await scene.hasStoodStill())) throw error;
+        if (round === MOST_ROUNDS || !scene.hasStoodStill()) throw error;
       } finally {
         await scene.close();
       }

@@ -73,7 +73,8 @@ export class Scene {
   private readonly event = `event-${randomUUID()}`;
   /** The reports of engines that were not cut off. */
   readonly reports: string[] = [];
-  private standstill: Promise<Standstill> | undefined;
+  private watching: Promise<void> | undefined;
+  private standstill: Standstill | undefined;
   private readonly cutOff = new Set<DurableEngine>();
   readonly harness: EngineHarness;
 
@@ -109,20 +110,21 @@ export class Scene {
 
   /** An instance whose claims end soon when they are not renewed. */
   async openBrief(...callbacks: DurableCallback[]): Promise<DurableEngine> {
-    this.standstill ??= this.watchStore();
-    await this.standstill;
+    await (this.watching ??= this.watchStore());
     return this.opened(this.harness.leaseMs, callbacks);
   }
 
   /** Whether the store or the machine has stood still for so long that a sound engine may have lost a brief claim. */
-  async hasStoodStill(): Promise<boolean> {
-    return (await this.standstill)?.hasEndangered(this.harness.leaseMs) ?? false;
+  hasStoodStill(): boolean {
+    return this.standstill?.hasEndangered(this.harness.leaseMs) ?? false;
   }
 
-  private async watchStore(): Promise<Standstill> {
+  private async watchStore(): Promise<void> {
     const callback = this.callback('Standstill.watch');
     const engine = await this.open(callback);
-    return new Standstill(() => engine.store([this.delivery({ callback: callback.callback, delayMs: FAR_MS })]));
+    this.standstill = new Standstill(() =>
+      engine.store([this.delivery({ callback: callback.callback, delayMs: FAR_MS })]),
+    );
   }
 
   private async opened(leaseMs: number, callbacks: DurableCallback[]): Promise<DurableEngine> {
@@ -176,7 +178,7 @@ export class Scene {
   }
 
   async close(): Promise<void> {
-    (await this.standstill)?.stop();
+    this.standstill?.stop();
     const stopped = this.engines.map(async (engine) => {
       await engine.stopWorking().catch(() => {});
       await engine.stop().catch(() => {});
