@@ -34,12 +34,8 @@ export type { TransactionHandle } from './core/transactions/transaction-handle.j
 export type { Outcome } from './core/runs/outcome.js';
 
 // Looking after durable deliveries
-export {
-  EventDeliveries,
-  type CallbackDeliveries,
-  type DeliveriesQuery,
-  type KeptEvent,
-} from './core/delivery/event-deliveries.js';
+export { EventDeliveries, type CallbackDeliveries, type KeptEvent } from './core/delivery/event-deliveries.js';
+export type { DeliveriesById, DeliveriesQuery, DeliverySelection } from './core/delivery/delivery-selection.js';
 export type { PortionsOptions } from './core/delivery/portions.js';
 
 // When something goes wrong

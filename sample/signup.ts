@@ -2,9 +2,9 @@ import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConsoleLogger } from '@nestjs/common';
+import { ConsoleLogger, type INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { EventDeliveries, EventRunner, type KeptEvent } from 'nestjs-callbacks';
+import { EventDeliveries, EventRunner, EventsInspector, type KeptEvent } from 'nestjs-callbacks';
 import { AppModule } from './app.module.js';
 import { signUp } from './signup/sign-up.js';
 import { type Step, WhatHappened } from './what-happened.js';
@@ -53,7 +53,7 @@ async function run(name: string, email: string): Promise<number> {
       () => undefined,
       (error: Error) => error,
     );
-  const open = await whatIsOpen(app.get(EventDeliveries), id);
+  const open = await whatIsOpen(app, id);
   await app.close();
   for (const { callback, status, error } of steps) console.log(`${callback}: ${status}${error ? `, ${error}` : ''}`);
   for (const { callback } of open) console.log(`${callback}: is tried again by npm start, or by the next sign-up`);
@@ -62,8 +62,13 @@ async function run(name: string, email: string): Promise<number> {
 }
 
 /** This process may be the only one: what was stored is performed by it, unless it has to be tried again. */
-async function whatIsOpen(deliveries: EventDeliveries, id: string): Promise<KeptEvent[]> {
-  const list = (state: 'waiting' | 'running') => deliveries.list({ ids: [id], state });
+async function whatIsOpen(app: INestApplicationContext, id: string): Promise<KeptEvent[]> {
+  const deliveries = app.get(EventDeliveries);
+  const durable = app.get(EventsInspector).callbacks.filter(({ delivery }) => delivery === 'durable');
+  const list = async (state: 'waiting' | 'running') => {
+    const lists = durable.map(({ callback }) => deliveries.list({ callback, ids: [id], state }));
+    return (await Promise.all(lists)).flat();
+  };
   for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(20)) {
     const waited = await list('waiting');
     const running = await list('running');

@@ -1,9 +1,9 @@
-import { type DeliveryState, timers } from '../engine/index.js';
+import { timers } from '../engine/index.js';
 import type { EventDeliveries, EventsInspector, KeptEvent } from '../index.js';
 import type { VirtualClock } from './memory/clock.js';
 import type { MemoryStore } from './memory/memory-store.js';
 import type { Row } from './memory/row.js';
-import type { Recorder } from './recorder.js';
+import type { Recorder, StoredRun } from './recorder.js';
 
 /** Tells what is left of the deliveries that runs have stored. */
 export interface Outstanding {
@@ -84,11 +84,11 @@ export class OutstandingInEngine implements Outstanding {
   }
 
   private async open(): Promise<readonly KeptEvent[]> {
-    const ids = this.recorder.storedIds();
-    if (ids.length === 0) return [];
-    const kept = await this.list(ids);
-    const found = new Set(kept.map(({ id }) => id));
-    this.recorder.forgetStored(ids.filter((id) => !found.has(id)));
+    const runs = this.recorder.openRuns();
+    if (runs.length === 0) return [];
+    const kept = await this.deliveriesOf(runs);
+    const found = new Set(kept.map(({ event, id }) => `${id} ${event}`));
+    this.recorder.forgetOpen(runs.filter(({ event, id }) => !found.has(`${id} ${event}`)));
     const ordered = new Set(this.inspector.callbacks.flatMap((one) => (one.isOrdered ? [one.callback] : [])));
     const keyed = kept.filter(({ callback }) => ordered.has(callback)).map((one) => [one, laneOf(one)] as const);
     const stuck = new Set(keyed.flatMap(([{ state }, lane]) => (state === 'dead' ? [lane] : [])));
@@ -97,25 +97,21 @@ export class OutstandingInEngine implements Outstanding {
     return kept.filter((one) => one.state !== 'dead' && !held.has(one));
   }
 
-  private async list(ids: readonly string[]): Promise<KeptEvent[]> {
+  private async deliveriesOf(runs: readonly StoredRun[]): Promise<KeptEvent[]> {
     const found = new Map<string, KeptEvent>();
-    for (let at = 0; at < ids.length; at += PAGE) {
-      const some = ids.slice(at, at + PAGE);
-      for (const state of STATES) {
-        for (const one of await this.listAll(some, state)) found.set(`${one.id} ${laneOf(one)}`, one);
+    for (const { event, callback, delivery } of this.inspector.callbacks) {
+      const own = delivery === 'durable' ? runs.filter(({ eventKey }) => eventKey === event) : [];
+      for (let at = 0; at < own.length; at += PAGE) {
+        const some = own.slice(at, at + PAGE);
+        const selection = { event: some[0].event, callback, ids: some.map(({ id }) => id) };
+        for (const state of STATES) {
+          // At most one of each id, so that a page holds them all.
+          const kept = await this.deliveries.list({ ...selection, state, limit: PAGE });
+          for (const one of kept) found.set(`${one.id} ${laneOf(one)}`, one);
+        }
       }
     }
     return [...found.values()];
-  }
-
-  private async listAll(ids: readonly string[], state: DeliveryState): Promise<KeptEvent[]> {
-    const all: KeptEvent[] = [];
-    for (;;) {
-      const after = all.at(-1);
-      const page = await this.deliveries.list({ ids, state, limit: PAGE, ...(after && { after }) });
-      all.push(...page);
-      if (page.length < PAGE) return all;
-    }
   }
 }
 

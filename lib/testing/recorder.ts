@@ -41,6 +41,9 @@ const runChannel = tracingChannel<unknown, RunTrace>('nestjs-callbacks:run');
 const callbackChannel = tracingChannel<unknown, CallbackTrace>('nestjs-callbacks:callback');
 const ignore = () => {};
 
+/** A run that may have stored deliveries. */
+export type StoredRun = Pick<RunTrace, 'event' | 'eventKey'> & { readonly id: string };
+
 /** Records what one application runs, and what its callbacks do. */
 export class Recorder {
   runs: RecordedRun[] = [];
@@ -49,8 +52,8 @@ export class Recorder {
   private callOf = new WeakMap<CallbackTrace, Writable<RecordedCall>>();
   /** Runs that have stored deliveries, by event and id. */
   private readonly storing = new Map<string, RunTrace>();
-  /** The ids of deliveries that may still be open. */
-  private readonly ids = new Set<string>();
+  /** Runs whose deliveries may still be open, by event and id. */
+  private readonly open = new Map<string, StoredRun>();
   private readonly keys = new WeakMap<RecordedRun, EventKey>();
 
   /** @param application as traces name it */
@@ -84,14 +87,14 @@ export class Recorder {
     ).length;
   }
 
-  /** The ids of deliveries that may still be open; runs that have not ended are not among them yet. */
-  storedIds(): readonly string[] {
-    return [...this.ids];
+  /** The runs whose deliveries may still be open; those that have not ended are not among them yet. */
+  openRuns(): readonly StoredRun[] {
+    return [...this.open.values()];
   }
 
-  /** Forgets the ids of deliveries that are done. */
-  forgetStored(ids: Iterable<string>): void {
-    for (const id of ids) this.ids.delete(id);
+  /** Forgets runs whose deliveries are done. */
+  forgetOpen(runs: Iterable<StoredRun>): void {
+    for (const run of runs) this.open.delete(nameOf(run));
   }
 
   private readonly onRun = {
@@ -115,7 +118,7 @@ export class Recorder {
     asyncStart: (trace: RunTrace) => this.noteStoring(trace),
     asyncEnd: (trace: RunTrace) => {
       // Earlier, a delivery that is not stored yet would look like one that is done.
-      if (trace.application === this.application && trace.id !== undefined) this.ids.add(trace.id);
+      if (trace.application === this.application && isStored(trace)) this.open.set(nameOf(trace), trace);
       settle(this.runOf.get(trace), { status: 'fulfilled' });
     },
   };
@@ -151,6 +154,8 @@ export class Recorder {
     if (!this.storing.has(nameOf(trace))) this.storing.set(nameOf(trace), trace);
   }
 }
+
+const isStored = (trace: RunTrace): trace is RunTrace & StoredRun => trace.id !== undefined;
 
 const nameOf = ({ event, id }: { event: string; id?: string }) => `${event} ${id}`;
 

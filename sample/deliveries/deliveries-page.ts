@@ -24,19 +24,19 @@ export const deliveriesPage = (
 
 const countRow = ({ event, callback, waiting, delayed, running, dead }: CallbackDeliveries) => `
       <tr><td>${escape(event)}<td>${escape(callback)}<td>${waiting}<td>${delayed}<td>${running}<td>${dead}
-        <td>${dead > 0 ? button('retry', 'Retry all', callback) : ''}`;
+        <td>${dead > 0 ? button('retry', 'Retry all', { event, callback }) : ''}`;
 
-const deliveryRow = ({ id, callback, arguments: args, attempts, since, error }: KeptEvent, isDead: boolean) => `
+const deliveryRow = ({ id, event, callback, arguments: args, attempts, since, error }: KeptEvent, isDead: boolean) => `
       <tr>
         <td>${escape(callback)}<br><small>${escape(id)}</small>
         <td>${escape(args.map((argument) => inspect(argument)).join(', '))}
           <br><small>${attempts} attempt${attempts === 1 ? '' : 's'}, ${isDead ? 'dead since' : 'next at'} ${since.toISOString()}</small>
           ${error ? `<details><summary>${escape(error.message)}</summary><pre>${escape(error.stack)}</pre></details>` : ''}
-        <td>${isDead ? button('retry', 'Retry', callback, id) : ''} ${button('discard', 'Discard', callback, id)}`;
+        <td>${isDead ? button('retry', 'Retry', { event, callback, id }) : ''} ${button('discard', 'Discard', { event, callback, id })}`;
 
-const button = (action: string, label: string, callback: string, id?: string) => `
-          <form method="post" action="/deliveries/${action}">
-            <input type="hidden" name="callback" value="${escape(callback)}">
-            ${id ? `<input type="hidden" name="id" value="${id}">` : ''}
+const button = (action: string, label: string, meant: { event: string; callback: string; id?: string }) => `
+          <form method="post" action="/deliveries/${action}">${Object.entries(meant)
+            .map(([name, value]) => `<input type="hidden" name="${name}" value="${escape(value)}">`)
+            .join('')}
             <button>${label}</button>
           </form>`;

@@ -20,13 +20,13 @@ export class DeliveriesController {
 
   @Post('retry')
   @Redirect('/deliveries', 303)
-  async retry(@Body() { callback, id }: { callback: string; id?: string }) {
-    await this.deliveries.retry({ callback, ...(id && { ids: [id] }) });
+  async retry(@Body() { event, callback, id }: { event: string; callback: string; id?: string }) {
+    await this.deliveries.retry({ event, callback, ...(id && { ids: [id] }) });
   }
 
   @Post('discard')
   @Redirect('/deliveries', 303)
-  async discard(@Body() { callback, id }: { callback: string; id: string }) {
-    await this.deliveries.discard({ callback, ids: [id] });
+  async discard(@Body() { event, callback, id }: { event: string; callback: string; id: string }) {
+    await this.deliveries.discard({ event, callback, ids: [id] });
   }
 }

@@ -58,16 +58,38 @@ describe('EventDeliveries', () => {
       (deliveries) => deliveries.retry({ callback: 'Bot' }),
       "retry() was given callback: 'Bot', to which no deliveries go. Call counts() for those that have some.",
     ],
+    ['retry', (deliveries) => deliveries.retry(), 'retry() was given undefined. Pass an object.'],
+    [
+      'retry',
+      (deliveries) => deliveries.retry({ callback: undefined }),
+      'retry() was given callback: undefined. Pass a string, or leave the field out if all are meant.',
+    ],
+    [
+      'retry',
+      (deliveries) => deliveries.retry({ event: undefined, callback: 'Emails.greet' }),
+      'retry() was given event: undefined. Pass a string, or leave the field out if all are meant.',
+    ],
+    [
+      'retry',
+      (deliveries) => deliveries.retry({ callback: 'Emails.greet', ids: undefined }),
+      'retry() was given ids: undefined. Pass an array of delivery ids.',
+    ],
+    [
+      'list',
+      (deliveries) => deliveries.list({ callback: 'Emails.greet', ids: undefined }),
+      'list() was given ids: undefined. Pass an array of delivery ids.',
+    ],
+    ...['list', 'retry', 'discard'].map((method): [string, (deliveries: any) => Promise<unknown>, string] => [
+      method,
+      (deliveries) => deliveries[method]({ ids: [randomUUID()] }),
+      `${method}() was given ids without a callback. An id names all deliveries of a run. Say which one is meant: ${method}({ callback: …, ids: [ … ] }).`,
+    ]),
     [
       'discard',
       (deliveries) => deliveries.discard({ callback: 'Emails.greet' }),
-      'discard() was given no ids. Say which deliveries to remove: discard({ ids: [ … ] }).',
+      'discard() was given no ids. Say which deliveries to remove: discard({ callback: …, ids: [ … ] }).',
     ],
-    [
-      'discard',
-      (deliveries) => deliveries.discard(undefined as never),
-      'discard() was given no ids. Say which deliveries to remove: discard({ ids: [ … ] }).',
-    ],
+    ['discard', (deliveries) => deliveries.discard(), 'discard() was given undefined. Pass an object.'],
   ])('%#. %s refuses what it cannot do', async (_, call, message) => {
     const { deliveries } = await startDurable([Emails]);
     await expect(call(deliveries)).rejects.toMatchObject({
@@ -90,10 +112,39 @@ describe('EventDeliveries', () => {
     const first = await deliveries.list({ limit: 3 });
     const rest = await deliveries.list({ limit: 3, after: first.at(-1) });
     expect([first.length, rest.length]).toEqual([3, 2]);
-    expect(await deliveries.discard({ ids: [first[0].id, rest[0].id] })).toBe(2);
-    expect(await deliveries.retry()).toBe(3);
+    expect(await deliveries.discard({ callback: 'Failing.go', ids: [first[0].id, rest[0].id] })).toBe(2);
+    expect(await deliveries.retry({})).toBe(3);
     await done();
     expect(ran).toHaveLength(8);
+  });
+
+  it('C32: one delivery of a run is discarded or retried, and the others of that run are left', async () => {
+    @Injectable()
+    class Three {
+      @Callback('x', { delivery: 'durable', retry: { attempts: 1 } }) fail() {
+        ran.push('fail');
+        throw new Error('always');
+      }
+      @Callback('x', { delivery: 'durable', retry: { attempts: 1 } }) failToo() {
+        ran.push('failToo');
+        throw new Error('always');
+      }
+      @Callback('x', { delivery: 'durable' }) succeed() {}
+    }
+    const { events, deliveries, done } = await startDurable([Three]);
+    const id = randomUUID();
+    await events.with({ id }).run('x');
+    await done();
+    const states = async () => (await deliveries.list()).map((one) => [one.id, one.callback]);
+    expect(await states()).toEqual([
+      [id, 'Three.fail'],
+      [id, 'Three.failToo'],
+    ]);
+    expect(await deliveries.retry({ callback: 'Three.failToo', ids: [id] })).toBe(1);
+    await done();
+    expect(ran).toEqual(['fail', 'failToo', 'failToo']);
+    expect(await deliveries.discard({ callback: 'Three.fail', ids: [id] })).toBe(1);
+    expect(await states()).toEqual([[id, 'Three.failToo']]);
   });
 
   /** Retries one portion after the other, each as the engine does it. */
@@ -118,8 +169,8 @@ describe('EventDeliveries', () => {
       })),
     });
     const ids = Array.from({ length: 1_000 }, () => randomUUID());
-    await deliveries.retry({ ids: [...ids, ids[0]] });
-    await deliveries.discard({ ids });
+    await deliveries.retry({ callback: 'Emails.greet', ids: [...ids, ids[0]] });
+    await deliveries.discard({ callback: 'Emails.greet', ids });
     expect(given).toEqual([400, 400, 200, 400, 400, 200]);
   });
 
@@ -134,7 +185,7 @@ describe('EventDeliveries', () => {
   it('says how many were done when the engine fails half-way', async () => {
     const broken = new Error('the line is dead');
     const { deliveries } = await startWith(full, () => Promise.reject(broken));
-    await expect(deliveries.retry()).rejects.toMatchObject({
+    await expect(deliveries.retry({})).rejects.toMatchObject({
       code: 'EVENTS_ENGINE_FAILED',
       message:
         'The engine memory failed after 400 deliveries were retried, perhaps more: the line is dead. Call retry() again for the rest.',

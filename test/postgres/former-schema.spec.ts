@@ -69,7 +69,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       expect((await deliveries.list()).map(({ error }) => error)).toEqual(
         [1, 2].map(() => ({ name: 'Error', message: 'no' })),
       );
-      expect(await deliveries.retry()).toBe(2);
+      expect(await deliveries.retry({})).toBe(2);
       await until(() => ofKey('d').length === 3 && ran.length === 7);
       expect(ofKey('d')).toEqual(['d1, attempt 1', 'd2, attempt 1', 'd3, attempt 1']);
       expect(ran.at(-1)).toBe('dead, attempt 1');

@@ -107,7 +107,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     await until(() => ran.includes('without a key'));
     expect(await deliveries.counts()).toMatchObject([{ waiting: 3, dead: 1 }]);
     ran.length = 0;
-    await deliveries.retry();
+    await deliveries.retry({});
     await until(() => ran.length === 4);
     expect(ran).toEqual(['fails', 1, 2, 3]);
     await after.app.close();

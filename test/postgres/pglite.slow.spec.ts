@@ -73,7 +73,7 @@ describe('In a folder', () => {
     const deliveries = app.get(EventDeliveries);
     const listed = await deliveries.list({ state: 'waiting', limit: 500 });
     expect(listed.map(({ id }) => id)).toEqual(ids);
-    await deliveries.discard({ ids });
+    await deliveries.discard({ callback: 'Emails.greet', ids });
   });
 
   it('a second process is refused with the pid of the first; what that leaves when it is killed is taken over', async () => {

@@ -254,7 +254,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     await Promise.all(Array.from({ length: 50 }, () => events.run('doomed')));
     await until(async () => (await deliveries.counts())[0]?.dead === 50);
     const ids = (await deliveries.list({ state: 'dead' })).map(({ id }) => id);
-    await Promise.all([deliveries.retry({}), deliveries.discard({ ids }), deliveries.retry({})]);
+    await Promise.all([deliveries.retry({}), deliveries.discard({ callback: 'Doomed.go', ids }), deliveries.retry({})]);
     await until(async () => (await deliveries.counts()).every(({ waiting, running }) => waiting + running === 0));
     const dead = await scene.client.zcard(`${scene.prefix}:doomed/Doomed.go:failed`);
     const kept = await scene.client.keys(`${scene.prefix}:doomed/Doomed.go:????????-*`);

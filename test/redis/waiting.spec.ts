@@ -9,6 +9,7 @@ import { sceneOn } from './scene.js';
 
 describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(), (url) => {
   const scene = sceneOn(url);
+  const callback = 'Emails.greet';
   const key = (name: string) => `${scene.prefix}:x/Emails.greet:${name}`;
 
   /** An instance that stores, and so many deliveries that wait. */
@@ -40,8 +41,8 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
       if (first?.startsWith(scene.prefix)) seen.push(name.toLowerCase());
     });
     const gone = ids.filter((_, index) => index > 0 && index % 2 === 0);
-    expect(await deliveries.discard({ ids: [...gone, gone[0]] })).toBe(4);
-    expect(await deliveries.discard({ ids: gone })).toBe(0);
+    expect(await deliveries.discard({ callback, ids: [...gone, gone[0]] })).toBe(4);
+    expect(await deliveries.discard({ callback, ids: gone })).toBe(0);
     await scene.client.getbit(key('end'), 0);
     await until(() => seen.includes('getbit'));
     monitor.disconnect();
@@ -51,7 +52,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     expect((await deliveries.list({ state: 'waiting', limit: 6 })).map(({ arguments: [what] }) => what)).toEqual([
       0, 1, 3, 5, 7, 9,
     ]);
-    expect(await deliveries.list({ state: 'waiting', ids: gone })).toEqual([]);
+    expect(await deliveries.list({ callback, state: 'waiting', ids: gone })).toEqual([]);
     await startApp([Emails], scene.options());
     await until(() => isIdle(deliveries));
     expect(ran.toSorted()).toEqual([0, 1, 3, 5, 7, 9]);
@@ -66,7 +67,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     );
     await Promise.all(ids.map((id) => events.with({ id }).run('x', 'gone')));
     await events.run('x', 'last');
-    expect(await deliveries.discard({ ids })).toBe(2_500);
+    expect(await deliveries.discard({ callback, ids })).toBe(2_500);
     expect(await deliveries.counts()).toMatchObject([{ waiting: 2 }]);
     expect(await deliveries.list({ state: 'waiting', limit: 2 })).toHaveLength(2);
     await startApp([Emails], scene.options());
@@ -78,13 +79,13 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     'what is run again under the id of one that was discarded is performed once, after %i ms',
     async (delayMs) => {
       const { events, deliveries, ids } = await waiting(5);
-      await deliveries.discard({ ids: [ids[2]] });
+      await deliveries.discard({ callback, ids: [ids[2]] });
       await events.with({ id: ids[2], delayMs }).run('x', 'again');
       expect(await deliveries.list({ state: 'waiting', limit: 10 })).toHaveLength(5);
       // It may become due from one to the next.
       const [{ waiting: due, delayed }] = await deliveries.counts();
       expect(due + delayed).toBe(5);
-      await deliveries.discard({ ids: [ids[2]] });
+      await deliveries.discard({ callback, ids: [ids[2]] });
       await events.with({ id: ids[2], delayMs }).run('x', 'once more');
       await startApp([Emails], scene.options());
       await until(() => isIdle(deliveries));
@@ -101,7 +102,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     for (const round of [1, 2, 3]) {
       let count = 0;
       for (let at = 0; at < doomed.length; at += 20) {
-        count += await deliveries.discard({ ids: doomed.slice(at, at + 20) });
+        count += await deliveries.discard({ callback, ids: doomed.slice(at, at + 20) });
       }
       await until(() => isIdle(deliveries));
       const performed = ran.splice(0);
@@ -116,7 +117,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
 
   it('pages go on where they were, though what was before is discarded', async () => {
     const { deliveries, ids } = await waiting(30);
-    const listed = await readInPages(deliveries, 12, () => deliveries.discard({ ids: ids.slice(4, 20) }));
+    const listed = await readInPages(deliveries, 12, () => deliveries.discard({ callback, ids: ids.slice(4, 20) }));
     expect(listed).toEqual([...Array(12).keys(), ...Array.from({ length: 10 }, (_, index) => 20 + index)]);
   });
 

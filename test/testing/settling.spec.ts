@@ -64,7 +64,7 @@ describe('settled()', () => {
     expect(ran).toEqual(['good', 'other', 'bad', 'bad']);
     expect(await deliveries.list({ state: 'waiting' })).toMatchObject([{ arguments: ['held up'] }]);
 
-    await deliveries.discard({ ids: (await deliveries.list()).map(({ id }) => id) });
+    await deliveries.discard({ callback: 'Books.book', ids: (await deliveries.list()).map(({ id }) => id) });
     await events.settled();
     expect(ran.at(-1)).toBe('held up');
   });
@@ -205,7 +205,7 @@ describe('settled()', () => {
     const settled = events.settled();
     await turn();
     const waiting = await deliveries.list({ state: 'waiting' });
-    expect(await deliveries.discard({ ids: waiting.map(({ id }) => id) })).toBe(1);
+    expect(await deliveries.discard({ callback: 'Slow.go', ids: waiting.map(({ id }) => id) })).toBe(1);
     gate.resolve();
     await settled;
     expect(events.callsOf('Slow.go')).toHaveLength(1);

@@ -1,14 +1,7 @@
 import { addressKey } from '../engine/address-name.js';
 import { providedByHabit } from '../errors/callback-errors.js';
 import { discardFailed, engineMissing, queryInvalid, retryFailed } from '../errors/delivery-errors.js';
-import type {
-  DeliveryAddress,
-  DeliveryCounts,
-  DeliveryFilter,
-  DeliveryState,
-  DurableEngine,
-  KeptDelivery,
-} from '../engine/engine.js';
+import type { DeliveryAddress, DeliveryCounts, DeliveryFilter, DurableEngine, KeptDelivery } from '../engine/engine.js';
 import { CursorRefusedError } from '../engine/refusals.js';
 import { show } from '../errors/describe.js';
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
@@ -16,7 +9,18 @@ import type { OutsideCalls } from '../reports/outside-calls.js';
 import type { DeclaredCallbacks } from './declared-callbacks.js';
 import type { RunningEngine } from './running-engine.js';
 import { nearest } from '../errors/did-you-mean.js';
-import { type Checks, isCount, isUuid, wrongOption } from '../options/option-checks.js';
+import type { Checks } from '../options/option-checks.js';
+import {
+  cursorInvalid,
+  type DeliveriesById,
+  type DeliveriesQuery,
+  type DeliverySelection,
+  LIST_CHECKS,
+  refuseWrong,
+  requireSelection,
+  SELECTION_CHECKS,
+  WATCHING_CHECKS,
+} from './delivery-selection.js';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import { discardPortions, inPortions, type PortionsOptions, retryPortions } from './portions.js';
 import { readArguments } from './stored-arguments.js';
@@ -29,22 +33,6 @@ export interface CallbackDeliveries extends DeliveryCounts {
 
 /** A delivery as it is kept, with the arguments that the callback gets, or would get. */
 export type KeptEvent = Omit<KeptDelivery, 'arguments'> & { readonly arguments: readonly unknown[] };
-
-/** Says which deliveries to list: those that fit every field given. */
-export interface DeliveriesQuery extends DeliveryFilter {
-  /**
-   * In which state.
-   * @default 'dead'
-   */
-  readonly state?: DeliveryState;
-  /**
-   * How many, at most 1,000.
-   * @default 100
-   */
-  readonly limit?: number;
-  /** Continue after this one, the last of the page before. */
-  readonly after?: Pick<KeptDelivery, 'cursor'>;
-}
 
 /** Shows durable deliveries, and has dead ones tried again or removed: inject it where you look after them. */
 export class EventDeliveries {
@@ -66,7 +54,7 @@ export class EventDeliveries {
    * @throws EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_CLOSED; so do the other methods
    */
   async counts(): Promise<CallbackDeliveries[]> {
-    const engine = await this.engine('counts');
+    const engine = await this.engine('counts', {}, {});
     const counts = new Map((await engine.counts()).map((count) => [addressKey(count), count]));
     const known = this.known.map(
       (address) =>
@@ -86,13 +74,13 @@ export class EventDeliveries {
    * @example
    * const dead = await this.deliveries.list({ callback: 'Emails.greetNewUser' });
    * const more = await this.deliveries.list({ callback: 'Emails.greetNewUser', after: dead.at(-1) });
-   * const waiting = await this.deliveries.list({ ids: [id], state: 'waiting' });
+   * const waiting = await this.deliveries.list({ callback: 'Emails.greetNewUser', ids: [id], state: 'waiting' });
    *
    * @throws EVENTS_QUERY_INVALID
    */
   async list(query: DeliveriesQuery = {}): Promise<KeptEvent[]> {
-    const { state = 'dead', limit = 100, after, ...filter } = query;
     const engine = await this.engine('list', query, LIST_CHECKS);
+    const { state = 'dead', limit = 100, after, ...filter } = query;
     const kept = await engine
       .list({ ...filter, state, limit, ...(after && { after: after.cursor }) })
       .catch((error: unknown) => {
@@ -102,18 +90,22 @@ export class EventDeliveries {
   }
 
   /**
-   * Has dead deliveries tried again, at once and with all their attempts before them: those that fit every field given, or
-   * all, in portions. Resolves to their number. One that dies again meanwhile stays dead.
+   * Has dead deliveries tried again, at once and with all their attempts before them: those that fit every field given, in
+   * portions. Resolves to their number. One that dies again meanwhile stays dead. With `{}` it retries all. A field that is
+   * there, but `undefined`, is refused: whatever it was to leave out would be retried, too.
    *
    * @example
+   * await this.deliveries.retry({ callback: dead.callback, ids: [dead.id] });
    * await this.deliveries.retry({ callback: 'Emails.greetNewUser' });
    * await this.deliveries.retry({}, { onProgress: (done) => this.logger.log(`${done} retried`), signal });
    *
    * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_FAILED says how many were done
    */
-  async retry(filter: DeliveryFilter = {}, watching: PortionsOptions = {}): Promise<number> {
-    const engine = await this.engine('retry', filter, FILTER_CHECKS, watching);
-    return inPortions(watching, retryPortions(engine, filter), (done, cause) => retryFailed(engine.name, done, cause));
+  async retry(selection: DeliverySelection, watching: PortionsOptions = {}): Promise<number> {
+    const engine = await this.engine('retry', selection, SELECTION_CHECKS, watching);
+    return inPortions(watching, retryPortions(engine, selection), (done, cause) =>
+      retryFailed(engine.name, done, cause),
+    );
   }
 
   /**
@@ -121,29 +113,28 @@ export class EventDeliveries {
    * left alone. Resolves to the number removed.
    *
    * @example
-   * await this.deliveries.discard({ ids: [dead.id], callback: dead.callback });
+   * await this.deliveries.discard({ callback: dead.callback, ids: [dead.id] });
    *
    * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_FAILED says how many were done
    */
-  async discard(
-    filter: DeliveryFilter & { readonly ids: readonly string[] },
-    watching: PortionsOptions = {},
-  ): Promise<number> {
-    const engine = await this.engine('discard', filter, FILTER_CHECKS, watching);
-    if (!filter?.ids)
-      throw queryInvalid('discard', 'no ids', 'Say which deliveries to remove: discard({ ids: [ … ] }).');
-    return inPortions(watching, discardPortions(engine, filter), (done, cause) =>
+  async discard(selection: DeliveriesById, watching: PortionsOptions = {}): Promise<number> {
+    const engine = await this.engine('discard', selection, SELECTION_CHECKS, watching);
+    if (!selection.ids) {
+      const remedy = 'Say which deliveries to remove: discard({ callback: …, ids: [ … ] }).';
+      throw queryInvalid('discard', 'no ids', remedy);
+    }
+    return inPortions(watching, discardPortions(engine, selection), (done, cause) =>
       discardFailed(engine.name, done, cause),
     );
   }
 
   private async engine(
     method: string,
-    query: DeliveryFilter = {},
-    checks: Checks = {},
+    query: DeliveryFilter,
+    checks: Checks,
     watching: PortionsOptions = {},
   ): Promise<DurableEngine> {
-    refuseWrong(method, query, checks);
+    requireSelection(method, query, checks);
     refuseWrong(method, watching, WATCHING_CHECKS);
     this.outsideCalls.note(`EventDeliveries.${method}()`);
     if (!this.running.isConfigured) throw engineMissing(`EventDeliveries.${method}() was called`);
@@ -180,45 +171,3 @@ export class EventDeliveries {
     }
   }
 }
-
-function refuseWrong(method: string, options: object, checks: Checks): void {
-  if (typeof options !== 'object' || options === null) throw queryInvalid(method, show(options), 'Pass an object.');
-  const wrong = wrongOption(options, checks);
-  if (wrong) throw queryInvalid(method, `${wrong.option}: ${show(wrong.value)}`, wrong.remedy);
-}
-
-const AFTER = 'Pass the last delivery of the page before.';
-
-const cursorInvalid = (after: unknown) => queryInvalid('list', `after: ${show(after)}`, AFTER);
-
-const isName = { isValid: (value: unknown) => typeof value === 'string', expected: 'Pass a string.' };
-
-const FILTER_CHECKS: Checks = {
-  event: isName,
-  callback: isName,
-  ids: {
-    isValid: (value) => Array.isArray(value) && value.every(isUuid),
-    expected: 'Pass an array of delivery ids.',
-  },
-};
-
-const LIST_CHECKS: Checks = {
-  ...FILTER_CHECKS,
-  state: {
-    isValid: (value) => ['waiting', 'running', 'dead'].includes(value),
-    expected: `Pass 'waiting', 'running' or 'dead'.`,
-  },
-  limit: {
-    isValid: (value) => isCount(1).isValid(value) && value <= 1_000,
-    expected: 'Pass a whole number from 1 to 1000.',
-  },
-  after: {
-    isValid: (value) => typeof value === 'object' && value !== null && typeof value.cursor === 'string',
-    expected: AFTER,
-  },
-};
-
-const WATCHING_CHECKS: Checks = {
-  onProgress: { isValid: (value) => typeof value === 'function', expected: 'Pass a function.' },
-  signal: { isValid: (value) => typeof value?.aborted === 'boolean', expected: 'Pass an AbortSignal.' },
-};

@@ -1,0 +1,102 @@
+import type { DeliveryFilter, DeliveryState, KeptDelivery } from '../engine/engine.js';
+import { queryInvalid } from '../errors/delivery-errors.js';
+import { show } from '../errors/describe.js';
+import { type Check, type Checks, isCount, isUuid, wrongOption } from '../options/option-checks.js';
+
+/** Names deliveries one by one: an id names a run, which has one to each of its durable callbacks. */
+export interface DeliveriesById {
+  /** The event's name, where the callback answers several and runs of theirs were given one id. */
+  readonly event?: string;
+  readonly callback: string;
+  readonly ids: readonly string[];
+}
+
+/** Says which deliveries are meant: those that fit every field given, or all. */
+export type DeliverySelection =
+  DeliveriesById | { readonly event?: string; readonly callback?: string; readonly ids?: never };
+
+/** Says which deliveries to list: those that fit every field given. */
+export type DeliveriesQuery = DeliverySelection & {
+  /**
+   * In which state.
+   * @default 'dead'
+   */
+  readonly state?: DeliveryState;
+  /**
+   * How many, at most 1,000.
+   * @default 100
+   */
+  readonly limit?: number;
+  /** Continue after this one, the last of the page before. */
+  readonly after?: Pick<KeptDelivery, 'cursor'>;
+};
+
+/**
+ * Refuses what says wrongly which deliveries are meant.
+ *
+ * @param method of `EventDeliveries`
+ * @throws EVENTS_QUERY_INVALID
+ */
+export function requireSelection(method: string, query: DeliveryFilter, checks: Checks): void {
+  refuseWrong(method, query, checks);
+  if (query.ids && query.callback === undefined) throw callbackMissing(method);
+}
+
+/** @throws EVENTS_QUERY_INVALID */
+export function refuseWrong(method: string, options: object, checks: Checks): void {
+  if (typeof options !== 'object' || options === null) throw queryInvalid(method, show(options), 'Pass an object.');
+  const wrong = wrongOption(options, checks);
+  if (wrong) throw queryInvalid(method, `${wrong.option}: ${show(wrong.value)}`, wrong.remedy);
+}
+
+const callbackMissing = (method: string) =>
+  queryInvalid(
+    method,
+    'ids without a callback',
+    `An id names all deliveries of a run. Say which one is meant: ${method}({ callback: …, ids: [ … ] }).`,
+  );
+
+const AFTER = 'Pass the last delivery of the page before.';
+
+export const cursorInvalid = (after: unknown) => queryInvalid('list', `after: ${show(after)}`, AFTER);
+
+const isName = { isValid: (value: unknown) => typeof value === 'string', expected: 'Pass a string.' };
+
+const areIds: Check = {
+  isValid: (value) => Array.isArray(value) && value.every(isUuid),
+  expected: 'Pass an array of delivery ids.',
+  refusesUndefined: true,
+};
+
+/** What may be left out of a list means more than was asked for, which only shows more. An id that is missing hides one. */
+const FILTER_CHECKS: Checks = { event: isName, callback: isName, ids: areIds };
+
+const isNameGiven = {
+  ...isName,
+  expected: 'Pass a string, or leave the field out if all are meant.',
+  refusesUndefined: true,
+};
+
+/** What is missing here would have more changed than was meant. */
+export const SELECTION_CHECKS: Checks = { event: isNameGiven, callback: isNameGiven, ids: areIds };
+
+export const LIST_CHECKS: Checks = {
+  ...FILTER_CHECKS,
+  state: {
+    isValid: (value) => ['waiting', 'running', 'dead'].includes(value),
+    expected: `Pass 'waiting', 'running' or 'dead'.`,
+  },
+  limit: {
+    isValid: (value) => isCount(1).isValid(value) && value <= 1_000,
+    expected: 'Pass a whole number from 1 to 1000.',
+  },
+  after: {
+    isValid: (value) => typeof value === 'object' && value !== null && typeof value.cursor === 'string',
+    expected: AFTER,
+  },
+};
+
+export const WATCHING_CHECKS: Checks = {
+  onProgress: { isValid: (value) => typeof value === 'function', expected: 'Pass a function.' },
+  signal: { isValid: (value) => typeof value?.aborted === 'boolean', expected: 'Pass an AbortSignal.' },
+};
