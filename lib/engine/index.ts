@@ -48,7 +48,7 @@ export { type ClaimsOptions, type HeldClaim, HeldClaims } from '../core/engine/h
 export { Duty, type DutyOptions, type Term } from '../core/engine/duty.js';
 export { EngineHealth } from '../core/engine/engine-health.js';
 export { SPARED_OFTEN, Quarantine } from '../core/engine/quarantine.js';
-export { NoAnswerError, within } from '../core/async/time-limits.js';
+export { atMost, NoAnswerError, within } from '../core/async/time-limits.js';
 export * as timers from '../core/async/timers.js';
 
 // Options, and the libraries that an engine is built on

@@ -67,7 +67,8 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
         return new Promise(() => {});
       }
     }
-    const pool = new pg.Pool({ connectionString, max: 4, Client: Forgetful });
+    // Each of those keeps its place for a while: who knows what the server does there.
+    const pool = new pg.Pool({ connectionString, max: 8, Client: Forgetful });
     ends.push(() => pool.end());
     const attempts: unknown[] = [];
     const engine = await scene.open([callbackOf()], { pool, leaseMs: 2_000 });

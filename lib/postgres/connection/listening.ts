@@ -1,4 +1,5 @@
 import { timers, within } from '../../engine/index.js';
+import { endSession } from './end-session.js';
 import type { PgClient } from './pg-pool.js';
 
 const { sleep } = timers;
@@ -24,10 +25,12 @@ const POOL_LOOK_MS = 2_500;
 
 /** Listens on one client of a pool, and takes another whenever that breaks, until it is told to end. */
 export class Listening {
-  private hasEnded = false;
   private broken: AbortController | undefined;
   /** The client that it has, for as long as it has one. */
   private client: PgClient | undefined;
+  /** The statement that it may be doing. */
+  private running: Promise<unknown> = Promise.resolve();
+  private readonly ending = new AbortController();
 
   constructor(private readonly options: ListeningOptions) {
     void this.run();
@@ -35,7 +38,7 @@ export class Listening {
 
   /** Gives up the client at once, whatever it waits for. Calling it again changes nothing. */
   end(): void {
-    this.hasEnded = true;
+    this.ending.abort();
     this.broken?.abort();
     this.giveBack();
   }
@@ -43,11 +46,11 @@ export class Listening {
   private giveBack(): void {
     const { client } = this;
     this.client = undefined;
-    client?.release(true);
+    if (client) void endSession(client, this.running, this.ending.signal);
   }
 
   private get isOver(): boolean {
-    return this.hasEnded || this.options.isPoolEnding();
+    return this.ending.signal.aborted || this.options.isPoolEnding();
   }
 
   private async run(): Promise<void> {
@@ -81,16 +84,20 @@ export class Listening {
       // A client that is given back goes on until its connection is closed.
       if (this.client === client) onNotification(payload ?? '');
     });
-    await within(SIGN_OF_LIFE_MS, client.query(`listen "${channel}"`));
+    await this.query(client, `listen "${channel}"`);
     onGap();
     // A connection may be dead without anybody having said so.
     let silentMs = 0;
     while (!this.isOver && !(await isAbortedWithin(POOL_LOOK_MS, broken.signal))) {
       silentMs += POOL_LOOK_MS;
       if (silentMs < SIGN_OF_LIFE_MS || this.isOver) continue;
-      await within(SIGN_OF_LIFE_MS, client.query('select 1'));
+      await this.query(client, 'select 1');
       silentMs = 0;
     }
+  }
+
+  private async query(client: PgClient, sql: string): Promise<void> {
+    await within(SIGN_OF_LIFE_MS, (this.running = client.query(sql)));
   }
 }
 

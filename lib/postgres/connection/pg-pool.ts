@@ -12,5 +12,6 @@ export interface PgClient {
   query(sql: string, params?: any[]): Promise<any>;
   on(event: string, listener: (...args: any[]) => void): unknown;
   off(event: string, listener: (...args: any[]) => void): unknown;
+  end?(): Promise<void>;
   release(error?: Error | boolean): void;
 }

@@ -1,5 +1,6 @@
 import { type EngineHost, messageOf, timers, within } from '../../engine/index.js';
-import { type Connection, NotSentError, type QueryResult } from './connection.js';
+import { type Connection, NotSentError, type QueryResult, wasRefused } from './connection.js';
+import { endSession } from './end-session.js';
 import { Listening } from './listening.js';
 import type { PgClient, PgPool } from './pg-pool.js';
 
@@ -20,6 +21,7 @@ const isToBeRepeated = (error: unknown) => /^40(?:001|P01)$/.test(String((error 
 export class ServerConnection implements Connection {
   readonly isEmbedded = false;
   readonly isExclusive = false;
+  private readonly closing = new AbortController();
 
   /** @param end ends the pool, if it is the engine's own */
   constructor(
@@ -75,6 +77,7 @@ export class ServerConnection implements Connection {
   }
 
   async close(): Promise<void> {
+    this.closing.abort();
     // The engine's own pool keeps its listeners: connections may break while they end.
     if (this.end) return this.end();
     this.pool.off('error', this.onIdleError);
@@ -101,18 +104,20 @@ export class ServerConnection implements Connection {
   }
 
   private async queryOn(client: PgClient, sql: string, params?: unknown[], timeoutMs?: number): Promise<QueryResult> {
-    let failure: Error | undefined;
-    const onError = (error: Error) => (failure ??= error);
+    let isBroken = false;
+    const onError = () => (isBroken = true);
     client.on('error', onError);
+    const running: Promise<QueryResult> = client.query(sql, params);
     try {
-      return (await within(timeoutMs, client.query(sql, params))) as QueryResult;
+      return await within(timeoutMs, running);
     } catch (error) {
-      failure ??= error as Error;
+      // Several statements may have failed in the middle of something. One that was refused has left nothing behind.
+      isBroken ||= !params?.length || !wasRefused(error);
       throw error;
     } finally {
       client.off('error', onError);
-      // A client that has failed may be in the middle of something, so the pool must not use it again.
-      client.release(failure);
+      if (isBroken) void endSession(client, running, this.closing.signal);
+      else client.release();
     }
   }
 }

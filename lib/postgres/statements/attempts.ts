@@ -1,5 +1,6 @@
 import { isMarkedWith } from '../caller-transactions.js';
 import { IS_ATTEMPT_OF_SOME as IS_OURS } from './claim.js';
+import { NEED_NOT_LAST } from './need-not-last.js';
 import type { Tables } from './tables.js';
 
 /**
@@ -82,4 +83,4 @@ const renew = ({ job }: Tables) => `
       ), renewed as (
         update ${job} j set heartbeat_on = now() from free where j.name = $1 and j.id = free.id
       )
-      select ${NAMED} from ${job} j where ${IS_OURS} and j.state in ('active', 'completed')`;
+      select ${NAMED} from ${job} j where ${IS_OURS} and j.state in ('active', 'completed') and ${NEED_NOT_LAST}`;

@@ -1,3 +1,4 @@
+import { NEED_NOT_LAST } from './need-not-last.js';
 import type { Tables } from './tables.js';
 
 /** The statements by which the instances that work know each other. `$1` is the instance that asks. */
@@ -73,4 +74,4 @@ export const beatStatement = ({ instance }: Tables, sweep: string) => `
         "hasDuty", least("askInMs", (
           select min("expiresInMs") + ${TOGETHER_MS} from jsonb_to_recordset(due) as one("expiresInMs" float8)
         ))::int, due
-      from swept`;
+      from swept where ${NEED_NOT_LAST}`;
