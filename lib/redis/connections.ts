@@ -1,6 +1,7 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions as ClientOptions } from 'ioredis';
 import { type EngineHealth, loadPeer, messageOf, within } from '../engine/index.js';
 import type { CompleteOptions } from './options.js';
+import { watch } from './watchdog.js';
 
 export type Client = Redis | Cluster;
 
@@ -9,6 +10,8 @@ const LONGEST_PAUSE_MS = 500;
 
 /** Opens the two connections of an instance, however many callbacks it has: one for commands, and one to wait on. */
 export class Connections {
+  private watching: readonly (() => void)[] = [];
+
   private constructor(
     readonly commands: Client,
     /** Takes the commands that block. */
@@ -28,6 +31,9 @@ export class Connections {
       client.on('error', (error) => health.failed(error));
     }
     connections.commands.on('ready', () => health.works());
+    // An answer is waited for as long as a claim lasts. It may be a job, and meanwhile nobody else performs that.
+    const answerMs = Math.max(options.leaseMs, CONNECT_TIMEOUT_MS);
+    connections.watching = [connections.commands, connections.waiting].map((client) => watch(client, answerMs));
     return connections;
   }
 
@@ -46,21 +52,21 @@ export class Connections {
   }
 
   close(): void {
+    for (const end of this.watching) end();
     this.commands.disconnect();
     this.waiting.disconnect();
   }
 }
 
 /** Resolves to what makes connections like the one that the options name. */
-async function maker({ url, connection, leaseMs }: CompleteOptions): Promise<(name: string) => Client> {
+async function maker({ url, connection }: CompleteOptions): Promise<(name: string) => Client> {
   const { Redis } = await importRedis();
   return (connectionName) => {
     const own: ClientOptions = {
       lazyConnect: true,
       connectionName,
       connectTimeout: CONNECT_TIMEOUT_MS,
-      // An answer is waited for as long as a claim lasts. It may be a job, and meanwhile nobody else performs that.
-      socketTimeout: Math.max(leaseMs, CONNECT_TIMEOUT_MS),
+      socketTimeout: undefined,
       commandTimeout: undefined,
       // A command that cannot be sent now fails now. A command that was sent is never sent again behind our back.
       enableOfflineQueue: false,

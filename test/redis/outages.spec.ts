@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, it, jest } from '@jest/globals'
 import { Injectable } from '@nestjs/common';
 import { Redis } from 'ioredis';
 import { Callback, currentEvent, EventDeliveries } from 'nestjs-callbacks';
+import { timers } from 'nestjs-callbacks/engine';
 import { redis } from 'nestjs-callbacks/redis';
 import { closeApps, deferred, Log, startApp, until } from '../support/app.js';
 import { Emails, engineSuite, isIdle, ran } from '../support/engine-suite.js';
@@ -63,6 +64,29 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
     await events.run('x', 1);
     await until(() => ran.length === 1);
     expect(log.of('error')).toEqual([]);
+  });
+
+  it('G4: a connection that breaks breaks once', async () => {
+    // The answer may take five seconds.
+    const { events } = await startApp([Emails], { engine: redis({ ...place('once'), leaseMs: 1_000 }) });
+    const connections = (): Promise<string[]> =>
+      server.ask(async (client: Redis) => {
+        const lines = String(await client.client('LIST')).split('\n');
+        return lines.filter((line) => line.includes('name=nestjs-callbacks')).map((line) => line.split(' ')[0]);
+      });
+    const before = await connections();
+    // Commands are under way when it breaks.
+    const runs = Array.from({ length: 200 }, (_, index) => events.run('x', index).catch(() => {}));
+    await server.ask((client: Redis) => client.client('KILL', 'TYPE', 'normal'));
+    await Promise.all(runs);
+    await until(async () => (await connections()).length === 2);
+    const after = await connections();
+    expect(before.filter((id) => after.includes(id))).toEqual([]);
+    for (let times = 0; times < 60; times++) {
+      await timers.sleep(100);
+      await events.run('x', times);
+    }
+    expect(await connections()).toEqual(after);
   });
 
   it('a server that has forgotten its scripts is told them again', async () => {
