@@ -1,6 +1,7 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions as ClientOptions } from 'ioredis';
 import { type EngineHealth, loadPeer, messageOf, within } from '../engine/index.js';
 import type { CompleteOptions } from './options.js';
+import { tellable } from './tellable.js';
 import { watch } from './watchdog.js';
 
 export type Client = Redis | Cluster;
@@ -21,19 +22,17 @@ export class Connections {
   static async open(options: CompleteOptions, health: EngineHealth): Promise<Connections> {
     const make = await maker(options);
     const connections = new Connections(make('nestjs-callbacks'), make('nestjs-callbacks:waiting'));
+    const clients = [connections.commands, connections.waiting];
     try {
-      await Promise.all([connections.commands, connections.waiting].map(connect));
+      await Promise.all(clients.map((client) => connect(client, health)));
     } catch (error) {
       connections.close();
       throw error;
     }
-    for (const client of [connections.commands, connections.waiting]) {
-      client.on('error', (error) => health.failed(error));
-    }
     connections.commands.on('ready', () => health.works());
     // An answer is waited for as long as a claim lasts. It may be a job, and meanwhile nobody else performs that.
     const answerMs = Math.max(options.leaseMs, CONNECT_TIMEOUT_MS);
-    connections.watching = [connections.commands, connections.waiting].map((client) => watch(client, answerMs));
+    connections.watching = clients.map((client) => watch(client, answerMs));
     return connections;
   }
 
@@ -68,6 +67,13 @@ async function maker({ url, connection }: CompleteOptions): Promise<(name: strin
       connectTimeout: CONNECT_TIMEOUT_MS,
       socketTimeout: undefined,
       commandTimeout: undefined,
+      blockingTimeout: undefined,
+      // Answers are read as they are, keys are written as they are, and each command is sent when it is given.
+      stringNumbers: false,
+      keyPrefix: '',
+      enableAutoPipelining: false,
+      monitor: false,
+      readOnly: false,
       // A command that cannot be sent now fails now. A command that was sent is never sent again behind our back.
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
@@ -106,6 +112,9 @@ function duplicateCluster(cluster: Cluster, own: ClientOptions): Cluster {
     lazyConnect: true,
     enableOfflineQueue: false,
     clusterRetryStrategy: pauseBefore,
+    // A replica does not know yet what was written.
+    scaleReads: 'master',
+    enableAutoPipelining: false,
     // Otherwise it would send again what was cut off.
     retryDelayOnFailover: 0,
     redisOptions: { ...cluster.options.redisOptions, ...own, lazyConnect: false },
@@ -113,24 +122,35 @@ function duplicateCluster(cluster: Cluster, own: ClientOptions): Cluster {
   return cluster.duplicate([], options);
 }
 
-/** Connects a client. From then on, the client connects again by itself whenever the connection breaks. */
-async function connect(client: Client): Promise<void> {
+/**
+ * Connects a client. From then on, the client connects again by itself whenever the connection breaks. Somebody always listens to its
+ * errors: ioredis writes to the console what nobody hears.
+ */
+async function connect(client: Client, health: EngineHealth): Promise<void> {
+  let isOpen = false;
   let reason: unknown;
-  const note = (error: unknown) => (reason = error);
-  client.on('error', note);
+  client.on('error', (error) => {
+    if (isOpen) health.failed(error);
+    else reason = error;
+  });
   try {
     // A cluster that has to try again never settles the promise of connect().
     const ready = new Promise<void>((resolve) => client.once('ready', resolve));
     await within(CONNECT_TIMEOUT_MS, Promise.race([client.connect(), ready]));
+    // Otherwise ioredis goes on in database 0.
+    if (!isCluster(client) && client.options.db) await client.select(client.options.db);
+    isOpen = true;
   } catch (error) {
-    throw new Error(`no connection to ${placeOf(client)}: ${messageOf(reason ?? error)}`, { cause: reason ?? error });
-  } finally {
-    client.off('error', note);
+    const cause = tellable(reason ?? error);
+    throw new Error(`no connection to ${placeOf(client)}: ${messageOf(cause)}`, { cause });
   }
 }
 
 function placeOf(client: Client): string {
   if (isCluster(client)) return 'the cluster';
-  const { path, host, port } = client.options;
-  return path ?? `${host}:${port}`;
+  const { path, host, port, sentinels, name } = client.options;
+  if (sentinels?.length) return `"${name}" by the sentinels ${sentinels.map(addressOf).join(', ')}`;
+  return path ?? addressOf({ host, port });
 }
+
+const addressOf = ({ host, port }: { host?: string; port?: number }) => `${host}:${port}`;

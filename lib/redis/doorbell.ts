@@ -1,13 +1,14 @@
-import { type EngineHealth, timers } from '../engine/index.js';
+import { type EngineHealth, type EngineHost, timers } from '../engine/index.js';
 import type { Connections } from './connections.js';
+import { isForbidden } from './server-checks.js';
 import type { Worker } from './worker.js';
 
 const { setImmediate, sleep } = timers;
 
 /** How many seconds one command waits: less than the time after which the connection counts as broken. */
 const WAIT_SECONDS = 4;
-/** In a cluster, where nothing ends the command before, so that it waits for other queues. */
-const WAIT_IN_CLUSTER_SECONDS = 1;
+/** Where nothing ends the command before, so that it waits for other queues: in a cluster, or if this user may not. */
+const WAIT_UNINTERRUPTED_SECONDS = 1;
 const PAUSE_MS = 100;
 
 /**
@@ -18,6 +19,7 @@ export class Doorbell {
   private readonly workers = new Map<string, Worker>();
   private waitsAt: readonly string[] = [];
   private waiterId: number | undefined;
+  private isInterruptible: boolean;
   private isRefreshing = false;
   private hasStopped = false;
   private onChange = () => {};
@@ -26,7 +28,9 @@ export class Doorbell {
   constructor(
     private readonly connections: Connections,
     private readonly health: EngineHealth,
+    private readonly host: EngineHost,
   ) {
+    this.isInterruptible = !connections.isCluster;
     this.ringing = this.listen();
     const { waiting } = connections;
     waiting.on('ready', () => {
@@ -83,9 +87,10 @@ export class Doorbell {
   }
 
   private async wait(): Promise<void> {
-    const { waiting, isCluster } = this.connections;
-    if (!isCluster) this.waiterId ??= Number(await waiting.client('ID'));
-    const taken = await waiting.bzpopmin(...this.waitsAt, isCluster ? WAIT_IN_CLUSTER_SECONDS : WAIT_SECONDS);
+    const { waiting } = this.connections;
+    if (this.isInterruptible) this.waiterId ??= await this.learnId();
+    const seconds = this.isInterruptible ? WAIT_SECONDS : WAIT_UNINTERRUPTED_SECONDS;
+    const taken = await waiting.bzpopmin(...this.waitsAt, seconds);
     this.waitsAt = [];
     if (!taken) return;
     const [marker, member, score] = taken;
@@ -95,9 +100,26 @@ export class Doorbell {
     else worker.wake();
   }
 
-  /** Ends the command that waits, so that the next one waits for other queues, too. In a cluster, it ends by itself. */
+  /** Learns how to end the command that waits, and whether this user may do so: it does to one that does not wait yet. */
+  private async learnId(): Promise<number | undefined> {
+    try {
+      const id = Number(await this.connections.waiting.client('ID'));
+      await this.connections.commands.client('UNBLOCK', id);
+      return id;
+    } catch (error) {
+      if (!isForbidden(error)) throw error;
+      this.isInterruptible = false;
+      this.host.warn(
+        'This Redis user may not use CLIENT ID and CLIENT UNBLOCK: a delivery to a callback that was busy may begin up to a second ' +
+          'late. Allow +client|id and +client|unblock.',
+      );
+      return undefined;
+    }
+  }
+
+  /** Ends the command that waits, so that the next one waits for other queues, too. Where it must not, that ends by itself. */
   private interrupt(): void {
-    if (this.waiterId === undefined || this.waitsAt.length === 0) return;
+    if (!this.isInterruptible || this.waiterId === undefined || this.waitsAt.length === 0) return;
     this.connections.commands.client('UNBLOCK', this.waiterId).catch((error: unknown) => this.health.failed(error));
   }
 }

@@ -11,6 +11,7 @@ import { asScriptJob, isScriptsVerdict, type Queue, type ScriptJob } from './que
 import type { Client } from './connections.js';
 import { Standing } from './standing.js';
 import { fieldsOf, type OwnFields, readData } from './stored-job.js';
+import { tellable } from './tellable.js';
 
 /** A job that this instance has taken. */
 export interface TakenJob {
@@ -177,7 +178,7 @@ export class JobAttempt implements EngineAttempt {
         if (isScriptsVerdict(error)) return isAgain && (await this.isIn(states));
         isAgain = true;
         this.options.health.failed(error);
-        throw error;
+        throw tellable(error);
       }
     });
   }

@@ -26,12 +26,12 @@ export class KeptDeliveries {
   private readonly retries: Retries;
 
   /**
-   * @param names the key of the set of all queues' names
+   * @param names resolves to the names of all queues
    * @param ownerOf finds the address of the callback that now performs a queue's deliveries
    */
   constructor(
     private readonly client: Client,
-    private readonly names: string,
+    private readonly names: () => Promise<readonly string[]>,
     private readonly queueOf: (name: string) => Queue,
     private readonly ownerOf: (address: DeliveryAddress) => DeliveryAddress,
   ) {
@@ -75,7 +75,7 @@ export class KeptDeliveries {
 
   /** Finds the queues of all addresses that a filter means, with the address that each belongs to now. */
   private async queues(filter: DeliveryFilter): Promise<KeptQueue[]> {
-    const names = await this.client.smembers(this.names);
+    const names = await this.names();
     return names.flatMap((name) => {
       const known = addressOf(name);
       const address = known && this.ownerOf(known);

@@ -11,21 +11,24 @@ const QUEUES_AT_ONCE = 500;
 const FORGOTTEN_AT_ONCE = 250;
 /** The longest time between two removals of completed deliveries. */
 const FORGETTING_MS = 60_000;
+/** After how many turns an instance names its queues again, though some are named: they may be others. */
+const TURNS_PER_NAMING = 10;
 /** How late an instance may be to take the duty again without losing it, at most. */
 const LATE_MS = 400;
 /** How long after the duty may have been lost another instance asks for it. */
 const MARGIN_MS = 20;
 
 /**
- * Answers how long another instance still has it, in milliseconds; 0 if this one does. Renews it without setting it: where the
- * memory is full, Redis refuses that.
+ * Answers how long another instance still has it, in milliseconds; 0 if this one does; and whether anybody has named a queue. Renews
+ * it without setting it: where the memory is full, Redis refuses that.
  */
 const TAKE = `
+  local isNamed = redis.call('exists', KEYS[2])
   local holder = redis.call('get', KEYS[1])
   if holder == ARGV[1] then redis.call('pexpire', KEYS[1], ARGV[2])
-  elseif holder then return math.max(redis.call('pttl', KEYS[1]), 1)
+  elseif holder then return { math.max(redis.call('pttl', KEYS[1]), 1), isNamed }
   else redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2]) end
-  return 0`;
+  return { 0, isNamed }`;
 
 const LEAVE = `if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end`;
 
@@ -64,6 +67,7 @@ export class Patrol {
   private readonly id = randomUUID();
   private readonly duty: Duty;
   private forgetsFrom = 0;
+  private turns = 1;
 
   /**
    * @param names the key of the set of all queues' names, also of those that this instance does not know
@@ -74,12 +78,15 @@ export class Patrol {
     private readonly queueOf: (name: string) => Queue,
     private readonly options: CompleteOptions,
     health: EngineHealth,
+    /** Names the queues of this instance, as a server that has lost all of it has lost that, too. */
+    nameQueues: () => Promise<void>,
   ) {
     const key = `${options.prefix}:duty`;
     const everyMs = lookEveryMs(options.leaseMs);
     const keptMs = Math.round(everyMs + Math.min(everyMs, LATE_MS));
     const take = async (): Promise<Term> => {
-      const leftMs = (await client.eval(TAKE, 1, key, this.id, keptMs)) as number;
+      const [leftMs, isNamed] = (await client.eval(TAKE, 2, key, names, this.id, keptMs)) as [number, number];
+      if (isNamed === 0 || this.turns++ % TURNS_PER_NAMING === 0) await nameQueues();
       return leftMs === 0 ? { isHeld: true } : { isHeld: false, askInMs: leftMs + MARGIN_MS };
     };
     const leave = async () => void (await client.eval(LEAVE, 1, key, this.id));

@@ -23,6 +23,7 @@ import type { CompleteOptions } from './options.js';
 import { Patrol } from './patrol.js';
 import { checkServer } from './server-checks.js';
 import { Slots } from './slots.js';
+import { tellable, told } from './tellable.js';
 import { Worker } from './worker.js';
 import { type Declared, Writer } from './writer.js';
 
@@ -55,10 +56,14 @@ export class RedisEngine implements DurableEngine {
 
   constructor(private readonly options: CompleteOptions) {}
 
-  async start(host: EngineHost): Promise<void> {
+  start(host: EngineHost): Promise<void> {
+    return told(this.open(host));
+  }
+
+  private async open(host: EngineHost): Promise<void> {
     const { options } = this;
     const { prefix, leaseMs, storeTimeoutMs, keepCompletedMs } = options;
-    const health = new EngineHealth(host, 'Redis');
+    const health = new EngineHealth(host, 'Redis', tellable);
     const connections = await Connections.open(options, health);
     try {
       await checkServer(connections, prefix, host);
@@ -71,8 +76,8 @@ export class RedisEngine implements DurableEngine {
         queueOf,
         claims: new Claims(connections.commands, leaseMs, keepCompletedMs, health),
         writer: new Writer(connections, storeTimeoutMs),
-        kept: new KeptDeliveries(connections.commands, this.names, queueOf, ownerOf),
-        patrol: new Patrol(connections.commands, this.names, queueOf, options, health),
+        kept: new KeptDeliveries(connections.commands, () => this.allNames(), queueOf, ownerOf),
+        patrol: new Patrol(connections.commands, this.names, queueOf, options, health, () => this.nameQueues()),
       };
     } catch (error) {
       connections.close();
@@ -81,16 +86,16 @@ export class RedisEngine implements DurableEngine {
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { connections, queueOf } = this.requireOpened();
+    const { queueOf } = this.requireOpened();
     for (const { event, callback, formerly } of callbacks) {
       const name = addressName({ event, callback });
       const former = formerly.map((id) => addressName({ event, callback: id }));
       for (const one of former) this.owners.set(one, { event, callback });
       const queue = queueOf(name);
       await queue.setQueueMeta({ 'opts.maxLenEvents': MOST_EVENTS });
-      await connections.commands.sadd(this.names, name);
       this.declared.set(name, { name, queue, former: former.map(queueOf) });
     }
+    await this.nameQueues();
   }
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
@@ -107,7 +112,7 @@ export class RedisEngine implements DurableEngine {
     const { quarantine } = this;
     const { queue, former } = this.requireDeclared(callback);
     const slots = new Slots(callback.concurrency);
-    const doorbell = (this.doorbell ??= new Doorbell(connections, health));
+    const doorbell = (this.doorbell ??= new Doorbell(connections, health, host));
     patrol.start();
     const safely = (attempt: EngineAttempt) =>
       perform(attempt).catch((error: unknown) => host.report('An attempt ended in a way that it must not', error));
@@ -128,29 +133,41 @@ export class RedisEngine implements DurableEngine {
   async stop(): Promise<void> {
     await this.stopWorking();
     this.opened?.claims.stop();
+    this.opened?.health.stop();
     this.opened?.connections.close();
     this.opened = undefined;
   }
 
   async counts() {
-    return this.requireOpened().kept.counts();
+    return told(this.requireOpened().kept.counts());
   }
 
   async list(query: DeliveryQuery) {
-    return this.requireOpened().kept.list(query);
+    return told(this.requireOpened().kept.list(query));
   }
 
   async retry(filter: DeliveryFilter, portion: RetryPortion) {
-    return this.requireOpened().kept.retry(filter, portion);
+    return told(this.requireOpened().kept.retry(filter, portion));
   }
 
   async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }) {
-    return this.requireOpened().kept.discard(filter);
+    return told(this.requireOpened().kept.discard(filter));
+  }
+
+  /** Has all that look through the queues find those of this instance. */
+  private async nameQueues(): Promise<void> {
+    if (this.declared.size > 0) await this.opened?.connections.commands.sadd(this.names, ...this.declared.keys());
   }
 
   /** The key of the set of all queues' names. It also has the names of queues that this instance does not know. */
   private get names(): string {
     return `${this.options.prefix}:addresses`;
+  }
+
+  /** The names of all queues; also of those that this instance does not know, or that the server has forgotten. */
+  private async allNames(): Promise<string[]> {
+    const named = await this.requireOpened().connections.commands.smembers(this.names);
+    return [...new Set([...named, ...this.declared.keys()])];
   }
 
   private requireOpened(): Opened {

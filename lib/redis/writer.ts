@@ -5,6 +5,7 @@ import type { Connections } from './connections.js';
 import { Lane } from './lane.js';
 import { addSeveral } from './several-jobs.js';
 import { jobsOf, textOf } from './stored-job.js';
+import { tellable } from './tellable.js';
 
 /** The queues of a declared callback: its own, and those under its former ids. */
 export interface Declared {
@@ -56,7 +57,7 @@ export class Writer {
     try {
       await within(this.timeoutMs, this.write(written));
     } catch (error) {
-      throw outcomeOf(error, wasRefused);
+      throw outcomeOf(tellable(error), wasRefused);
     }
   }
 

@@ -1,46 +1,15 @@
 /** What claims on a Postgres server cost nobody: answers that never come, slow lines, keys that wait behind others. */
-import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
 import { randomBytes } from 'node:crypto';
 import { afterEach, expect, it } from '@jest/globals';
 import { type EngineAttempt, timers } from 'nestjs-callbacks/engine';
 import pg from 'pg';
+import { Proxy } from '../infra/proxy.mjs';
 import { until } from '../support/app.js';
 import { describeWith, findPostgres } from '../support/servers.js';
 import { callbackOf, deliveryOf, sceneOn } from './scene.js';
 
 const CLAIMS = '.events_claim_';
 const failure = { name: 'Error', message: 'no' };
-
-/** A way to a server on which what it answers takes its time, over all connections together. */
-async function slowLine(to: URL, bytesPerSecond: number) {
-  let free = performance.now();
-  const pass = async (from: Socket, into: Socket) => {
-    for await (const chunk of from as AsyncIterable<Buffer>) {
-      free = Math.max(free, performance.now()) + (chunk.length / bytesPerSecond) * 1_000;
-      await timers.sleep(free - performance.now());
-      if (!into.write(chunk)) await once(into, 'drain');
-    }
-    into.end();
-  };
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect(Number(to.port || 5432), to.hostname);
-    for (const socket of [near, far]) sockets.add(socket.on('error', () => [near, far].map((one) => one.destroy())));
-    near.pipe(far);
-    pass(far, near).catch(() => near.destroy());
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = new URL(to);
-  url.hostname = '127.0.0.1';
-  url.port = String((server.address() as { port: number }).port);
-  const close = () => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  };
-  return { url: url.href, close };
-}
 
 describeWith('On a Postgres server (DATABASE_URL, or the local one)', await findPostgres(), (connectionString) => {
   const scene = sceneOn(connectionString);
@@ -177,14 +146,15 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
   );
 
   it('C3: what is large comes through a slow line, and none of it is late', async () => {
-    const line = await slowLine(new URL(connectionString), 5_000_000);
-    ends.push(line.close);
+    const line = await Proxy.before(Number(new URL(connectionString).port || 5432));
+    line.bytesPerSecond = 5_000_000;
+    ends.push(() => line.end());
     const near = await scene.open([callbackOf()]);
     for (let index = 0; index < 10; index++) {
       await near.store([deliveryOf({ arguments: [index, randomBytes(2_250_000).toString('base64')] })]);
     }
     const attempts: unknown[] = [];
-    const far = await scene.open([callbackOf()], { pool: undefined, connectionString: line.url });
+    const far = await scene.open([callbackOf()], { pool: undefined, connectionString: line.url(connectionString) });
     far.work(callbackOf(), completing(attempts));
     await until(() => attempts.length === 10);
     expect(attempts.toSorted()).toEqual(Array.from({ length: 10 }, (_, index) => [index, 1, 1]));

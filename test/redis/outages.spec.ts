@@ -6,7 +6,7 @@ import { Callback, currentEvent, EventDeliveries } from 'nestjs-callbacks';
 import { timers } from 'nestjs-callbacks/engine';
 import { redis } from 'nestjs-callbacks/redis';
 import { closeApps, deferred, Log, startApp, until } from '../support/app.js';
-import { Emails, engineSuite, isIdle, ran } from '../support/engine-suite.js';
+import { again, Emails, engineSuite, isIdle, ran } from '../support/engine-suite.js';
 import { findRedisProgram, PrivateRedis } from '../support/private-redis.mjs';
 import { describeWith } from '../support/servers.js';
 import { renewed } from './scene.js';
@@ -87,6 +87,30 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
       await events.run('x', times);
     }
     expect(await connections()).toEqual(after);
+  });
+
+  it('C4: a server that is restarted empty is told again what names the queues, so that nothing is hidden', async () => {
+    const empty = await PrivateRedis.start({ appendonly: 'no' });
+    try {
+      const options = { engine: redis({ url: empty.url, leaseMs: 1_000 }) };
+      await startApp([Emails], options);
+      // Knows the same queues, and works on none.
+      const { app, events } = await startApp([Emails], { ...options, work: false });
+      await events.run('x', 1);
+      await until(() => ran.length === 1);
+      await empty.restart();
+      await again(() => events.run('x', 'fails'));
+      const deliveries = app.get(EventDeliveries);
+      await until(async () => (await deliveries.counts())[0].dead > 0);
+      // Now for whoever looks through all queues.
+      const names = () => empty.ask((client: Redis) => client.smembers('{nestjs-callbacks}:addresses'));
+      await until(async () => String(await names()) === 'x/Emails.greet');
+      expect(await deliveries.list()).toHaveLength(1);
+      expect(await deliveries.retry({})).toBe(1);
+    } finally {
+      await closeApps();
+      await empty.remove();
+    }
   });
 
   it('a server that has forgotten its scripts is told them again', async () => {

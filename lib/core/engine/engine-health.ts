@@ -1,29 +1,48 @@
 import type { EngineHost } from './engine.js';
+import { clearTimeout, setTimeout } from '../async/timers.js';
 import { messageOf } from '../errors/thrown.js';
+
+/** How long a server must have worked, without a failure, to work again: one whose memory is full fails every now and then. */
+const STEADY_MS = 1_000;
 
 /** Says once that an engine's server is away, and once that it is back, whatever keeps trying in between. */
 export class EngineHealth {
   private awaySince: number | undefined;
+  private returning: NodeJS.Timeout | undefined;
 
-  /** @param name the server's name in messages */
+  /**
+   * @param name the server's name in messages
+   * @param tellable makes of an error what may be told of it
+   */
   constructor(
     private readonly host: EngineHost,
     private readonly name: string,
+    private readonly tellable: (error: unknown) => unknown = (error) => error,
   ) {}
 
   failed(error: unknown): void {
+    clearTimeout(this.returning);
+    this.returning = undefined;
     if (this.awaySince !== undefined) return;
     this.awaySince = performance.now();
+    const cause = this.tellable(error);
     this.host.report(
       `${this.name} does not work, and is tried again each second`,
-      new Error(messageOf(error), { cause: error }),
+      new Error(messageOf(cause), { cause }),
     );
   }
 
   works(): void {
-    if (this.awaySince === undefined) return;
+    if (this.awaySince === undefined || this.returning) return;
     const seconds = (performance.now() - this.awaySince) / 1_000;
-    this.awaySince = undefined;
-    this.host.log(`${this.name} works again, after ${seconds.toFixed(1)} s.`);
+    this.returning = setTimeout(() => {
+      [this.awaySince, this.returning] = [undefined, undefined];
+      this.host.log(`${this.name} works again, after ${seconds.toFixed(1)} s.`);
+    }, STEADY_MS).unref();
+  }
+
+  /** Says no more. */
+  stop(): void {
+    clearTimeout(this.returning);
   }
 }
