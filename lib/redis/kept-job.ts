@@ -52,7 +52,7 @@ export function keptOf({ delayed, ...found }: Found, fields: Fields): KeptDelive
   return {
     ...found,
     ...(data.key !== undefined && { key: data.key }),
-    arguments: data.arguments,
+    arguments: data.arguments ?? [],
     attempts:
       state === 'dead' && fields.attempts
         ? Number(fields.attempts)

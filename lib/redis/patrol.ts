@@ -62,6 +62,17 @@ const LOOK = `
 
 type Answer = [next: string, running: string[], old: string[]];
 
+/** The things that a {@link Patrol} needs. */
+export interface PatrolOptions extends CompleteOptions {
+  readonly client: Client;
+  /** The key of the set of all queues' names, also of those that this instance does not know. */
+  readonly names: string;
+  readonly queueOf: (name: string) => Queue;
+  /** Names the queues of this instance, as a server that has lost all of it has lost that, too. */
+  readonly nameQueues: () => Promise<void>;
+  readonly health: EngineHealth;
+}
+
 /** Has one instance of an application look for what nobody is told of. */
 export class Patrol {
   private readonly id = randomUUID();
@@ -69,20 +80,10 @@ export class Patrol {
   private forgetsFrom = 0;
   private turns = 1;
 
-  /**
-   * @param names the key of the set of all queues' names, also of those that this instance does not know
-   */
-  constructor(
-    private readonly client: Client,
-    private readonly names: string,
-    private readonly queueOf: (name: string) => Queue,
-    private readonly options: CompleteOptions,
-    health: EngineHealth,
-    /** Names the queues of this instance, as a server that has lost all of it has lost that, too. */
-    nameQueues: () => Promise<void>,
-  ) {
-    const key = `${options.prefix}:duty`;
-    const everyMs = lookEveryMs(options.leaseMs);
+  constructor(private readonly options: PatrolOptions) {
+    const { client, names, nameQueues, leaseMs, prefix, health } = options;
+    const key = `${prefix}:duty`;
+    const everyMs = lookEveryMs(leaseMs);
     const keptMs = Math.round(everyMs + Math.min(everyMs, LATE_MS));
     const take = async (): Promise<Term> => {
       const [leftMs, isNamed] = (await client.eval(TAKE, 2, key, names, this.id, keptMs)) as [number, number];
@@ -109,11 +110,20 @@ export class Patrol {
     const before = forgets ? now - keepCompletedMs : '';
     let cursor = '0';
     do {
-      const answer = await this.client.eval(LOOK, 1, this.names, prefix, cursor, QUEUES_AT_ONCE, now, before);
+      const answer = await this.options.client.eval(
+        LOOK,
+        1,
+        this.options.names,
+        prefix,
+        cursor,
+        QUEUES_AT_ONCE,
+        now,
+        before,
+      );
       const [next, running, old] = answer as Answer;
       // Makes the jobs of instances that have died wait again. BullMQ notes a job at one look, and takes it back at the next.
-      await Promise.all(running.map((name) => this.queueOf(name).moveStalledJobsToWait()));
-      for (const name of old) await this.forget(this.queueOf(name), now - keepCompletedMs);
+      await Promise.all(running.map((name) => this.options.queueOf(name).moveStalledJobsToWait()));
+      for (const name of old) await this.forget(this.options.queueOf(name), now - keepCompletedMs);
       cursor = next;
     } while (cursor !== '0');
   }

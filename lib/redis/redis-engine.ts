@@ -77,7 +77,14 @@ export class RedisEngine implements DurableEngine {
         claims: new Claims(connections.commands, leaseMs, keepCompletedMs, health),
         writer: new Writer(connections, storeTimeoutMs),
         kept: new KeptDeliveries(connections.commands, () => this.allNames(), queueOf, ownerOf),
-        patrol: new Patrol(connections.commands, this.names, queueOf, options, health, () => this.nameQueues()),
+        patrol: new Patrol({
+          ...options,
+          client: connections.commands,
+          names: this.names,
+          queueOf,
+          nameQueues: () => this.nameQueues(),
+          health,
+        }),
       };
     } catch (error) {
       connections.close();

@@ -1,6 +1,5 @@
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { timers } from '../engine/index.js';
-import type { Client } from './connections.js';
 
 const { clearInterval, setImmediate, setInterval } = timers;
 
@@ -25,7 +24,7 @@ interface Heard {
  * @param timeoutMs how long an answer may take
  * @returns what ends it
  */
-export function watch(client: Client, timeoutMs: number): () => void {
+export function watch(client: Redis | Cluster, timeoutMs: number): () => void {
   const heard = new WeakMap<Redis, Heard>();
   const look = () => {
     for (const node of nodesOf(client)) {
@@ -48,6 +47,6 @@ function hasFallenSilent(node: Redis, heard: WeakMap<Redis, Heard>, timeoutMs: n
   return isSilent && performance.now() - before!.at > timeoutMs;
 }
 
-const nodesOf = (client: Client): readonly Redis[] => ('nodes' in client ? client.nodes('all') : [client]);
+const nodesOf = (client: Redis | Cluster): readonly Redis[] => ('nodes' in client ? client.nodes('all') : [client]);
 
 const insideOf = (node: Redis) => node as unknown as Inside;

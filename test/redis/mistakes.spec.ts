@@ -165,6 +165,21 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
     }
   });
 
+  it('G9: of a delivery that Redis has removed it says so', async () => {
+    const id = '01a213b0-e5d0-7fe5-9c07-7ff43c702d45';
+    const options = { engine: redis({ url: server.url, prefix: '{evicted}' }) };
+    const { app, events } = await startApp([Emails], { ...options, work: false });
+    await events.with({ id }).run('x', 'evicted');
+    await server.ask((client: Redis) => client.del(`{evicted}:x/Emails.greet:${id}`));
+    await startApp([Emails], options);
+    const deliveries = app.get(EventDeliveries);
+    await until(async () => (await deliveries.counts())[0].dead === 1);
+    const message =
+      'A delivery of "x" has no arguments: its store has lost them, or another program has put it there. ' +
+      'If that is Redis, look whether it may remove keys: set its maxmemory-policy to noeviction.';
+    expect(await deliveries.list()).toMatchObject([{ id, arguments: [], error: { message } }]);
+  });
+
   it('G12: a clock that is ahead is told of at boot', async () => {
     const { now } = Date;
     jest.spyOn(Date, 'now').mockImplementation(() => now() + 600_000);

@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 import type { Json } from '../engine/engine.js';
-import { argumentsUnstorable, deliveryUnreadable } from '../errors/delivery-errors.js';
+import { argumentsUnstorable, deliveryGone, deliveryUnreadable } from '../errors/delivery-errors.js';
 import { isSafe, unescape, writeString } from './stored-text.js';
 import { fieldOf, pathOf, type Refuse, refuseHidden, refuseMore, tagOf } from './unstorable.js';
 import { isBuiltIn, refuseInnerState } from './unstorable-classes.js';
@@ -41,6 +41,7 @@ export function storeArguments(event: string, args: readonly unknown[], isClassE
  * @throws EVENTS_DELIVERY_UNREADABLE
  */
 export function readArguments(event: string, stored: readonly Json[], eventClass?: Function): unknown[] {
+  if (!Array.isArray(stored)) throw deliveryGone(event);
   try {
     const args = stored.map(read);
     return eventClass ? args.map((fields) => withPrototype(fields as object, eventClass.prototype as object)) : args;

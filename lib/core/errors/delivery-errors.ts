@@ -124,6 +124,13 @@ export const deliveryUnreadable = (event: string, cause: unknown) =>
     { cause },
   );
 
+export const deliveryGone = (event: string) =>
+  new EventsError(
+    'EVENTS_DELIVERY_UNREADABLE',
+    `A delivery of "${event}" has no arguments: its store has lost them, or another program has put it there. ` +
+      'If that is Redis, look whether it may remove keys: set its maxmemory-policy to noeviction.',
+  );
+
 export const queryInvalid = (method: string, found: string, remedy: string) =>
   new EventsError('EVENTS_QUERY_INVALID', `EventDeliveries.${method}() was given ${found}. ${remedy}`);
 
