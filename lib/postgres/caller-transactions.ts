@@ -11,6 +11,10 @@ import type { Connection } from './connection/connection.js';
 /** A setting that lasts as long as the transaction. Without a transaction, it is gone at the next statement. */
 const MARK = 'nestjs_callbacks.transaction';
 
+/** How a statement that a caller's own driver runs says yes: as text, for drivers may read other types in their own way. */
+export type Yes = 'yes' | null;
+export const saysYesIf = (condition: string) => `case when ${condition} then 'yes' end`;
+
 /** The condition, in a statement, that the transaction marked with a parameter runs it. With '', that none does. */
 export const isMarkedWith = (parameter: `$${number}`) =>
   `coalesce(current_setting('${MARK}', true), '') = ${parameter}::text`;
@@ -73,7 +77,7 @@ export class CallerTransactions {
   async queryMarked<Row>(transaction: SqlTransaction, sql: string, params: readonly unknown[]): Promise<Row> {
     const query = async () => {
       const { rows } = await this.query(transaction, sql, [...params, this.mark]);
-      return rows[0] as (Row & { isOpen: boolean }) | undefined;
+      return rows[0] as (Row & { isOpen: Yes }) | undefined;
     };
     if (this.joined.has(transaction)) {
       const row = await query();

@@ -8,7 +8,7 @@ import {
   TransactionRefusedError,
 } from '../engine/index.js';
 import { Batches } from './batches.js';
-import type { CallerTransactions } from './caller-transactions.js';
+import type { CallerTransactions, Yes } from './caller-transactions.js';
 import { type ClaimedJob, type JobData, namedAs, type NamedAttempt, type Verdict } from './claimed-job.js';
 import type { Connection } from './connection/connection.js';
 import { requireAddress } from './queue-name.js';
@@ -165,9 +165,9 @@ export class Claims {
     const mark = await transactions.join(transaction);
     const attempt = [name, id, retryCount];
     const { rows } = await transactions.query(transaction, completeInTransaction, [...attempt, mark, token]);
-    const { isOpen, completed } = rows[0] as { isOpen: boolean; completed: number };
+    const { isOpen, completed } = rows[0] as { isOpen: Yes; completed: Yes };
     if (!isOpen) throw new TransactionRefusedError('over');
-    if (completed > 0) return;
+    if (completed) return;
     const found = await transactions.query(transaction, isCompleted, [...attempt, token]);
     throw new CompletionRefusedError(found.rows.length > 0 ? 'completed' : 'lost');
   }

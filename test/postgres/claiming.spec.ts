@@ -29,9 +29,10 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     let unanswered = 0;
     /** The first claims that it sends find something, and nobody hears of it. */
     class Forgetful extends pg.Client {
-      override async query(...[sql, params]: any[]): Promise<any> {
-        const result = await super.query(sql as string, params as unknown[]);
-        if (!String(sql).includes(CLAIMS) || !params || result.rows.length === 0 || unanswered === 3) return result;
+      override async query(...[query, params]: any[]): Promise<any> {
+        const result = await super.query(query as pg.QueryConfig, params as unknown[]);
+        if (!String(query.text).includes(CLAIMS) || !params || result.rows.length === 0 || unanswered === 3)
+          return result;
         unanswered++;
         return new Promise(() => {});
       }

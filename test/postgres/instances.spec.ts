@@ -4,7 +4,7 @@ import { type DurableEngine, Duty, type EngineAttempt } from 'nestjs-callbacks/e
 import pg from 'pg';
 import { deferred, until } from '../support/app.js';
 import { describeWith, findPostgres } from '../support/servers.js';
-import { callbackOf, deliveryOf, sceneOn } from './scene.js';
+import { callbackOf, deliveryOf, sceneOn, textOf } from './scene.js';
 
 /** What an instance is told that says that it lives. */
 interface Answer {
@@ -39,7 +39,7 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
     const { mock } = jest.spyOn(pg.Client.prototype, 'query') as unknown as jest.Mock<
       (sql: unknown, params?: unknown[]) => unknown
     >;
-    const sent = (part: string) => mock.calls.filter(([sql, params]) => params && String(sql).includes(part));
+    const sent = (part: string) => mock.calls.filter(([query, params]) => params && textOf(query).includes(part));
     /** The instances that have said that they live, once for each time. */
     const beats = () => sent('.events_beat_').map(([, params]) => String(params?.[0]));
     return {
@@ -48,8 +48,8 @@ describeWith('Instances on a Postgres server (DATABASE_URL, or the local one)', 
       /** What they were told then. */
       answers: () =>
         Promise.all(
-          mock.calls.flatMap(([sql, params], index) =>
-            !params || !String(sql).includes('.events_beat_')
+          mock.calls.flatMap(([query, params], index) =>
+            !params || !textOf(query).includes('.events_beat_')
               ? []
               : (mock.results[index].value as Promise<pg.QueryResult<Answer>>).then(({ rows: [answer] }) => ({
                   id: params[0] as string,

@@ -7,7 +7,7 @@ import pg from 'pg';
 import { deferred, startApp, until } from '../support/app.js';
 import { Emails, ran } from '../support/engine-suite.js';
 import { describeWith, findPostgres } from '../support/servers.js';
-import { callbackOf, deliveryOf, sceneOn } from './scene.js';
+import { callbackOf, deliveryOf, sceneOn, textOf } from './scene.js';
 
 describeWith('On a Postgres server (DATABASE_URL, or the local one)', await findPostgres(), (connectionString) => {
   const scene = sceneOn(connectionString);
@@ -119,7 +119,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
 
   it('a retry is on time though another key waits behind a dead delivery', async () => {
     const { mock } = jest.spyOn(pg.Client.prototype, 'query') as unknown as jest.Mock<(sql: unknown) => unknown>;
-    const statements = () => mock.calls.map(([sql]) => String(sql));
+    const statements = () => mock.calls.map(([query]) => textOf(query));
     const looksIn = (some: readonly string[]) => some.filter((sql) => sql.includes('.events_beat_')).length;
     /** How many looks there had been when the claim was sent that has brought an attempt. */
     const looksBeforeClaim = () => {

@@ -25,6 +25,10 @@ export const deliveryOf = (options: Partial<NewDelivery> = {}): NewDelivery => (
   ...options,
 });
 
+/** The SQL of a query, in any of the ways in which node-postgres takes it. */
+export const textOf = (query: unknown): string =>
+  typeof query === 'string' ? query : String((query as { text?: unknown } | undefined)?.text);
+
 /** A pool on a server, and for each test a schema of its own. */
 export class Scene {
   pool!: pg.Pool;

@@ -7,7 +7,7 @@ import { startApp, until } from '../support/app.js';
 import { Project } from '../support/child-process.js';
 import { again, Emails, engineSuite, Ordered, ran } from '../support/engine-suite.js';
 import { describeWith, findPostgres } from '../support/servers.js';
-import { sceneOn } from './scene.js';
+import { sceneOn, textOf } from './scene.js';
 
 /** An instance for each argument, which stores a delivery, and ends when none is left. */
 const INSTANCES = `
@@ -36,7 +36,7 @@ await Promise.all(process.argv.slice(2).map(async (name) => {
 /** Each looks for what is due, and for claims that have expired, in one statement. */
 async function countSweeps() {
   const { mock } = jest.spyOn(pg.Client.prototype, 'query') as unknown as jest.Mock<(sql: unknown) => unknown>;
-  return () => mock.calls.filter(([sql]) => String(sql).includes('.events_beat_')).length;
+  return () => mock.calls.filter(([query]) => textOf(query).includes('.events_beat_')).length;
 }
 afterEach(() => {
   jest.restoreAllMocks();

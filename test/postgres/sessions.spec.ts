@@ -12,7 +12,7 @@ import { describeWith } from '../support/servers.js';
 
 describeWith('With a Postgres server that hangs (pg_ctl and initdb)', findServerPrograms(), () => {
   const INSTANCES = 3;
-  const CONNECTIONS = 3;
+  const CONNECTIONS = 5;
   const OWN = `datname = current_database() and pid <> pg_backend_pid() and application_name <> 'spec'`;
   let server: PrivatePostgres;
   let admin: pg.Client;

@@ -31,7 +31,7 @@ export class WatchedPool extends pg.Pool {
     const note = (sql: unknown, params: unknown) => this.note(sql, params);
     class Client extends pg.Client {
       override query(...args: any[]): any {
-        note(args[0], args[1]);
+        note(args[0].text, args[1]);
         return (super.query as (...args: any[]) => unknown)(...args);
       }
     }

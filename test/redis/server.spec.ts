@@ -137,9 +137,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     await scene.client.hset(`${scene.prefix}:x/Emails.greet:${id}`, 'data', 'no JSON');
     await until(async () => (await deliveries.counts())[0]?.dead === 3);
     const dead = await deliveries.list({ state: 'dead' });
-    expect(dead.map(({ error }) => error!.message)).toEqual(
-      Array(3).fill(expect.stringContaining('has no arguments')),
-    );
+    expect(dead.map(({ error }) => error!.message)).toEqual(Array(3).fill(expect.stringContaining('has no arguments')));
     await events.run('x', 'Ada');
     await until(() => ran.length === 1);
     await queue.close();

@@ -7,9 +7,17 @@ export interface PgPool {
   off(event: 'error' | 'connect' | 'remove', listener: (subject: any) => void): unknown;
 }
 
+/** A query without its values, as node-postgres takes it. */
+export interface PgQuery {
+  readonly text: string;
+  /** How to read what it selects. */
+  readonly types: { getTypeParser(type: number, format?: string): (text: string) => unknown };
+}
+
 /** The part of a pool's client that the engine uses. */
 export interface PgClient {
-  query(sql: string, params?: any[]): Promise<any>;
+  query(query: any, params?: any[]): Promise<any>;
+  getTypeParser?(type: number, format?: any): (text: any) => unknown;
   on(event: string, listener: (...args: any[]) => void): unknown;
   off(event: string, listener: (...args: any[]) => void): unknown;
   end?(): Promise<void>;

@@ -1,8 +1,11 @@
 import { AsyncResource } from 'node:async_hooks';
 import { within } from '../../engine/index.js';
 import { type Connection, NotSentError, type QueryResult } from './connection.js';
+import { OWN_PARSERS } from './own-parsers.js';
 import type { PGliteDatabase } from './pglite-database.js';
 import { PGliteTransactions } from './pglite-transactions.js';
+
+const READING = { parsers: OWN_PARSERS };
 
 /**
  * Reaches PGlite, which has one session: a statement waits until no transaction is open.
@@ -51,10 +54,10 @@ export class PGliteConnection implements Connection {
   }
 
   private async run(sql: string, params?: unknown[]): Promise<QueryResult> {
-    if (params?.length) return this.database.query(sql, params);
+    if (params?.length) return this.database.query(sql, params, READING);
     try {
       // Only exec() takes several statements at once.
-      const results = await this.database.exec(sql);
+      const results = await this.database.exec(sql, READING);
       return { rows: results.flatMap(({ rows }) => rows) };
     } catch (error) {
       // A pool would hand out another connection. Here there is only this one, and nobody else would end its transaction.

@@ -2,7 +2,8 @@ import { type EngineHost, messageOf, timers, within } from '../../engine/index.j
 import { type Connection, NotSentError, type QueryResult, wasRefused } from './connection.js';
 import { endSession } from './end-session.js';
 import { Listening } from './listening.js';
-import type { PgClient, PgPool } from './pg-pool.js';
+import { OWN_PARSERS } from './own-parsers.js';
+import type { PgClient, PgPool, PgQuery } from './pg-pool.js';
 
 const { sleep } = timers;
 
@@ -107,7 +108,8 @@ export class ServerConnection implements Connection {
     let isBroken = false;
     const onError = () => (isBroken = true);
     client.on('error', onError);
-    const running: Promise<QueryResult> = client.query(sql, params);
+    const types = typesFor(client);
+    const running: Promise<QueryResult> = client.query({ text: sql, types }, params);
     try {
       return await within(timeoutMs, running);
     } catch (error) {
@@ -121,3 +123,9 @@ export class ServerConnection implements Connection {
     }
   }
 }
+
+/** Reads as the engine does, whatever an application has told this client; other types, of pg-boss', as the client does. */
+const typesFor = (client: PgClient): PgQuery['types'] => ({
+  getTypeParser: (type, format) =>
+    (format !== 'binary' && OWN_PARSERS[type]) || client.getTypeParser?.(type, format) || String,
+});

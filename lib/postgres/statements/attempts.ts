@@ -1,4 +1,4 @@
-import { isMarkedWith } from '../caller-transactions.js';
+import { isMarkedWith, saysYesIf } from '../caller-transactions.js';
 import { IS_ATTEMPT_OF_SOME as IS_OURS } from './claim.js';
 import { NEED_NOT_LAST } from './need-not-last.js';
 import type { Tables } from './tables.js';
@@ -34,7 +34,7 @@ export const attemptStatements = (tables: Tables): AttemptStatements => ({
         ${complete(tables)} where ${IS_ATTEMPT} and j.source_id = $5::text::uuid and j.state = 'active' and ${isMarkedWith('$4')}
         returning j.id
       )
-      select ${isMarkedWith('$4')} as "isOpen", (select count(*) from completed)::int as completed`,
+      select ${saysYesIf(isMarkedWith('$4'))} as "isOpen", (select 'yes' from completed) as completed`,
   isCompleted: `select j.id from ${tables.job} j where ${IS_ATTEMPT} and j.source_id = $4::text::uuid and j.state = 'completed'`,
   settle: settle(tables),
   renew: renew(tables),

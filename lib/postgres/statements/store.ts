@@ -1,4 +1,4 @@
-import { isMarkedWith } from '../caller-transactions.js';
+import { isMarkedWith, saysYesIf } from '../caller-transactions.js';
 import type { Tables } from './tables.js';
 
 /**
@@ -107,14 +107,14 @@ function storeInTransaction({ job, queue }: Tables, durations: Durations): strin
         where not exists (${missing}) and ${IS_MARKED}
         on conflict do nothing returning name, start_after
       ), notified as (${notified('$2')})
-      select (${missing} limit 1) as missing, ${IS_MARKED} as "isOpen", (select count(*) from notified)::int as notified`;
+      select (${missing} limit 1) as missing, ${saysYesIf(IS_MARKED)} as "isOpen", (select count(*) from notified)::int as notified`;
 }
 
 const storeInOrderInTransaction = (tables: Tables, durations: Durations) => `${inOrder(tables, durations, {
   locked: `select pg_advisory_xact_lock(lock) is not null as "isLocked" from locks`,
   condition: IS_MARKED,
 })}
-      select (${missingIn(tables.queue)} limit 1) as missing, ${IS_MARKED} as "isOpen",
+      select (${missingIn(tables.queue)} limit 1) as missing, ${saysYesIf(IS_MARKED)} as "isOpen",
         (select count(*) from notified)::int as notified`;
 
 // The limit is set, for this statement only, before the lock is asked for: both come from one row.
