@@ -1,5 +1,6 @@
 import type { PgBoss } from 'pg-boss';
 import {
+  atMost,
   type DeliveryAddress,
   type DeliveryFilter,
   type DeliveryQuery,
@@ -30,6 +31,8 @@ import { Working } from './working.js';
 import { Writer } from './writer.js';
 
 const BOOT_TIMEOUT_MS = 30_000;
+/** How long stopping waits for each part. What hangs is given up with its connection. */
+const GOODBYE_MS = 500;
 
 /** The parts of an engine that exist once its database is open. */
 interface Opened {
@@ -151,9 +154,9 @@ export class PostgresEngine implements DurableEngine {
   }
 
   async stop(): Promise<void> {
-    await this.stopWorking();
+    await atMost(GOODBYE_MS, this.stopWorking());
     this.opened?.working.stop();
-    await this.opened?.boss.stop({ graceful: false, close: false });
+    await atMost(GOODBYE_MS, this.opened?.boss.stop({ graceful: false, close: false }) ?? Promise.resolve());
     await this.connection?.close();
   }
 

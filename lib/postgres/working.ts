@@ -133,6 +133,7 @@ export class Working {
 
   stop(): void {
     this.claims.stop();
+    this.options.health.stop();
   }
 
   private async beat(): Promise<Term> {

@@ -1,5 +1,6 @@
 import {
   addressName,
+  atMost,
   type DeliveryAddress,
   type DeliveryFilter,
   type DeliveryQuery,
@@ -27,6 +28,8 @@ import { tellable, told } from './tellable.js';
 import { Worker } from './worker.js';
 import { type Declared, Writer } from './writer.js';
 
+/** How long stopping waits for what is under way. What hangs is given up with its connection. */
+const GOODBYE_MS = 500;
 /** How many of a queue's events BullMQ keeps, for whoever watches the queue. */
 const MOST_EVENTS = 1_000;
 
@@ -51,6 +54,7 @@ export class RedisEngine implements DurableEngine {
   private readonly owners = new Map<string, DeliveryAddress>();
   private readonly workers: Worker[] = [];
   private readonly quarantine = new Quarantine();
+  private connections: Connections | undefined;
   private opened: Opened | undefined;
   private doorbell: Doorbell | undefined;
 
@@ -64,7 +68,7 @@ export class RedisEngine implements DurableEngine {
     const { options } = this;
     const { prefix, leaseMs, storeTimeoutMs, keepCompletedMs } = options;
     const health = new EngineHealth(host, 'Redis', tellable);
-    const connections = await Connections.open(options, health);
+    const connections = (this.connections = await Connections.open(options, health));
     try {
       await checkServer(connections, prefix, host);
       const queueOf = remembered(await openQueues(connections, options));
@@ -138,10 +142,10 @@ export class RedisEngine implements DurableEngine {
   }
 
   async stop(): Promise<void> {
-    await this.stopWorking();
+    await atMost(GOODBYE_MS, this.stopWorking());
     this.opened?.claims.stop();
     this.opened?.health.stop();
-    this.opened?.connections.close();
+    this.connections?.close();
     this.opened = undefined;
   }
 

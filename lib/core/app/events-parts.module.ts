@@ -91,8 +91,9 @@ const runtimeOf = (
     },
     {
       provide: DeclaredCallbacks,
-      useFactory: (engine: RunningEngine, registry: CallbackRegistry) => new DeclaredCallbacks(engine, registry),
-      inject: [RunningEngine, CallbackRegistry],
+      useFactory: (engine: RunningEngine, registry: CallbackRegistry, { startTimeout }: CompleteOptions) =>
+        new DeclaredCallbacks(engine, registry, startTimeout),
+      inject: [RunningEngine, CallbackRegistry, EVENTS_SETTINGS],
     },
     {
       provide: EVENTS_RUNTIME,

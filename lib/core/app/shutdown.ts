@@ -9,16 +9,20 @@ const NOTICE_AFTER_MS = 1_000;
 const ROUND_MS = 10;
 const MOST_ROUNDS = 100;
 
+/** The share of the time, and the longest, that is left to the engine when all else is given up: to write down how that ended. */
+const LAST_WORDS_SHARE = 0.2;
+const LAST_WORDS_MS = 1_000;
+
 /** Closes an application: waits for what is in flight, gives up what takes too long, and lets nothing begin any more. */
 export class Shutdown {
-  private patienceMs: number;
+  private leftMs: number;
   private draining: Promise<void> | undefined;
 
   constructor(
     private readonly runtime: Runtime,
     private readonly settlements: Settlements,
   ) {
-    this.patienceMs = runtime.options.shutdownTimeout;
+    this.leftMs = runtime.options.shutdownTimeout;
   }
 
   /**
@@ -38,7 +42,7 @@ export class Shutdown {
     background.tellOfDropped();
     early.close();
     outsideCalls.stop();
-    await engine.stop();
+    await engine.stop(this.leftMs);
   }
 
   /** Closes an application that has not started: whoever made it may never close it. */
@@ -63,13 +67,19 @@ export class Shutdown {
       timer = setTimeout(nextRound, ROUND_MS);
       if (!inFlight.isIdle) this.giveUp();
     };
-    let timer = setTimeout(nextRound, this.patienceMs);
+    let timer = setTimeout(nextRound, Math.max(0, this.leftMs - this.lastWordsMs));
     // Work that ends may have started something else.
     while (!inFlight.isIdle && rounds < MOST_ROUNDS) await inFlight.whenIdle();
     clearTimeout(timer);
     clearTimeout(notice);
-    await this.settlements.flush();
-    this.patienceMs = Math.max(0, this.patienceMs - (performance.now() - startedAt));
+    const leftMs = () => Math.max(0, this.leftMs - (performance.now() - startedAt));
+    await this.settlements.flush(leftMs());
+    this.leftMs = leftMs();
+  }
+
+  private get lastWordsMs(): number {
+    const { engine, options } = this.runtime;
+    return engine.current ? Math.min(LAST_WORDS_MS, options.shutdownTimeout * LAST_WORDS_SHARE) : 0;
   }
 
   private get waiting(): string {

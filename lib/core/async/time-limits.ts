@@ -34,9 +34,10 @@ recognizeCopies(NoAnswerError, 'NoAnswerError');
 export function atMost(ms: number, work: Promise<unknown>): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms);
-    void work.finally(() => {
+    const end = () => {
       clearTimeout(timer);
       resolve();
-    });
+    };
+    work.then(end, end);
   });
 }

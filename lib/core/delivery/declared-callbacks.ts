@@ -2,9 +2,14 @@ import type { CallbackRegistry } from '../callbacks/callback-registry.js';
 import type { RegisteredDurable, RegisteredEvent } from '../callbacks/registered-event.js';
 import { addressKey } from '../engine/address-name.js';
 import type { DurableCallback, DurableEngine } from '../engine/engine.js';
-import { engineFailed, engineUnsuited } from '../errors/delivery-errors.js';
+import { engineFailed, engineUnsuited, startTimeout } from '../errors/delivery-errors.js';
+import { NoAnswerError, within } from '../async/time-limits.js';
+import { clearTimeout, setTimeout } from '../async/timers.js';
 import { bootWarnings } from './boot-warnings.js';
 import type { RunningEngine } from './running-engine.js';
+
+/** Whoever has started the application wonders. */
+const NOTICE_AFTER_MS = 5_000;
 
 /** A durable callback that the engine knows, and its registration when the engine was told. */
 export interface Declared extends DurableCallback {
@@ -17,10 +22,13 @@ export class DeclaredCallbacks {
   /** Events whose callbacks are all declared. An event never changes: the registry makes a new one instead. */
   private readonly readyEvents = new WeakSet<RegisteredEvent>();
   private readonly listeners: ((callback: Declared) => void)[] = [];
+  /** What the engine is just doing for the application to start. */
+  private step = 'start';
 
   constructor(
     readonly engine: RunningEngine,
     private readonly registry: CallbackRegistry,
+    private readonly startTimeout: number,
   ) {}
 
   /**
@@ -31,17 +39,30 @@ export class DeclaredCallbacks {
    */
   async boot(): Promise<void> {
     if (this.registry.durable.length === 0) return;
+    const notice = setTimeout(() => this.engine.warn(this.waiting), NOTICE_AFTER_MS);
     try {
-      const engine = await this.open();
-      const counts = await engine.counts().catch((cause: unknown) => {
-        throw engineFailed(engine.name, 'count what it keeps', cause);
-      });
-      const isKnown = (address: { event: string; callback: string }) => this.declared.has(addressKey(address));
-      for (const warning of bootWarnings(counts, isKnown)) this.engine.warn(warning);
+      await within(this.startTimeout, this.openAndCount());
     } catch (error) {
-      await this.engine.stop();
-      throw error;
+      await this.engine.stop(0);
+      throw error instanceof NoAnswerError ? startTimeout(this.engine.name, this.step, this.startTimeout) : error;
+    } finally {
+      clearTimeout(notice);
     }
+  }
+
+  private async openAndCount(): Promise<void> {
+    const engine = await this.open();
+    this.step = 'count what it keeps';
+    const counts = await engine.counts().catch((cause: unknown) => {
+      throw engineFailed(engine.name, this.step, cause);
+    });
+    const isKnown = (address: { event: string; callback: string }) => this.declared.has(addressKey(address));
+    for (const warning of bootWarnings(counts, isKnown)) this.engine.warn(warning);
+  }
+
+  private get waiting(): string {
+    const { engine, step, startTimeout } = this;
+    return `The application waits for the engine ${engine.name} to ${step}, up to ${startTimeout} ms in all (startTimeout).`;
   }
 
   /**
@@ -99,6 +120,7 @@ export class DeclaredCallbacks {
   private async tell(engine: DurableEngine, callbacks: readonly Declared[]): Promise<void> {
     const unordered = engine.capabilities.order ? undefined : callbacks.find(({ isOrdered }) => isOrdered);
     if (unordered) throw engineUnsuited(engine.name, unordered.callback, 'ordered: true');
+    this.step = `make room for ${callbacks.map(({ callback }) => callback).join(', ')}`;
     try {
       await engine.declare(callbacks);
     } catch (cause) {

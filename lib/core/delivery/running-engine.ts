@@ -4,14 +4,16 @@ import { engineClosed, engineFailed, engineInvalid, engineMissing } from '../err
 import type { Failures } from '../reports/failures.js';
 import { SafeLogger } from '../reports/safe-logger.js';
 
-/** How long closing waits for the engine's connections to end. */
-const LAST_WORDS_MS = 2_000;
+/** How long closing waits for the engine's connections to end, though no time is left. It gives them up then anyway. */
+const GOODBYE_MS = 250;
 
 /** The engine of one application: makes it, starts it when somebody needs it, and stops it. */
 export class RunningEngine implements EngineHost {
   private readonly logger = new SafeLogger('EventsModule');
   /** Made to answer what its kind is, before it starts. */
   private unstarted: DurableEngine | undefined;
+  /** The engine that is just starting. */
+  private made: DurableEngine | undefined;
   private starting: Promise<DurableEngine> | undefined;
   private hasStopped = false;
   /** The engine, while it runs. */
@@ -50,16 +52,20 @@ export class RunningEngine implements EngineHost {
     }));
   }
 
-  /** Gives up its connections, and waits for that, though not for ever. */
-  async stop(): Promise<void> {
+  /**
+   * Gives up its connections, also while it still starts, and waits for that.
+   *
+   * @param withinMs about how long, at most
+   */
+  async stop(withinMs: number): Promise<void> {
     this.hasStopped = true;
-    const engine = this.current;
+    const engine = this.current ?? this.made;
     if (!engine) return;
     this.current = undefined;
     const stopping = engine
       .stop()
       .catch((error: unknown) => this.report(`The engine ${engine.name} did not stop`, error));
-    await atMost(LAST_WORDS_MS, stopping);
+    await atMost(Math.max(withinMs, GOODBYE_MS), stopping);
   }
 
   /** The engine as far as it is known before it starts. */
@@ -70,11 +76,15 @@ export class RunningEngine implements EngineHost {
   private async create(): Promise<DurableEngine> {
     const engine = this.unstarted ?? this.make();
     this.unstarted = undefined;
+    this.made = engine;
     try {
       await engine.start(this);
+      if (this.hasStopped) throw engineClosed();
     } catch (cause) {
       await engine.stop().catch(() => {});
       throw engineFailed(engine.name, 'start', cause);
+    } finally {
+      this.made = undefined;
     }
     this.current = engine;
     return engine;

@@ -1,9 +1,6 @@
 import { atMost } from '../async/time-limits.js';
 import type { EngineHost } from '../engine/engine.js';
 
-/** How long closing waits for what the engine still has to write down. */
-const LAST_WORDS_MS = 2_000;
-
 /** Knows what the engine is writing down of attempts that have ended, so that closing waits for it. */
 export class Settlements {
   private readonly pending = new Set<Promise<unknown>>();
@@ -21,8 +18,8 @@ export class Settlements {
     return settled;
   }
 
-  /** Resolves when everything is written down, or soon after. */
-  flush(): Promise<void> {
-    return atMost(LAST_WORDS_MS, Promise.all(this.pending));
+  /** Resolves when everything is written down, and after so many milliseconds anyway. */
+  flush(withinMs: number): Promise<void> {
+    return atMost(withinMs, Promise.all(this.pending));
   }
 }

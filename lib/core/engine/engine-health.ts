@@ -9,6 +9,7 @@ const STEADY_MS = 1_000;
 export class EngineHealth {
   private awaySince: number | undefined;
   private returning: NodeJS.Timeout | undefined;
+  private hasStopped = false;
 
   /**
    * @param name the server's name in messages
@@ -23,7 +24,7 @@ export class EngineHealth {
   failed(error: unknown): void {
     clearTimeout(this.returning);
     this.returning = undefined;
-    if (this.awaySince !== undefined) return;
+    if (this.awaySince !== undefined || this.hasStopped) return;
     this.awaySince = performance.now();
     const cause = this.tellable(error);
     this.host.report(
@@ -33,7 +34,7 @@ export class EngineHealth {
   }
 
   works(): void {
-    if (this.awaySince === undefined || this.returning) return;
+    if (this.awaySince === undefined || this.returning || this.hasStopped) return;
     const seconds = (performance.now() - this.awaySince) / 1_000;
     this.returning = setTimeout(() => {
       [this.awaySince, this.returning] = [undefined, undefined];
@@ -41,8 +42,9 @@ export class EngineHealth {
     }, STEADY_MS).unref();
   }
 
-  /** Says no more. */
+  /** Says no more: what fails from now on was ended by whoever stops. */
   stop(): void {
+    this.hasStopped = true;
     clearTimeout(this.returning);
   }
 }

@@ -20,6 +20,13 @@ export const engineFailed = (engine: string, doing: string, cause: unknown) =>
     { cause },
   );
 
+export const startTimeout = (engine: string, doing: string, ms: number) =>
+  new EventsError(
+    'EVENTS_ENGINE_FAILED',
+    `The engine ${engine} could not ${doing} within ${ms} ms. The application has not started. Look for what holds its store up, as a ` +
+      'lock or a pooler without free connections does, or raise startTimeout.',
+  );
+
 const stoppedHalfWay = (engine: string, what: string, remedy: string, cause: unknown) =>
   new EventsError(
     'EVENTS_ENGINE_FAILED',

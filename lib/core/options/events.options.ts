@@ -9,7 +9,7 @@ import type { EngineFactory } from '../engine/engine.js';
 import { optionInvalid } from '../errors/callback-errors.js';
 import type { CallbackFailure } from './callback-failure.js';
 import type { EventsTestHooks } from './test-hooks.js';
-import { type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
+import { type Check, type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
 import { LONGEST_TIMER_MS } from '../async/timers.js';
 
 /** The options that `EventsModule.forRoot()` takes. You can leave out each of them. */
@@ -22,10 +22,17 @@ export interface EventsOptions {
   strict?: boolean;
   /**
    * How long closing the application waits in all for runs and background work to finish, in milliseconds. Whatever is
-   * still pending then is rejected with `EVENTS_SHUTDOWN_TIMEOUT`.
+   * still pending then is rejected with `EVENTS_SHUTDOWN_TIMEOUT`: a fifth of it earlier, and a second at most, where an engine
+   * has to write down how that ended.
    * @default 10_000
    */
   shutdownTimeout?: number;
+  /**
+   * How long starting the application waits in all for the engine, in milliseconds. If it is not there by then, the start fails.
+   * After five seconds a line of the log says what is waited for.
+   * @default 30_000
+   */
+  startTimeout?: number;
   /**
    * Is told of every failure of a callback, after the log and the diagnostics channel: for an error tracker. A failure that
    * passes through runs within runs is told for each callback that it passes, with the same error. If it throws itself, that
@@ -98,12 +105,15 @@ export const EVENTS_OPTIONS_PROVIDED = Symbol('EVENTS_OPTIONS_PROVIDED');
 /** The token of {@link CompleteOptions}. */
 export const EVENTS_SETTINGS = Symbol('EVENTS_SETTINGS');
 
+const IS_WAIT: Check = {
+  isValid: (value) => typeof value === 'number' && value >= 0 && value <= LONGEST_TIMER_MS,
+  expected: `Pass milliseconds, from 0 to ${LONGEST_TIMER_MS}.`,
+};
+
 const CHECKS: Checks = {
   strict: IS_BOOLEAN,
-  shutdownTimeout: {
-    isValid: (value) => typeof value === 'number' && value >= 0 && value <= LONGEST_TIMER_MS,
-    expected: `Pass milliseconds, from 0 to ${LONGEST_TIMER_MS}.`,
-  },
+  shutdownTimeout: IS_WAIT,
+  startTimeout: IS_WAIT,
   onError: { isValid: (value) => typeof value === 'function', expected: 'Pass a function of a failure.' },
   background: isObject('Pass { concurrency, maxQueued }.'),
   'background.concurrency': isCount(1),
@@ -134,6 +144,7 @@ export function completeOptions(options: EventsOptions = {}, hooks?: EventsTestH
   return {
     strict: options.strict ?? false,
     shutdownTimeout: options.shutdownTimeout ?? 10_000,
+    startTimeout: options.startTimeout ?? 30_000,
     onError: options.onError,
     background: {
       concurrency: options.background?.concurrency ?? 100,

@@ -15,8 +15,13 @@ const GOODBYE_MS = 1_000;
 
 /** What a client of node-postgres has inside. */
 interface WithSocket {
-  readonly connection?: { readonly stream?: { setKeepAlive?(isKept: boolean, afterMs: number): unknown } };
+  readonly connection?: {
+    readonly stream?: { setKeepAlive?(isKept: boolean, afterMs: number): unknown; destroy?(): unknown };
+  };
 }
+
+/** Breaks a connection off, whatever the server says. */
+export const cutOff = (client: PgClient) => (client as WithSocket).connection?.stream?.destroy?.();
 
 /**
  * Ends the session of a client, and gives that back to its pool only then: the pool opens another in its place. A server goes on with

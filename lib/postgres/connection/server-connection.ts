@@ -1,12 +1,14 @@
-import { type EngineHost, messageOf, timers, within } from '../../engine/index.js';
+import { atMost, type EngineHost, messageOf, timers, within } from '../../engine/index.js';
 import { type Connection, NotSentError, type QueryResult, wasRefused } from './connection.js';
-import { endSession } from './end-session.js';
+import { cutOff, endSession } from './end-session.js';
 import { Listening } from './listening.js';
 import { OWN_PARSERS } from './own-parsers.js';
 import type { PgClient, PgPool, PgQuery } from './pg-pool.js';
 
 const { sleep } = timers;
 
+/** How long the end of all sessions may take. */
+const GOODBYE_MS = 1_000;
 const SHORTEST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 200;
 /** How long statements are repeated that may take as long as they want: those of pg-boss itself. */
@@ -23,6 +25,11 @@ export class ServerConnection implements Connection {
   readonly isEmbedded = false;
   readonly isExclusive = false;
   private readonly closing = new AbortController();
+  private closed: Promise<void> | undefined;
+  /** All that the pool has made since. */
+  private readonly clients = new Set<PgClient>();
+  /** Those that do a statement, and the statements that they do. */
+  private readonly busy = new Map<PgClient, Promise<unknown>>();
 
   /** @param end ends the pool, if it is the engine's own */
   constructor(
@@ -77,15 +84,26 @@ export class ServerConnection implements Connection {
     };
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.closed ??= this.closeAll());
+  }
+
+  private async closeAll(): Promise<void> {
     this.closing.abort();
+    await atMost(GOODBYE_MS, Promise.allSettled([this.end?.(), ...this.busy.values()]));
+    // A server that does not answer must not keep the process, nor the application's pool.
+    for (const client of this.end ? this.clients : this.busy.keys()) cutOff(client);
     // The engine's own pool keeps its listeners: connections may break while they end.
-    if (this.end) return this.end();
+    if (this.end) return;
     this.pool.off('error', this.onIdleError);
     this.pool.off('connect', this.listenToErrors);
   }
 
-  private readonly listenToErrors = (client: PgClient) => client.on('error', () => {});
+  private readonly listenToErrors = (client: PgClient) => {
+    this.clients.add(client);
+    client.on('error', () => {});
+    client.on('end', () => this.clients.delete(client));
+  };
 
   private readonly onIdleError = (error: Error) => this.host.log(`A connection to Postgres broke: ${error.message}`);
 
@@ -110,6 +128,7 @@ export class ServerConnection implements Connection {
     client.on('error', onError);
     const types = typesFor(client);
     const running: Promise<QueryResult> = client.query({ text: sql, types }, params);
+    this.busy.set(client, running);
     try {
       return await within(timeoutMs, running);
     } catch (error) {
@@ -118,6 +137,7 @@ export class ServerConnection implements Connection {
       throw error;
     } finally {
       client.off('error', onError);
+      this.busy.delete(client);
       if (isBroken) void endSession(client, running, this.closing.signal);
       else client.release();
     }
