@@ -7,6 +7,7 @@ import {
   type SqlTransaction,
   TransactionRefusedError,
 } from '../engine/index.js';
+import { asAscii } from './ascii.js';
 import { Batches } from './batches.js';
 import type { CallerTransactions, Yes } from './caller-transactions.js';
 import { type ClaimedJob, type JobData, namedAs, type NamedAttempt, type Verdict } from './claimed-job.js';
@@ -55,8 +56,13 @@ export class Claims {
   constructor(private readonly options: ClaimsOptions) {
     const { connection, statements, channel, callAnyone, leaseMs, health } = options;
     this.completions = new Batches((attempts) => ofEach(attempts, this.query, statements.complete));
+    const settle = (verdicts: readonly Verdict[]) =>
+      ofEach(verdicts, this.query, statements.settle, (some) => [JSON.stringify(some), channel, callAnyone()]);
     this.verdicts = new Batches((verdicts) =>
-      ofEach(verdicts, this.query, statements.settle, (some) => [JSON.stringify(some), channel, callAnyone()]),
+      settle(verdicts).catch((error: unknown) => {
+        if (!cannotWrite(error)) throw error;
+        return settle(verdicts.map((one) => (one.output ? { ...one, output: asAscii(one.output) } : one)));
+      }),
     );
     this.claims = new HeldClaims<ClaimedJob>({
       leaseMs,
@@ -183,6 +189,9 @@ export class Claims {
     });
   }
 }
+
+/** Whether the database has no way to write some text: it has fewer characters, as LATIN1 has. */
+const cannotWrite = (error: unknown) => String((error as { code?: unknown } | null)?.code).startsWith('22');
 
 const released = (job: ClaimedJob): Verdict => ({ ...namedAs(job), state: 'retry', afterMs: 0, isUncounted: true });
 

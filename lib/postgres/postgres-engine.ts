@@ -18,6 +18,7 @@ import { startBoss } from './boss.js';
 import { CallerTransactions } from './caller-transactions.js';
 import type { Connection } from './connection/connection.js';
 import { openConnection } from './connection/open-connection.js';
+import { checkServer } from './connection/server-checks.js';
 import { EmbeddedClock } from './embedded-clock.js';
 import { KeptDeliveries } from './kept-deliveries.js';
 import { isQueueMissing } from './missing-queue.js';
@@ -73,6 +74,7 @@ export class PostgresEngine implements DurableEngine {
     const { channel, options } = this;
     const { leaseMs, storeTimeoutMs } = options;
     const connection = (this.connection = await openConnection(options, host));
+    await checkServer(connection);
     const boss = await startBoss(connection, options, host);
     const own = await this.makeOwnSchema(connection, host);
     const statements = { ...this.statements, ...own?.cheaper };

@@ -118,6 +118,20 @@ describe("With the application's own PGlite, which has one session,", () => {
     await pglite.exec('delete from nestjs_callbacks.job');
   });
 
+  it('C7: what a full disk may have taken all the same is not said to be lost', async () => {
+    const { events } = await startApp([Emails], { engine: postgres({ pglite }) });
+    const query = pglite.query.bind(pglite);
+    const full = jest.spyOn(pglite, 'query').mockImplementation(async (sql, ...rest) => {
+      const result = await query(sql, ...rest);
+      if (sql.includes('.events_store')) throw Object.assign(new Error('No space left on device'), { code: '53100' });
+      return result as never;
+    });
+    const error = await events.run('x', 'Ada').catch((reason: unknown) => reason);
+    full.mockRestore();
+    expect(error).toMatchObject({ code: 'EVENTS_STORE_UNKNOWN' });
+    await until(() => ran.length === 1);
+  });
+
   engineSuite({
     name: 'Postgres',
     engineOf: postgres,

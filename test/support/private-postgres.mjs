@@ -1,9 +1,9 @@
 // A Postgres server of a test's own, which it may restart, kill and freeze. It takes the programs that are installed.
 import { execFileSync, spawn } from 'node:child_process';
-import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /** Where `initdb` and `pg_ctl` are, or `undefined`. */
 export function findServerPrograms() {
@@ -14,13 +14,15 @@ export function findServerPrograms() {
   } catch {
     // Not Debian's.
   }
-  return folders.find((folder) => {
+  const found = folders.find((folder) => {
     try {
       return readdirSync(folder).includes('pg_ctl') && readdirSync(folder).includes('initdb');
     } catch {
       return false;
     }
   });
+  // Only two of them may be linked to there.
+  return found && dirname(realpathSync(join(found, 'initdb')));
 }
 
 /** It does not run as root: then it runs as the user that Debian makes for it. */
@@ -59,8 +61,40 @@ export class PrivatePostgres {
     if (this.#user.uid !== undefined) chownSync(this.#folder, this.#user.uid, this.#user.gid);
   }
 
+  get port() {
+    return this.#port;
+  }
+
   get url() {
     return `postgres://postgres@127.0.0.1:${this.#port}/postgres`;
+  }
+
+  /** Another that follows this one, until it is promoted. */
+  async standby() {
+    const standby = new PrivatePostgres(this.#programs, await freePort());
+    this.#run(
+      'pg_basebackup',
+      '-D',
+      standby.#data,
+      '-R',
+      '-X',
+      'stream',
+      '-c',
+      'fast',
+      '-h',
+      '127.0.0.1',
+      '-p',
+      `${this.#port}`,
+      '-U',
+      'postgres',
+    );
+    await standby.start();
+    return standby;
+  }
+
+  /** A standby becomes a primary server. */
+  promote() {
+    return this.#control('promote');
   }
 
   async start() {

@@ -25,6 +25,8 @@ export interface Connection {
    * @returns what ends it
    */
   listen(channel: string, onNotification: (payload: string) => void, onGap: () => void): Promise<() => Promise<void>>;
+  /** Has a backslash in a string be one in statements of several, though the server is set to read it otherwise. */
+  readStringsAsStandard?(): void;
   /** Ends what the engine has opened, and leaves open what was handed to it. */
   close(): Promise<void>;
 }
@@ -66,8 +68,8 @@ export const isInVain = (error: unknown): boolean =>
 export const outcomeOf = (error: unknown): unknown => outcomeUnless(error, wasRefused);
 
 /**
- * Whether the database itself said no, and went on. Class 08 means that the connection is at fault, 57P that somebody
- * else has ended it, 58 and XX that something broke. `EPIPE` and the like, of the system, have no digit.
+ * Whether the database itself said no, and went on. Class 08 means that the connection is at fault, 53 that a disk or a memory is
+ * full, which may be after it was written, 57P that somebody else has ended it, 58 and XX that something broke. `EPIPE` and the like, of the system, have no digit.
  */
 export const wasRefused = (error: unknown) =>
-  /^(?!08|57P|58|XX)(?=.*\d)[0-9A-Z]{5}$/.test(String((error as { code?: unknown } | null)?.code));
+  /^(?!08|53|57P|58|XX)(?=.*\d)[0-9A-Z]{5}$/.test(String((error as { code?: unknown } | null)?.code));

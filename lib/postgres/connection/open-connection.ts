@@ -1,4 +1,4 @@
-import { type EngineHost, loadPeer, messageOf } from '../../engine/index.js';
+import { atMost, type EngineHost, loadPeer, messageOf } from '../../engine/index.js';
 import type { Connection } from './connection.js';
 import { lockFolder } from './folder-lock.js';
 import type { CompleteOptions } from '../options.js';
@@ -9,6 +9,7 @@ import { ServerConnection } from './server-connection.js';
 const BOSS = ['pg-boss', '@opentelemetry/api'];
 
 const CONNECT_TIMEOUT_MS = 5_000;
+const CLOSE_TIMEOUT_MS = 2_000;
 
 /** Opens the database that the options name. Loads only the package that this takes. */
 export async function openConnection(options: CompleteOptions, host: EngineHost): Promise<Connection> {
@@ -37,8 +38,9 @@ async function openFolder(folder: string, host: EngineHost): Promise<Connection>
       `Deliveries are kept in ${folder}, in an embedded database: for this one process, and not safe against power loss. ` +
         'For more than that use a Postgres server.',
     );
+    // A database that does not close any more must not keep its folder.
     return new PGliteConnection(database, async () => {
-      await database.close();
+      await atMost(CLOSE_TIMEOUT_MS, database.close());
       unlock();
     });
   } catch (error) {

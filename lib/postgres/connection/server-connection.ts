@@ -26,6 +26,7 @@ export class ServerConnection implements Connection {
   readonly isExclusive = false;
   private readonly closing = new AbortController();
   private closed: Promise<void> | undefined;
+  private setsStrings = false;
   /** All that the pool has made since. */
   private readonly clients = new Set<PgClient>();
   /** Those that do a statement, and the statements that they do. */
@@ -41,6 +42,10 @@ export class ServerConnection implements Connection {
     // at the moment in which the pool hands it out.
     pool.on('error', this.onIdleError);
     pool.on('connect', this.listenToErrors);
+  }
+
+  readStringsAsStandard(): void {
+    this.setsStrings = true;
   }
 
   /** Refuses nothing: the pool has a session for each statement. */
@@ -122,18 +127,28 @@ export class ServerConnection implements Connection {
     }
   }
 
+  /** The server reads all of several statements before it does the first, so that none of them may change how. */
+  private async withStrings<T>(client: PgClient, work: () => Promise<T>): Promise<T> {
+    await client.query('set standard_conforming_strings = on');
+    const done = await work();
+    await client.query('reset standard_conforming_strings');
+    return done;
+  }
+
   private async queryOn(client: PgClient, sql: string, params?: unknown[], timeoutMs?: number): Promise<QueryResult> {
     let isBroken = false;
     const onError = () => (isBroken = true);
     client.on('error', onError);
     const types = typesFor(client);
-    const running: Promise<QueryResult> = client.query({ text: sql, types }, params);
+    const isSeveral = !params?.length;
+    const send = (): Promise<QueryResult> => client.query({ text: sql, types }, params);
+    const running = isSeveral && this.setsStrings ? this.withStrings(client, send) : send();
     this.busy.set(client, running);
     try {
       return await within(timeoutMs, running);
     } catch (error) {
       // Several statements may have failed in the middle of something. One that was refused has left nothing behind.
-      isBroken ||= !params?.length || !wasRefused(error);
+      isBroken ||= isSeveral || !wasRefused(error);
       throw error;
     } finally {
       client.off('error', onError);
