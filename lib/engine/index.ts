@@ -14,6 +14,7 @@ export type {
   EngineHost,
   Json,
   KeptDelivery,
+  KnownAddress,
   NewDelivery,
   RetriedPortion,
   RetryPortion,

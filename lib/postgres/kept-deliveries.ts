@@ -7,6 +7,7 @@ import {
   type DeliveryState,
   fits,
   type KeptDelivery,
+  type KnownAddress,
   readCursor,
   type RetriedPortion,
   type RetryPortion,
@@ -51,6 +52,10 @@ export class KeptDeliveries {
     private readonly statements: Statements,
     private readonly channel: string,
   ) {}
+
+  async addresses(): Promise<KnownAddress[]> {
+    return (await this.queuesOf({})).map((name) => addressOf(name)!);
+  }
 
   async counts(): Promise<DeliveryCounts[]> {
     const found = await countQueues(await this.queuesOf({}), (stretches, limit) =>

@@ -15,6 +15,7 @@ import {
   type SqlTransaction,
 } from '../engine/index.js';
 import { startBoss } from './boss.js';
+import { importBoss } from './import-boss.js';
 import { CallerTransactions } from './caller-transactions.js';
 import type { Connection } from './connection/connection.js';
 import { openConnection } from './connection/open-connection.js';
@@ -74,6 +75,8 @@ export class PostgresEngine implements DurableEngine {
     const { channel, options } = this;
     const { leaseMs, storeTimeoutMs } = options;
     const connection = (this.connection = await openConnection(options, host));
+    // A package that is missing is told of before a server that is.
+    await importBoss();
     await checkServer(connection);
     const boss = await startBoss(connection, options, host);
     const own = await this.makeOwnSchema(connection, host);
@@ -120,7 +123,10 @@ export class PostgresEngine implements DurableEngine {
       if (!existing.has(queue)) await boss.createQueue(queue, { policy: policyOf(isOrdered) });
       this.declared.set(keyOf(callback), { queue, isOrdered });
       const former = formerly.flatMap((id) => [true, false].map((was) => queueName({ event, callback: id }, was)));
-      for (const from of [queueName(callback, !isOrdered), ...former]) moves.push({ from, to: queue });
+      // Where another application has it, it is that one that knows.
+      if (!callback.isRemote) {
+        for (const from of [queueName(callback, !isOrdered), ...former]) moves.push({ from, to: queue });
+      }
     }
     await working.adopt(moves);
   }
@@ -160,6 +166,10 @@ export class PostgresEngine implements DurableEngine {
     this.opened?.working.stop();
     await atMost(GOODBYE_MS, this.opened?.boss.stop({ graceful: false, close: false }) ?? Promise.resolve());
     await this.connection?.close();
+  }
+
+  async addresses() {
+    return this.requireOpened().kept.addresses();
   }
 
   async counts() {

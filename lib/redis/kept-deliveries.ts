@@ -7,6 +7,7 @@ import {
   type DeliveryQuery,
   fits,
   type KeptDelivery,
+  type KnownAddress,
   type RetriedPortion,
   type RetryPortion,
 } from '../engine/index.js';
@@ -36,6 +37,10 @@ export class KeptDeliveries {
     private readonly ownerOf: (address: DeliveryAddress) => DeliveryAddress,
   ) {
     this.retries = new Retries(client);
+  }
+
+  async addresses(): Promise<KnownAddress[]> {
+    return (await this.queues({})).map(({ address }) => ({ ...address, isOrdered: false }));
   }
 
   async counts(): Promise<DeliveryCounts[]> {

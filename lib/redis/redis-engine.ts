@@ -149,6 +149,10 @@ export class RedisEngine implements DurableEngine {
     this.opened = undefined;
   }
 
+  async addresses() {
+    return told(this.requireOpened().kept.addresses());
+  }
+
   async counts() {
     return told(this.requireOpened().kept.counts());
   }

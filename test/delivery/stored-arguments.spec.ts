@@ -53,6 +53,9 @@ class NotingEngine implements DurableEngine {
   async declare() {}
   async stopWorking() {}
   async stop() {}
+  async addresses() {
+    return [];
+  }
   counts = async () => [];
   list = async () => [];
   retry = async () => ({ count: 0 });

@@ -85,6 +85,7 @@ export class TransactionalMemoryEngine implements DurableEngine {
   declare = (callbacks: readonly DurableCallback[]) => this.engine.declare(callbacks);
   stopWorking = () => this.engine.stopWorking();
   stop = () => this.engine.stop();
+  addresses = () => this.engine.addresses();
   counts = () => this.engine.counts();
   list = (query: DeliveryQuery) => this.engine.list(query);
   retry = (filter: DeliveryFilter, portion: RetryPortion) => this.engine.retry(filter, portion);

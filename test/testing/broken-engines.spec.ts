@@ -258,6 +258,20 @@ const broken: Record<string, Break | Broken> = {
   'hands on what waits or is dead under a former id, also what an older instance stores later': (engine) => ({
     declare: (callbacks) => engine.declare(callbacks.map((callback) => ({ ...callback, formerly: [] }))),
   }),
+  'tells which callbacks instances have declared, and whether these are ordered': (engine) => {
+    const own = new Set<string>();
+    return {
+      declare: (callbacks) => {
+        for (const { callback } of callbacks) own.add(callback);
+        return engine.declare(callbacks);
+      },
+      addresses: async () => (await engine.addresses()).filter(({ callback }) => own.has(callback)),
+    };
+  },
+  "changes nothing of another application's ordered callback when it stores for it": (engine) => ({
+    declare: (callbacks) =>
+      engine.declare(callbacks.map((one) => (one.isRemote ? { ...one, isRemote: false, isOrdered: false } : one))),
+  }),
   'starts and declares in several instances at the same moment, and again': (() => {
     let isStarting = false;
     return (engine) => ({

@@ -15,6 +15,8 @@ export interface CallbackDescription {
   readonly isOptional: boolean;
   /** Whether it is durable and keeps the order of keys. */
   readonly isOrdered: boolean;
+  /** Whether another application performs it: it is one of `remote`. */
+  readonly isRemote: boolean;
 }
 
 /** Tells who answers what in this application, and what it is doing: inject it in tools and test kits. */
@@ -72,4 +74,5 @@ const describe = ({ key }: RegisteredEvent, callback: RegisteredCallback): Callb
   delivery: callback.delivery,
   isOptional: callback.isOptional,
   isOrdered: callback.durable?.isOrdered ?? false,
+  isRemote: callback.durable?.isRemote ?? false,
 });

@@ -48,7 +48,12 @@ const runtimeOf = (
   declared,
   background: new BackgroundWork(options.background, inFlight, failures),
   early: new EarlyRuns(registry, failures),
-  unanswered: new Unanswered(options.strict, failures, () => registry.keys),
+  unanswered: new Unanswered(
+    options.strict,
+    failures,
+    () => registry.keys,
+    async () => (declared.engine.isConfigured ? (await declared.engine.start()).addresses() : []),
+  ),
 });
 
 /**

@@ -114,6 +114,7 @@ export class CallbackDiscovery {
       ...completeDurableOptions(options, durable),
       isOrdered: options.ordered ?? false,
       formerly: toArray(options.formerly),
+      isRemote: false,
     };
   }
 

@@ -4,6 +4,7 @@ import { declarationsOf, idOf } from './declarations.js';
 import { CallbackDiscovery, type Found } from './callback-discovery.js';
 import type { CallbackTarget } from '../options/callback.options.js';
 import { inOrder } from './callback-order.js';
+import { refuseOwn, remoteCallbacksOf } from './remote-callbacks.js';
 import { doubtfulNames } from './doubtful-names.js';
 import { UniqueAddresses } from './unique-addresses.js';
 import { Entrypoints } from '../nest/entrypoints.js';
@@ -99,7 +100,7 @@ export class CallbackRegistry {
       if (this.events.get(key)?.problem === undefined) this.logger.error((problem as Error).message);
       problems.set(key, problems.get(key) ?? problem);
     };
-    const found = [...this.discovery.read(modules, onProblem)];
+    const found = this.withRemote([...this.discovery.read(modules, onProblem)]);
     const addresses = new UniqueAddresses();
     const isReplaced = replacedIn(this.modules);
     const events = found.map(([key, callbacks]) => {
@@ -139,11 +140,24 @@ export class CallbackRegistry {
     return [...this.events.keys()];
   }
 
+  /** Adds the events that only callbacks of other applications answer. */
+  private withRemote(found: [EventKey, Found[]][]): [EventKey, Found[]][] {
+    const keys = new Set(found.map(([key]) => key));
+    for (const { key } of this.settings.remote) {
+      if (!keys.has(key)) found.push([key, []]);
+      keys.add(key);
+    }
+    return found;
+  }
+
   private assemble(key: EventKey, callbacks: Found[], problem: unknown, isReplaced: IsReplaced): RegisteredEvent {
     const label = eventLabel(key);
     const definitions = new Map<RegisteredEvent['definition'], string>();
     for (const { declaration, id } of callbacks) {
       if (declaration.definition?.schemas.length) definitions.set(declaration.definition, id);
+    }
+    for (const { definition, id } of this.settings.remote.filter((one) => one.key === key)) {
+      if (definition?.schemas.length) definitions.set(definition, id);
     }
     if (definitions.size > 1) {
       const [one, other] = definitions.values();
@@ -153,7 +167,9 @@ export class CallbackRegistry {
     const found = inOrder(label, arranged, (target) => isReplaced(target, key));
     for (const callback of found) this.entrypoints.add(label, callback);
     const ordered = found.map(registered);
-    const durable = ordered.filter((callback): callback is RegisteredDurable => callback.durable !== undefined);
+    const own = ordered.filter((callback): callback is RegisteredDurable => callback.durable !== undefined);
+    const durable = [...own, ...remoteCallbacksOf(key, this.settings)];
+    refuseOwn(durable);
     const held = ordered.filter(({ delivery }) => delivery === 'after-commit' || delivery === 'after-rollback');
     return {
       key,
@@ -181,8 +197,8 @@ export class CallbackRegistry {
       const [first] = callbacksOf(event);
       if (first && isPattern(event.key)) this.discovery.warn(patternWarning(event.label, first.id));
       const lines = callbacksOf(event).map(
-        ({ id, delivery, isOptional }, index) =>
-          `${index + 1}. ${id}${delivery === 'inline' ? '' : ` (${delivery})`}${isOptional ? ' (optional)' : ''}`,
+        ({ id, delivery, isOptional, durable }, index) =>
+          `${index + 1}. ${id}${delivery === 'inline' ? '' : ` (${durable?.isRemote ? 'remote' : delivery})`}${isOptional ? ' (optional)' : ''}`,
       );
       this.logger.debug(`"${event.label}": ${lines.join(', ')}`);
     }

@@ -25,6 +25,8 @@ export interface RegisteredDurable extends RegisteredCallback {
 export interface DurableSettings extends CompleteDurableOptions {
   readonly isOrdered: boolean;
   readonly formerly: readonly string[];
+  /** Another application performs them. */
+  readonly isRemote: boolean;
 }
 
 /** An event and the callbacks that answer it: `inline`, then `durable`, then `held`, then `background`, each in order. */

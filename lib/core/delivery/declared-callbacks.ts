@@ -1,8 +1,9 @@
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
 import type { RegisteredDurable, RegisteredEvent } from '../callbacks/registered-event.js';
 import { addressKey } from '../engine/address-name.js';
-import type { DurableCallback, DurableEngine } from '../engine/engine.js';
-import { engineFailed, engineUnsuited, startTimeout } from '../errors/delivery-errors.js';
+import type { DurableCallback, DurableEngine, KnownAddress } from '../engine/engine.js';
+import { nearest } from '../errors/did-you-mean.js';
+import { engineFailed, engineUnsuited, remoteOrder, startTimeout } from '../errors/delivery-errors.js';
 import { NoAnswerError, within } from '../async/time-limits.js';
 import { clearTimeout, setTimeout } from '../async/timers.js';
 import { bootWarnings } from './boot-warnings.js';
@@ -117,7 +118,29 @@ export class DeclaredCallbacks {
     }
   }
 
+  /** Compares what was said of other applications' callbacks with what those have told the store. */
+  private async checkRemote(engine: DurableEngine, callbacks: readonly Declared[]): Promise<void> {
+    const known = await engine.addresses().catch((cause: unknown) => {
+      throw engineFailed(engine.name, 'tell which callbacks other applications have', cause);
+    });
+    for (const { event, callback, isOrdered } of callbacks.filter(({ isRemote }) => isRemote)) {
+      const found = known.filter((one) => one.event === event && one.callback === callback);
+      if (found.length === 0) {
+        const near =
+          nearestTo(
+            callback,
+            known.filter((one) => one.event === event),
+          ) ?? nearestTo(callback, known);
+        this.engine.warn(
+          `No application has told this store yet that it has ${callback} for "${event}", which remote names` +
+            `${near ? `. Did you mean "${near}"?` : ': what is stored for it waits until one does.'}`,
+        );
+      } else if (!found.some((one) => one.isOrdered === isOrdered)) throw remoteOrder(event, callback, isOrdered);
+    }
+  }
+
   private async tell(engine: DurableEngine, callbacks: readonly Declared[]): Promise<void> {
+    if (callbacks.some(({ isRemote }) => isRemote)) await this.checkRemote(engine, callbacks);
     const unordered = engine.capabilities.order ? undefined : callbacks.find(({ isOrdered }) => isOrdered);
     if (unordered) throw engineUnsuited(engine.name, unordered.callback, 'ordered: true');
     this.step = `make room for ${callbacks.map(({ callback }) => callback).join(', ')}`;
@@ -129,11 +152,19 @@ export class DeclaredCallbacks {
   }
 }
 
+/** The one among those that somebody knows whose id is the nearest. */
+const nearestTo = (id: string, known: readonly KnownAddress[]) =>
+  nearest(
+    id,
+    known.map(({ callback }) => callback),
+  );
+
 const describe = (event: RegisteredEvent, callback: RegisteredDurable): Declared => ({
   event: event.label,
   callback: callback.id,
   formerly: callback.durable.formerly,
   isOrdered: callback.durable.isOrdered,
   concurrency: callback.durable.concurrency,
+  isRemote: callback.durable.isRemote,
   registered: { event, callback },
 });

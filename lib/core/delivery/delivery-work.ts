@@ -40,7 +40,7 @@ export class DeliveryWork {
 
   private workOn(callback: Declared): void {
     const address = addressKey(callback);
-    if (!this.isWorking || this.worked.has(address)) return;
+    if (!this.isWorking || callback.isRemote || this.worked.has(address)) return;
     const engine = this.engine.current;
     if (!engine) return;
     this.worked.add(address);

@@ -70,6 +70,9 @@ export interface DurableEngine {
    */
   stop(): Promise<void>;
 
+  /** All addresses that instances have declared, whatever application they are of. */
+  addresses(): Promise<readonly KnownAddress[]>;
+
   /**
    * Counts the deliveries at each address that has any, also of callbacks that this instance does not know. It may stop
    * where there are more than 10,000 in a state, and earlier if there are many such addresses, so that it takes no longer:
@@ -134,6 +137,13 @@ export interface DurableCallback extends DeliveryAddress {
   readonly isOrdered: boolean;
   /** How many attempts an instance makes at the same time. */
   readonly concurrency: number;
+  /** Another application has it: this one stores for it, and must change nothing of how that has declared it. */
+  readonly isRemote?: boolean;
+}
+
+/** An address that some instance has declared. */
+export interface KnownAddress extends DeliveryAddress {
+  readonly isOrdered: boolean;
 }
 
 export interface Delivery extends DeliveryAddress {

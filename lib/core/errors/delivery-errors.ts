@@ -49,6 +49,13 @@ export const engineUnsuited = (engine: string, callback: string, what: string) =
     `${callback} asks for ${what}, which the engine ${engine} cannot do. Remove the option, or choose another engine.`,
   );
 
+export const remoteOrder = (event: string, callback: string, isOrdered: boolean) =>
+  new EventsError(
+    'EVENTS_OPTION_INVALID',
+    `EventsModule was configured with remote: { event: '${event}', callback: '${callback}', ordered: ${isOrdered} }, and its application ` +
+      `has it ${isOrdered ? 'unordered' : 'ordered'}. ${isOrdered ? 'Remove ordered there' : 'Pass ordered: true'}.`,
+  );
+
 export const callbackAmbiguous = (
   { event, callback }: { readonly event: string; readonly callback: string },
   reason: string,

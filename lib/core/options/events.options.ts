@@ -10,6 +10,7 @@ import { optionInvalid } from '../errors/callback-errors.js';
 import type { CallbackFailure } from './callback-failure.js';
 import type { EventsTestHooks } from './test-hooks.js';
 import { type Check, type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
+import { completeRemote, type CompleteRemote, type RemoteCallback } from './remote.options.js';
 import { LONGEST_TIMER_MS } from '../async/timers.js';
 
 /** The options that `EventsModule.forRoot()` takes. You can leave out each of them. */
@@ -65,6 +66,12 @@ export interface EventsOptions {
    * @default true
    */
   work?: boolean;
+  /**
+   * Durable callbacks of other applications that share the store: this one stores what it runs for them, and those perform it.
+   * Their deliveries are in `counts()` and `list()`, too.
+   * @default none
+   */
+  remote?: readonly RemoteCallback[];
   /** Sets the defaults of durable callbacks. */
   durable?: DurableOptions;
   /**
@@ -88,9 +95,12 @@ export interface EventsOptions {
 }
 
 /** The options with their defaults filled in. */
-export type CompleteOptions = Required<Omit<EventsOptions, 'background' | 'durable' | 'onError' | 'engine'>> & {
+export type CompleteOptions = Required<
+  Omit<EventsOptions, 'background' | 'durable' | 'onError' | 'engine' | 'remote'>
+> & {
   readonly background: Required<NonNullable<EventsOptions['background']>>;
   readonly durable: CompleteDurableOptions;
+  readonly remote: readonly CompleteRemote[];
   readonly onError?: EventsOptions['onError'];
   readonly engine?: EngineFactory;
   readonly hooks?: EventsTestHooks;
@@ -123,6 +133,7 @@ const CHECKS: Checks = {
     expected: `Pass what makes one, as in engine: postgres({ connectionString }) of 'nestjs-callbacks/postgres'.`,
   },
   work: IS_BOOLEAN,
+  remote: { isValid: Array.isArray, expected: 'Pass an array of { event, callback, ordered }.' },
   durable: isObject('Pass { retry, timeoutMs, concurrency }.'),
   ...Object.fromEntries(Object.entries(DURABLE_CHECKS).map(([option, check]) => [`durable.${option}`, check])),
   tracksCurrentEvent: IS_BOOLEAN,
@@ -152,6 +163,7 @@ export function completeOptions(options: EventsOptions = {}, hooks?: EventsTestH
     },
     engine: hooks?.engine ? hooks.engine(options.engine) : options.engine,
     work: hooks?.works ?? options.work ?? true,
+    remote: completeRemote(options.remote),
     durable: completeDurableOptions(options.durable),
     tracksCurrentEvent: options.tracksCurrentEvent ?? false,
     reportsOutsideCalls: options.reportsOutsideCalls ?? false,

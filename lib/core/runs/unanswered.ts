@@ -1,5 +1,6 @@
 import { nobodyAnswers } from '../errors/run-errors.js';
 import { type EventKey, eventLabel } from '../events/event-map.js';
+import type { DeliveryAddress } from '../engine/engine.js';
 import type { Failures } from '../reports/failures.js';
 import { nearest } from '../errors/did-you-mean.js';
 
@@ -8,19 +9,39 @@ const MOST_REMEMBERED = 1_000;
 /** Meets runs of events that no callback answers: they are fine, but told of once, since a mistyped name looks the same. */
 export class Unanswered {
   private readonly met = new Set<EventKey>();
+  private isStoreKnown = true;
 
   constructor(
     private readonly isStrict: boolean,
     private readonly failures: Failures,
     private readonly known: () => readonly EventKey[],
+    /** Asks the store, if there is one, which callbacks the applications that share it have. */
+    private readonly elsewhere: () => Promise<readonly DeliveryAddress[]>,
   ) {}
 
   /** @throws EVENTS_NOBODY_ANSWERS when strict */
   meet(event: EventKey): void {
     if (this.isStrict) throw this.errorFor(event);
-    if (process.env.NODE_ENV === 'production' || this.met.has(event) || this.met.size >= MOST_REMEMBERED) return;
+    if (this.met.has(event) || this.met.size >= MOST_REMEMBERED) return;
     this.met.add(event);
-    this.failures.logger.warn(this.errorFor(event).message);
+    if (process.env.NODE_ENV !== 'production') this.failures.logger.warn(this.errorFor(event).message);
+    if (this.isStoreKnown) void this.lookElsewhere(eventLabel(event));
+  }
+
+  /** Warns, in production too, of an event that another application answers durably: nothing was stored for it. */
+  private async lookElsewhere(event: string): Promise<void> {
+    try {
+      const found = (await this.elsewhere()).filter((address) => address.event === event);
+      if (found.length === 0) return;
+      const ids = found.map(({ callback }) => callback);
+      this.failures.logger.warn(
+        `"${event}" was run, and nothing was stored for ${ids.join(', ')}, which other applications on the same store have. ` +
+          `If that is to perform it, name it: EventsModule.forRoot({ remote: [{ event: '${event}', callback: '${ids[0]}' }] }).`,
+      );
+    } catch (error) {
+      this.isStoreKnown = false;
+      this.failures.log('debug', `Whether other applications answer "${event}" could not be found out`, error);
+    }
   }
 
   private errorFor(event: EventKey) {

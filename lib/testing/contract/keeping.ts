@@ -146,6 +146,39 @@ export const keepingRules: readonly ContractRule[] = [
     assert.equal(burying.all.length, 1);
   }),
 
+  rule('tells which callbacks instances have declared, and whether these are ordered', async (scene) => {
+    const [own, other] = [scene.callback('Emails.greet'), scene.callback('Bot.announce')];
+    await scene.open(own);
+    const engine = await scene.open(other);
+    const found = (await engine.addresses()).filter(({ event }) => event === own.event);
+    const named = (callback: string) => ({ event: own.event, callback, isOrdered: false });
+    assert.deepEqual(
+      found.toSorted((one, another) => (one.callback < another.callback ? -1 : 1)),
+      [named('Bot.announce'), named('Emails.greet')],
+    );
+  }),
+
+  rule(
+    "changes nothing of another application's ordered callback when it stores for it",
+    async (scene) => {
+      const own = scene.callback('Emails.greet', { isOrdered: true });
+      const worker = await scene.open(own);
+      await worker.store([scene.delivery({ key: 'a', arguments: ['first'] })]);
+      // Says less of it than its own application does.
+      const api = await scene.open(scene.callback('Emails.greet', { isOrdered: true, concurrency: 1, isRemote: true }));
+      await api.store([scene.delivery({ key: 'a', arguments: ['second'] })]);
+      const addresses = (await api.addresses()).filter(({ event }) => event === own.event);
+      assert.deepEqual(addresses, [{ event: own.event, callback: 'Emails.greet', isOrdered: true }]);
+      const attempts = scene.attempts(worker, own);
+      await attempts.begun(2);
+      assert.deepEqual(
+        attempts.all.map(({ delivery }) => delivery.arguments[0]),
+        ['first', 'second'],
+      );
+    },
+    'order',
+  ),
+
   rule('starts and declares in several instances at the same moment, and again', async (scene) => {
     const callback = scene.callback();
     const engines = await Promise.all(Array.from({ length: 4 }, () => scene.open(callback)));

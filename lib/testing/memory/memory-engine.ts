@@ -120,6 +120,10 @@ export class MemoryEngine implements DurableEngine {
     return this.kept.list(query);
   }
 
+  async addresses() {
+    return this.kept.callbacks.map(({ event, callback, isOrdered }) => ({ event, callback, isOrdered }));
+  }
+
   async retry(filter: DeliveryFilter, portion: RetryPortion) {
     return this.kept.retry(filter, portion, this.clock.now());
   }

@@ -41,7 +41,10 @@ export class MemoryStore {
   }
 
   declare(callbacks: readonly DurableCallback[]): void {
-    for (const callback of callbacks) this.declared.set(addressName(callback), callback);
+    for (const callback of callbacks) {
+      const name = addressName(callback);
+      if (!callback.isRemote || !this.declared.has(name)) this.declared.set(name, callback);
+    }
     this.adopt();
   }
 

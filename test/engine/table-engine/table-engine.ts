@@ -68,6 +68,7 @@ class TableEngine implements DurableEngine {
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
     for (const callback of callbacks) {
       this.declared.add(addressName(callback));
+      await this.table.note(callback);
       await this.table.adopt(callback);
     }
   }
@@ -94,6 +95,7 @@ class TableEngine implements DurableEngine {
     await this.ownDatabase?.close();
   }
 
+  addresses = () => this.table.addresses();
   counts = () => this.table.counts();
   list = (query: DeliveryQuery) => this.table.list(query);
   retry = (filter: DeliveryFilter, portion: RetryPortion) => this.table.retry(filter, portion);

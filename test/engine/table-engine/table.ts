@@ -7,6 +7,7 @@ import {
   type DeliveryQuery,
   type DurableCallback,
   type KeptDelivery,
+  type KnownAddress,
   SPARED_OFTEN,
   type NewDelivery,
   NoAnswerError,
@@ -74,6 +75,12 @@ const SCHEMA = `
     claim uuid,
     expires_at timestamptz,
     primary key (event, callback, id)
+  );
+  create table if not exists addresses (
+    event text collate "C" not null,
+    callback text collate "C" not null,
+    is_ordered boolean not null,
+    primary key (event, callback)
   );
   create index if not exists deliveries_to_do on deliveries (event, callback, position) where state <> 'done';
   delete from deliveries where state = 'done' and since < now() - interval '14 days';`;
@@ -193,6 +200,20 @@ export class Table {
       if (transaction && /closed/.test(String(cause))) throw new TransactionRefusedError('over', { cause });
       throw cause;
     }
+  }
+
+  /** Writes down that a callback is there. Whoever has it knows best whether it keeps order. */
+  async note({ event, callback, isOrdered, isRemote }: DurableCallback): Promise<void> {
+    const otherwise = isRemote ? 'nothing' : 'update set is_ordered = excluded.is_ordered';
+    await this.ask(`insert into addresses values ($1, $2, $3) on conflict (event, callback) do ${otherwise}`, [
+      event,
+      callback,
+      isOrdered,
+    ]);
+  }
+
+  async addresses(): Promise<KnownAddress[]> {
+    return await this.ask('select event, callback, is_ordered as "isOrdered" from addresses', []);
   }
 
   /** Makes what is stored under former ids of a callback its own. */
