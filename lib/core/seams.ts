@@ -1,6 +1,7 @@
 // The core's door for the other entries of this package. It is in no `exports`: users must not depend on what it opens.
 
 export { show } from './errors/describe.js';
+export { withEventsInvalid } from './errors/transaction-errors.js';
 export { isSchema } from './events/event-definition.js';
 export { eventLabel } from './events/event-map.js';
 export { TELLS_EVENTS } from './nest/transaction-hosts.js';

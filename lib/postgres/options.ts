@@ -1,11 +1,12 @@
 import { isWhole, type OptionCheck, requireOptions, timers } from '../engine/index.js';
+import { faultOf } from './connection-string.js';
 import type { PgPool } from './connection/pg-pool.js';
 import type { PGliteDatabase } from './connection/pglite-database.js';
 
 /** The options of `postgres()`. One of the first four says where the database is. */
 export interface PostgresOptions {
   /** The URL of a Postgres server. The engine opens connections of its own to it. If it is `undefined`, `folder` counts. */
-  readonly connectionString?: string;
+  readonly connectionString?: string | undefined;
   /**
    * The application's own pool of node-postgres, of three connections or more. The engine keeps one of them all the time,
    * to listen. It renews claims through the others, so leave it some room.
@@ -83,18 +84,19 @@ const FEWEST = 3;
 const PLACES = ['connectionString', 'pool', 'folder', 'pglite'] as const;
 const hasMethods = (value: unknown, ...names: string[]) =>
   names.every((name) => typeof (value as Record<string, unknown> | null)?.[name] === 'function');
-const check = (isValid: (value: unknown) => boolean, expected: string): OptionCheck => ({
+const check = (isValid: (value: any) => boolean, expected: string): OptionCheck => ({
   isValid,
   expected: `Pass ${expected}.`,
 });
 
 const CHECKS: Record<keyof PostgresOptions, OptionCheck> = {
-  connectionString: check(
-    (value) => typeof value === 'string' && value !== '',
-    'a URL as in postgres://user@host/database',
-  ),
+  connectionString: { isValid: (value) => faultOf(value) === undefined, expected: (value) => faultOf(value)! },
   pool: check((value) => hasMethods(value, 'connect', 'on', 'off'), "a Pool of node-postgres ('pg')"),
-  folder: check((value) => typeof value === 'string' && value !== '', 'the path of a folder'),
+  // PGlite takes others, which no lock can be put into.
+  folder: check(
+    (value) => typeof value === 'string' && value !== '' && !/^[a-z][a-z\d-]*:\/\//i.test(value),
+    'the path of a folder; of a database in memory or elsewhere, pass what makes it: { pglite: await PGlite.create(…) }',
+  ),
   pglite: check(
     (value) => hasMethods(value, 'query', 'exec', 'transaction', 'listen'),
     'what PGlite.create() resolves to',
@@ -104,7 +106,10 @@ const CHECKS: Record<keyof PostgresOptions, OptionCheck> = {
     'a name of small letters, digits and _, at most 50',
   ),
   migrate: check((value) => typeof value === 'boolean', 'true or false'),
-  leaseMs: check(isWhole(1_000, 1_000, LONGEST_TIMER_MS), 'milliseconds, a multiple of 1000, 24 days at most'),
+  leaseMs: check(
+    isWhole(1_000, 1_000, LONGEST_TIMER_MS),
+    'milliseconds, 1000 or more, a multiple of 1000, 24 days at most',
+  ),
   storeTimeoutMs: check(isWhole(1, 1, LONGEST_TIMER_MS), 'milliseconds, 1 or more and 24 days at most'),
   keepCompletedMs: check(isWhole(1_000, 1_000), 'milliseconds, a multiple of 1000'),
   connections: check(isWhole(1, FEWEST), `a whole number, ${FEWEST} or more`),

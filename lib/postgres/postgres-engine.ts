@@ -55,7 +55,7 @@ interface Declared {
 
 /** Keeps durable deliveries as jobs of pg-boss, on a Postgres server or in PGlite. */
 export class PostgresEngine implements DurableEngine {
-  readonly name = 'Postgres';
+  readonly name: string;
   readonly capabilities = { transactions: true, order: true };
   private readonly durations: StoreOptions;
   private readonly statements: Statements;
@@ -65,7 +65,8 @@ export class PostgresEngine implements DurableEngine {
   private opened: Opened | undefined;
 
   constructor(private readonly options: CompleteOptions) {
-    const { schema, leaseMs, keepCompletedMs } = options;
+    const { schema, leaseMs, keepCompletedMs, connectionString, pool } = options;
+    this.name = connectionString !== undefined || pool ? 'Postgres' : 'PGlite';
     this.durations = { leaseSeconds: leaseMs / 1_000, keepCompletedSeconds: keepCompletedMs / 1_000 };
     this.statements = statementsFor(schema, this.durations);
     this.channel = `${schema}_deliveries`;
@@ -77,14 +78,14 @@ export class PostgresEngine implements DurableEngine {
     const connection = (this.connection = await openConnection(options, host));
     // A package that is missing is told of before a server that is.
     await importBoss();
-    await checkServer(connection);
+    await checkServer(connection, options.schema);
     const boss = await startBoss(connection, options, host);
     const own = await this.makeOwnSchema(connection, host);
     const statements = { ...this.statements, ...own?.cheaper };
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
     if (connection.isExclusive) await takeOver(connection, statements, own);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
-    const health = new EngineHealth(host, 'Postgres');
+    const health = new EngineHealth(host, this.name);
     this.opened = {
       connection,
       boss,

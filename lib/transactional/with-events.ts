@@ -1,5 +1,5 @@
 import { type TransactionalAdapter, TransactionHost } from '@nestjs-cls/transactional';
-import { TELLS_EVENTS } from '../core/seams.js';
+import { TELLS_EVENTS, withEventsInvalid } from '../core/seams.js';
 import { inTransaction, type TransactionScope } from '../index.js';
 
 /** The way in which an adapter opens transactions on its connection. */
@@ -22,6 +22,7 @@ type Named = AdapterOptions & { readonly connectionName?: string };
  * })
  */
 export function withEvents<Adapter extends TransactionalAdapter<any, any, any>>(adapter: Adapter): Adapter {
+  if (typeof adapter?.optionsFactory !== 'function') throw withEventsInvalid(adapter);
   const optionsFactory: typeof adapter.optionsFactory = (connection, extraProviders) => {
     const inner = adapter.optionsFactory(connection, extraProviders);
     return { ...inner, ...wrapped(inner), [TELLS_EVENTS]: true };

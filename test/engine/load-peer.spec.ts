@@ -16,7 +16,7 @@ const PROGRAM = `
     make().start(host).then(() => 'It has started.', (error: Error) => error.message);
   async function main() {
     console.log(JSON.stringify({
-      server: await attempt(postgres({ connectionString: 'postgres://localhost:1/none' })),
+      server: await attempt(postgres({ connectionString: 'postgres://ada@localhost:1/none' })),
       folder: await attempt(postgres({ folder: process.argv[2] })),
       redis: await attempt(redis({ url: 'redis://localhost:1' })),
     }));

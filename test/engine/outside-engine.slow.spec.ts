@@ -73,6 +73,6 @@ describe('An application', () => {
   });
 
   it('is told what such an engine was given that will not do', () => {
-    expect(() => tableEngine({ leaseMs: 10 })).toThrow('tableEngine() was given a wrong leaseMs. Pass milliseconds');
+    expect(() => tableEngine({ leaseMs: 10 })).toThrow('tableEngine() was given leaseMs: 10. Pass milliseconds');
   });
 });

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Injectable } from '@nestjs/common';
 import { Callback, EventDeliveries } from 'nestjs-callbacks';
 import { postgres } from 'nestjs-callbacks/postgres';
+import pg from 'pg';
 import { closeApps, firstLines, startApp, until } from '../support/app.js';
 import { Emails, isIdle, ran } from '../support/engine-suite.js';
 import { findServerPrograms, PrivatePostgres } from '../support/private-postgres.mjs';
@@ -47,6 +48,17 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     expect(error).toMatchObject({ message: '?? ? ??', cause: { message: '?' } });
     expect(firstLines(log.of('error')).filter((line) => line.includes('does not work'))).toEqual([]);
     await expect(events.run('x', '漢字')).rejects.toMatchObject({ code: 'EVENTS_STORE_FAILED' });
+  });
+
+  it("C15: a schema that holds another application's table is refused, by that name", async () => {
+    const client = new pg.Client({ connectionString: strings.url });
+    await client.connect();
+    await client.query('create schema theirs; create table theirs.job (id int, title text)');
+    await client.end();
+    const engine = postgres({ connectionString: strings.url, schema: 'theirs' });
+    await expect(startApp([Emails], { engine })).rejects.toThrow(
+      `the schema "theirs" is somebody else's: its table "job" is none of pg-boss. Give deliveries a schema of their own: postgres({ schema: … }).`,
+    );
   });
 
   it('G10: a database that reads strings otherwise has its schema made all the same', async () => {

@@ -29,11 +29,11 @@ describe('redis()', () => {
       ],
       [
         { url: 'redis://localhost', leaseMs: 5 },
-        'redis() was given a wrong leaseMs. Pass milliseconds, 100 or more and 24 days at most.',
+        'redis() was given leaseMs: 5. Pass milliseconds, 100 or more and 24 days at most.',
       ],
       [
         { url: 'redis://localhost', storeTimeoutMs: 3_000_000_000 },
-        'redis() was given a wrong storeTimeoutMs. Pass milliseconds, 1 or more and 24 days at most.',
+        'redis() was given storeTimeoutMs: 3000000000. Pass milliseconds, 1 or more and 24 days at most.',
       ],
       [{ url: 'redis://localhost', prefx: 'a' }, 'redis() has no option prefx. Did you mean "prefix"?'],
     ],

@@ -24,7 +24,7 @@ describe('TestEventsModule', () => {
 
   it.each<[any, string]>([
     [{ shuffle: 'yes' }, 'was given a wrong shuffle. Pass true, or the seed that was printed, a whole number.'],
-    [{ deliversTwice: 2 }, 'was given a wrong deliversTwice. Pass true or false.'],
+    [{ deliversTwice: 2 }, 'was given deliversTwice: 2. Pass true or false.'],
     [{ keepEngine: true }, 'has no option keepEngine. Did you mean "keepsEngine"?'],
   ])('refuses %p', async (options, message) => {
     await expect(compile([], options)).rejects.toMatchObject({

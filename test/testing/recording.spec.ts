@@ -193,7 +193,7 @@ describe('TestEvents', () => {
       testing('TestEvents.fakeEvent() was given 5 as the event. Pass a name, a class, or what defineEvent() returned.'),
     );
     expect(() => events.fail('Users.add', { attempt: 0 })).toThrow(
-      testing('TestEvents.fail() was given a wrong attempt. Pass a number, 1 for the first, or several.'),
+      testing('TestEvents.fail() was given attempt: 0. Pass a number, 1 for the first, or several.'),
     );
     await expect(events.advance(-1)).rejects.toThrow(
       testing('TestEvents.advance() was given -1. Pass milliseconds, a whole number.'),

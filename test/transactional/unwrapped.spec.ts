@@ -35,7 +35,16 @@ const program = `
     await (await NestFactory.createApplicationContext(AppModule, { logger })).close();
     return warnings;
   }
+  class Adapter {}
+  const mistaken = () => {
+    try {
+      withEvents(Adapter);
+    } catch (error) {
+      return error.message;
+    }
+  };
   console.log(JSON.stringify({
+    mistaken: mistaken(),
     durable: await warningsWith(Emails, plugin(adapter())),
     afterCommit: await warningsWith(Announcements, plugin(adapter())),
     oneOfTwo: await warningsWith(Emails, plugin(withEvents(adapter()), 'one'), plugin(adapter(), 'other')),
@@ -65,5 +74,11 @@ describe('B4: @Transactional() with an adapter that is not wrapped', () => {
 
   it('is not warned of where it is wrapped, or where no callback depends on transactions', () => {
     expect(warnings).toMatchObject({ wrapped: [], inline: [] });
+  });
+
+  it('C24: a class in place of an adapter is refused, with what makes one', () => {
+    expect(warnings.mistaken).toBe(
+      'withEvents() was given the function Adapter, which is no adapter of @nestjs-cls/transactional. Pass one that it makes: withEvents(new Adapter({ … })).',
+    );
   });
 });

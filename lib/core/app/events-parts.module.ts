@@ -17,6 +17,7 @@ import {
   EVENTS_SETTINGS,
   type EventsOptions,
 } from '../options/events.options.js';
+import { optionInvalid } from '../errors/callback-errors.js';
 import { Provided } from '../options/provided.js';
 import { EVENTS_TEST_HOOKS, type EventsTestHooks } from '../options/test-hooks.js';
 import { Failures } from '../reports/failures.js';
@@ -28,6 +29,14 @@ import { Unanswered } from '../runs/unanswered.js';
 import { warnOfCopies } from './copies-warning.js';
 import { EventsLifecycle } from './events-lifecycle.js';
 import { Shutdown } from './shutdown.js';
+
+/** The options that were given, if any were. A factory that forgets to return them has not given none. */
+function givenIn(options: Provided<EventsOptions> | undefined): EventsOptions | undefined {
+  if (!Provided.is(options)) return undefined;
+  const given: unknown = Provided.valueOf(options);
+  if (given !== undefined) return given as EventsOptions;
+  throw optionInvalid('options', given, 'Return an object from useFactory, {} for the defaults.');
+}
 
 /** The token of {@link Runtime}. */
 export const EVENTS_RUNTIME = Symbol('EVENTS_RUNTIME');
@@ -67,7 +76,7 @@ const runtimeOf = (
       provide: EVENTS_SETTINGS,
       useFactory: (options?: Provided<EventsOptions>, hooks?: Provided<EventsTestHooks>) => {
         warnOfCopies();
-        return completeOptions(Provided.valueOf(options), Provided.valueOf(hooks));
+        return completeOptions(givenIn(options), Provided.valueOf(hooks));
       },
       inject: [
         { token: EVENTS_OPTIONS_PROVIDED, optional: true },
@@ -96,8 +105,8 @@ const runtimeOf = (
     },
     {
       provide: DeclaredCallbacks,
-      useFactory: (engine: RunningEngine, registry: CallbackRegistry, { startTimeout }: CompleteOptions) =>
-        new DeclaredCallbacks(engine, registry, startTimeout),
+      useFactory: (engine: RunningEngine, registry: CallbackRegistry, settings: CompleteOptions) =>
+        new DeclaredCallbacks(engine, registry, settings),
       inject: [RunningEngine, CallbackRegistry, EVENTS_SETTINGS],
     },
     {

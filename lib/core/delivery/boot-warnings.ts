@@ -22,3 +22,18 @@ export function bootWarnings(
   }
   return warnings;
 }
+
+/** What an instance says at boot that works on nothing, so that somebody notices if no other does. */
+export function idleNotice(
+  counts: readonly DeliveryCounts[],
+  isKnown: (address: DeliveryAddress) => boolean,
+): string | undefined {
+  const waiting = counts.filter((one) => isKnown(one) && one.waiting > 0);
+  if (waiting.length === 0) return undefined;
+  const all = waiting.reduce((sum, one) => sum + one.waiting, 0);
+  const least = waiting.every(({ isExact }) => isExact) ? '' : 'at least ';
+  return `${least}${all} deliveries wait, and this instance performs none (work: false): another one is to.`.replace(
+    /^a/,
+    'A',
+  );
+}

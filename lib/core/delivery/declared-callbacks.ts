@@ -6,7 +6,8 @@ import { nearest } from '../errors/did-you-mean.js';
 import { engineFailed, engineUnsuited, remoteOrder, startTimeout } from '../errors/delivery-errors.js';
 import { NoAnswerError, within } from '../async/time-limits.js';
 import { clearTimeout, setTimeout } from '../async/timers.js';
-import { bootWarnings } from './boot-warnings.js';
+import type { CompleteOptions } from '../options/events.options.js';
+import { bootWarnings, idleNotice } from './boot-warnings.js';
 import type { RunningEngine } from './running-engine.js';
 
 /** Whoever has started the application wonders. */
@@ -29,7 +30,7 @@ export class DeclaredCallbacks {
   constructor(
     readonly engine: RunningEngine,
     private readonly registry: CallbackRegistry,
-    private readonly startTimeout: number,
+    private readonly settings: Pick<CompleteOptions, 'startTimeout' | 'work'>,
   ) {}
 
   /**
@@ -42,10 +43,12 @@ export class DeclaredCallbacks {
     if (this.registry.durable.length === 0) return;
     const notice = setTimeout(() => this.engine.warn(this.waiting), NOTICE_AFTER_MS);
     try {
-      await within(this.startTimeout, this.openAndCount());
+      await within(this.settings.startTimeout, this.openAndCount());
     } catch (error) {
       await this.engine.stop(0);
-      throw error instanceof NoAnswerError ? startTimeout(this.engine.name, this.step, this.startTimeout) : error;
+      throw error instanceof NoAnswerError
+        ? startTimeout(this.engine.name, this.step, this.settings.startTimeout)
+        : error;
     } finally {
       clearTimeout(notice);
     }
@@ -59,11 +62,13 @@ export class DeclaredCallbacks {
     });
     const isKnown = (address: { event: string; callback: string }) => this.declared.has(addressKey(address));
     for (const warning of bootWarnings(counts, isKnown)) this.engine.warn(warning);
+    const idle = this.settings.work ? undefined : idleNotice(counts, isKnown);
+    if (idle) this.engine.log(idle);
   }
 
   private get waiting(): string {
-    const { engine, step, startTimeout } = this;
-    return `The application waits for the engine ${engine.name} to ${step}, up to ${startTimeout} ms in all (startTimeout).`;
+    const { engine, step, settings } = this;
+    return `The application waits for the engine ${engine.name} to ${step}, up to ${settings.startTimeout} ms in all (startTimeout).`;
   }
 
   /**

@@ -5,7 +5,7 @@ import { callAndTrace } from '../callbacks/call.js';
 import { type CurrentDelivery, type CurrentEvent, withCurrentEvent } from '../callbacks/current-event.js';
 import type { RegisteredDurable, RegisteredEvent } from '../callbacks/registered-event.js';
 import type { EngineAttempt } from '../engine/engine.js';
-import { deliveryExhausted, deliveryLost, deliveryTimeout } from '../errors/delivery-errors.js';
+import { deliveryExhausted, deliveryLate, deliveryLost, deliveryTimeout } from '../errors/delivery-errors.js';
 import { storedError } from '../errors/stored-error.js';
 import { isInstance } from '../errors/thrown.js';
 import { checkArguments } from '../events/event-definition.js';
@@ -36,6 +36,9 @@ export interface AttemptHost {
  */
 type State = 'running' | 'settled' | 'timed out' | 'left';
 
+/** When a callback that is past its time is told of again, for the first time and at last. */
+const SHORTEST_REMINDER_MS = 10_000;
+const LONGEST_REMINDER_MS = 3_600_000;
 /** How long the report of a failure waits for the engine's answer. */
 const PATIENCE_MS = 1_000;
 
@@ -45,6 +48,7 @@ export class DeliveryAttempt implements Pending {
   next: Pending | undefined = undefined;
   private state: State = 'running';
   private args: readonly unknown[] = [];
+  private reminder: NodeJS.Timeout | undefined;
   private readonly signal: AttemptSignal;
 
   constructor(
@@ -86,6 +90,7 @@ export class DeliveryAttempt implements Pending {
       await this.end(error, isInstance(error, DeliveryRefused) || isRefusal(error));
     } finally {
       clearTimeout(timer);
+      clearTimeout(this.reminder);
       this.signal.end();
     }
   }
@@ -145,10 +150,28 @@ export class DeliveryAttempt implements Pending {
       const error = deliveryTimeout(this.event.label, id, timeoutMs, durable.concurrency);
       void this.settleFailed(error, false, 'timed out');
       this.signal.abort(error);
+      this.remindOf(timeoutMs, Math.max(timeoutMs, SHORTEST_REMINDER_MS));
     }, timeoutMs);
   }
 
+  /** Says again and again, each time after twice as long, that it still takes a place. */
+  private remindOf(forMs: number, pauseMs: number): void {
+    this.reminder = setTimeout(() => {
+      const { callback, event, attempt, host } = this;
+      if (this.state !== 'timed out') return;
+      host.failures.logger.warn(
+        `${callback.id} still works on "${event.label}" (delivery ${attempt.delivery.id}), after ${((forMs + pauseMs) / 1_000).toFixed(0)} s, and ` +
+          `takes one of the ${callback.durable.concurrency} places that its concurrency allows. Heed currentEvent().signal.`,
+      );
+      this.remindOf(forMs + pauseMs, Math.min(pauseMs * 2, LONGEST_REMINDER_MS));
+    }, pauseMs).unref();
+  }
+
   private async succeed(): Promise<void> {
+    if (this.state === 'timed out') {
+      const { event, callback, attempt } = this;
+      this.reportAlone(deliveryLate(event.label, callback.id, attempt.delivery.id, callback.durable.timeoutMs));
+    }
     if (this.state !== 'running') return;
     this.state = 'settled';
     const { event, callback, attempt } = this;

@@ -139,21 +139,21 @@ export class EventDeliveries {
     this.outsideCalls.note(`EventDeliveries.${method}()`);
     if (!this.running.isConfigured) throw engineMissing(`EventDeliveries.${method}() was called`);
     const engine = await this.declared.open();
-    await this.refuseUnknown(method, query.callback, engine);
+    await this.refuseUnknown(method, query, engine);
     return engine;
   }
 
-  /** Refuses an id that nobody knows: a mistyped one would look like one that has no deliveries. */
-  private async refuseUnknown(method: string, callback: string | undefined, engine: DurableEngine): Promise<void> {
-    if (callback === undefined || this.known.some((address) => address.callback === callback)) return;
-    const ids = [...this.known, ...(await engine.counts())].map((address) => address.callback);
-    if (ids.includes(callback)) return;
-    const near = nearest(callback, ids);
-    throw queryInvalid(
-      method,
-      `callback: ${show(callback)}, to which no deliveries go`,
-      near ? `Did you mean "${near}"?` : 'Call counts() for those that have some.',
-    );
+  /** Refuses an event or an id that nobody knows: a mistyped one would look like one that has no deliveries. */
+  private async refuseUnknown(method: string, query: DeliveryFilter, engine: DurableEngine): Promise<void> {
+    for (const field of ['event', 'callback'] as const) {
+      const asked = query[field];
+      if (asked === undefined || this.known.some((address) => address[field] === asked)) continue;
+      const names = [...this.known, ...(await engine.addresses())].map((address) => address[field]);
+      if (names.includes(asked)) continue;
+      const near = nearest(asked, names);
+      const found = `${field}: ${show(asked)}, ${field === 'event' ? 'of' : 'to'} which no deliveries go`;
+      throw queryInvalid(method, found, near ? `Did you mean "${near}"?` : 'Call counts() for those that have some.');
+    }
   }
 
   private get known(): DeliveryAddress[] {

@@ -2,6 +2,7 @@ import { atMost } from '../async/time-limits.js';
 import type { DurableEngine, EngineFactory, EngineHost } from '../engine/engine.js';
 import { engineClosed, engineFailed, engineInvalid, engineMissing } from '../errors/delivery-errors.js';
 import type { Failures } from '../reports/failures.js';
+import { show } from '../errors/describe.js';
 import { SafeLogger } from '../reports/safe-logger.js';
 
 /** How long closing waits for the engine's connections to end, though no time is left. It gives them up then anyway. */
@@ -92,10 +93,21 @@ export class RunningEngine implements EngineHost {
 
   private make(): DurableEngine {
     if (!this.factory) throw engineMissing('A durable delivery was asked for');
+    let made: DurableEngine;
     try {
-      return this.factory();
+      made = this.factory();
     } catch (cause) {
       throw engineInvalid(cause);
     }
+    if (typeof (made as Partial<DurableEngine> | undefined)?.start !== 'function') throw engineInvalid(noEngine(made));
+    return made;
   }
 }
+
+/** `postgres({ … })` makes what makes an engine, and somebody has wrapped that once more, or has passed something else. */
+const noEngine = (made: unknown): Error =>
+  typeof (made as Partial<Promise<unknown>> | undefined)?.then === 'function'
+    ? new Error('it is made by an async function. Make it in forRootAsync(), where useFactory may be async.')
+    : new Error(
+        `calling it gives ${show(made)}, and no engine. Pass what postgres({ … }) or redis({ … }) returns, as it is.`,
+      );

@@ -15,6 +15,7 @@ export async function loadPeer<T>(
   try {
     loaded = await importing();
   } catch (cause) {
+    if ((cause as { code?: unknown }).code === NO_IMPORT) throw inCommonJsOfJest(name, cause);
     const missing = missingIn(cause);
     if (missing === undefined) throw wrongPeer(name, cause) ?? cause;
     const all = [...new Set([missing, ...others.filter(isMissing)])];
@@ -40,6 +41,16 @@ function wrongPeer(name: string, cause?: unknown): Error | undefined {
     cause === undefined ? {} : { cause },
   );
 }
+
+/** What Node says where Jest runs a file as CommonJS, which then can import nothing. */
+const NO_IMPORT = 'ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING_FLAG';
+
+const inCommonJsOfJest = (name: string, cause: unknown) =>
+  new Error(
+    `the package ${name} is an ES module, and Jest imports none here. Use TestEventsModule of 'nestjs-callbacks/testing', whose engine ` +
+      'is in memory; or run Jest by node --experimental-vm-modules node_modules/.bin/jest.',
+    { cause },
+  );
 
 const CODES: readonly unknown[] = ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'];
 

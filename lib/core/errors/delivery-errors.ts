@@ -116,6 +116,13 @@ export const deliveryTimeout = (event: string, callback: string, timeoutMs: numb
       `until it settles, it takes one of the ${concurrency} places that its concurrency allows.`,
   );
 
+export const deliveryLate = (event: string, callback: string, id: string, timeoutMs: number) =>
+  new EventsError(
+    'EVENTS_DELIVERY_TIMEOUT',
+    `${callback} finished with "${event}" (delivery ${id}) after its ${timeoutMs} ms were over and it had been given up, so it is done again, or is ` +
+      'dead. Raise timeoutMs, or have it stop at currentEvent().signal.',
+  );
+
 export const deliveryLost = (event: string, callback: string, id: string) =>
   new EventsError(
     'EVENTS_DELIVERY_LOST',

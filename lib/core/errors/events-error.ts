@@ -68,7 +68,8 @@ export class EventsError extends Error {
     message: string,
     { errors, id, ...options }: ErrorOptions & { errors?: readonly unknown[]; id?: string } = {},
   ) {
-    super(message, options);
+    // Node prints a cause that is there, though it is undefined.
+    super(message, options.cause === undefined ? {} : options);
     if (errors) this.errors = errors;
     if (id !== undefined) this.id = id;
   }

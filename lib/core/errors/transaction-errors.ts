@@ -1,4 +1,4 @@
-import { sentenceOf } from './describe.js';
+import { sentenceOf, show } from './describe.js';
 import { EventsError } from './events-error.js';
 
 export const commitUnseen = (event: string, callback: string, kind: string, remedy = '') =>
@@ -47,3 +47,14 @@ export const commitUnknown = (event: string, callback: string, cause: unknown) =
       'Look into the database, and do by hand what it would have done.',
     { cause },
   );
+
+export const withEventsInvalid = (found: unknown) => {
+  const name = typeof found === 'function' && found.name;
+  const meant = name
+    ? `Pass one that it makes: withEvents(new ${name}({ … })).`
+    : 'Pass one: withEvents(new TransactionalAdapterTypeOrm({ … })).';
+  return new EventsError(
+    'EVENTS_OPTION_INVALID',
+    `withEvents() was given ${show(found)}, which is no adapter of @nestjs-cls/transactional. ${meant}`,
+  );
+};

@@ -5,7 +5,7 @@ import { meantOption, onLevel } from './meant-option.js';
 export interface Check {
   readonly isValid: (value: any) => boolean;
   /** The second sentence of a message, which says what to do: `Pass true or false.` */
-  readonly expected: string;
+  readonly expected: string | ((value: any) => string);
   /** `true`: an option that is there, but `undefined`, is wrong. An import circle may have hidden what was meant. */
   readonly refusesUndefined?: boolean;
 }
@@ -36,7 +36,10 @@ export function wrongOption(options: object, checks: Checks, prefix = ''): Wrong
     }
     const { isValid, expected, refusesUndefined } = checks[option];
     if (value === undefined && !refusesUndefined) continue;
-    if (!isValid(value)) return { option, value, remedy: expected, isKnown: true, isMeant: false };
+    if (!isValid(value)) {
+      const remedy = typeof expected === 'string' ? expected : expected(value);
+      return { option, value, remedy, isKnown: true, isMeant: false };
+    }
     const hasFields = Object.keys(checks).some((other) => other.startsWith(`${option}.`));
     const wrong = hasFields ? wrongOption(value as object, checks, `${option}.`) : undefined;
     if (wrong) return wrong;
@@ -93,6 +96,9 @@ export function requireOptions(
   }
   const wrong = wrongOption(options, checks);
   if (!wrong) return;
-  const { option, isKnown, remedy } = wrong;
-  throw errorFor(isKnown ? `${of} was given a wrong ${option}. ${remedy}` : `${of} has no option ${option}. ${remedy}`);
+  const { option, value, isKnown, remedy } = wrong;
+  // A text may be a URL with a password, and an object may hold one.
+  const found =
+    typeof value === 'string' || typeof value === 'object' ? `a wrong ${option}` : `${option}: ${show(value)}`;
+  throw errorFor(isKnown ? `${of} was given ${found}. ${remedy}` : `${of} has no option ${option}. ${remedy}`);
 }

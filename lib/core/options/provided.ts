@@ -9,9 +9,13 @@ export class Provided<T> {
     this.#value = value;
   }
 
+  /** Whether it was provided, and is no mock. */
+  static is(provided: unknown): provided is Provided<unknown> {
+    return typeof provided === 'object' && provided !== null && #value in provided;
+  }
+
   /** The value, if it was provided; nothing for a mock. */
   static valueOf<T>(provided: Provided<T> | undefined): T | undefined {
-    const isOurs = typeof provided === 'object' && provided !== null && #value in provided;
-    return isOurs ? provided.#value : undefined;
+    return Provided.is(provided) ? (provided as Provided<T>).#value : undefined;
   }
 }

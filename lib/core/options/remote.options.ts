@@ -47,7 +47,8 @@ const CHECKS: Checks = {
   ordered: IS_BOOLEAN,
 };
 
-const IS_ENTRY = isObject('Pass { event, callback, ordered }.');
+const ENTRY = 'Pass { event, callback, ordered }.';
+const IS_ENTRY = isObject(ENTRY);
 
 /**
  * Refuses what is wrong and fills in the rest.
@@ -57,7 +58,7 @@ const IS_ENTRY = isObject('Pass { event, callback, ordered }.');
 export function completeRemote(remote: readonly RemoteCallback[] = []): readonly CompleteRemote[] {
   return remote.map((one, index) => {
     const prefix = `remote[${index}]`;
-    if (!IS_ENTRY.isValid(one)) throw optionInvalid(prefix, one, IS_ENTRY.expected);
+    if (!IS_ENTRY.isValid(one)) throw optionInvalid(prefix, one, ENTRY);
     // What is missing comes last: it may be there by a wrong name.
     const given = { ...one, event: one.event as unknown, callback: one.callback as unknown };
     const wrong = wrongOption(given, CHECKS);

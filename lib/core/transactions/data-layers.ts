@@ -222,7 +222,7 @@ async function onPrisma(handle: PrismaTransaction, sql: string, params: unknown[
 /** Reads a handle. An object that no data layer knows is a transaction too, for an engine that does without SQL. */
 export function readHandle(handle: object): HandleReading {
   const layer = DATA_LAYERS.find(({ isOf }) => isOf(handle as Subject));
-  const reading = layer?.read(handle) ?? { kind: `a ${(handle as Subject).constructor?.name ?? 'transaction'}` };
+  const reading = layer?.read(handle) ?? { kind: withArticle((handle as Subject).constructor?.name ?? 'transaction') };
   return { identity: handle, ...reading };
 }
 
@@ -240,3 +240,5 @@ export function requireHandle(handle: unknown, where: string): HandleReading {
   if (reading.refusal) throw withInvalid(reading.kind, reading.refusal, where);
   return reading;
 }
+
+const withArticle = (name: string) => `${/^[aeio]/i.test(name) ? 'an' : 'a'} ${name}`;

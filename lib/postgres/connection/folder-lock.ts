@@ -52,6 +52,11 @@ export async function lockFolder(folder: string): Promise<() => void> {
     }
     const holder = read(file);
     if (holder && isAlive(holder, file)) {
+      if (holder.pid === process.pid && holder.host === hostname()) {
+        throw new Error(
+          `The folder ${folder} is in use by another application in this process. Close that one first, or give each a folder of its own.`,
+        );
+      }
       throw new Error(
         `The folder ${folder} is in use by process ${holder.pid}${holder.host === hostname() ? '' : ` of ${holder.host}`}: ` +
           `an embedded database serves one process. Stop that one, choose another folder, or use a Postgres server.`,

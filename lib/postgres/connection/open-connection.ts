@@ -34,10 +34,12 @@ async function openFolder(folder: string, host: EngineHost): Promise<Connection>
   const unlock = await lockFolder(folder);
   try {
     const database = await PGlite.create(folder).catch(refuseBundled);
-    host.log(
+    const message =
       `Deliveries are kept in ${folder}, in an embedded database: for this one process, and not safe against power loss. ` +
-        'For more than that use a Postgres server.',
-    );
+      'For more than that use a Postgres server.';
+    // A variable that is not set must not keep the deliveries of a container in the container.
+    if (process.env.NODE_ENV === 'production') host.warn(`${message} No connectionString was given.`);
+    else host.log(message);
     // A database that does not close any more must not keep its folder.
     return new PGliteConnection(database, async () => {
       await atMost(CLOSE_TIMEOUT_MS, database.close());

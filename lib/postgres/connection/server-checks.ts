@@ -13,8 +13,8 @@ const ASK = `
 
 const TIMEOUT_MS = 30_000;
 
-/** Refuses a server that takes no writes, and has the connection make up for settings that would change what statements mean. */
-export async function checkServer(connection: Connection): Promise<void> {
+/** Refuses a server that takes no writes, and a schema that is another application's; and has the connection make up for settings that would change what statements mean. */
+export async function checkServer(connection: Connection, schema: string): Promise<void> {
   const { rows } = await connection.query(ASK, [], TIMEOUT_MS);
   const { isStandby, isReadOnly, strings } = rows[0] as Server;
   if (isStandby === 'true') {
@@ -26,4 +26,21 @@ export async function checkServer(connection: Connection): Promise<void> {
     );
   }
   if (strings === 'off') connection.readStringsAsStandard?.();
+  await requireOwnSchema(connection, schema);
+}
+
+/** A column that each of pg-boss' tables has, and hardly another's. */
+const OF_BOSS = { version: 'version', queue: 'policy', job: 'singleton_key' };
+
+async function requireOwnSchema(connection: Connection, schema: string): Promise<void> {
+  const ask = `select table_name as name, array_to_string(array_agg(column_name::text), ' ') as columns
+    from information_schema.columns where table_schema = $1 and table_name = any($2) group by table_name`;
+  const { rows } = await connection.query(ask, [schema, Object.keys(OF_BOSS)], TIMEOUT_MS);
+  const found = rows as { name: keyof typeof OF_BOSS; columns: string }[];
+  const isBoss = ({ name, columns }: (typeof found)[number]) => columns.split(' ').includes(OF_BOSS[name]);
+  const other = found.find((table) => !isBoss(table));
+  if (!other) return;
+  throw new Error(
+    `the schema "${schema}" is somebody else's: its table "${other.name}" is none of pg-boss. Give deliveries a schema of their own: postgres({ schema: … }).`,
+  );
 }

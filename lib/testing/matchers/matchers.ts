@@ -111,7 +111,11 @@ function subjectOf(matcher: string, events: unknown, callback?: string): TestEve
     const name = events !== null && typeof events === 'object' ? events.constructor?.name : undefined;
     throw testingInvalid(
       `${matcher}()`,
-      name === 'TestEvents' ? 'a TestEvents of another copy of this package' : name ? `a ${name}` : show(events),
+      name === 'TestEvents'
+        ? 'a TestEvents of another copy of this package'
+        : name
+          ? `${/^[aeio]/i.test(name) ? 'an' : 'a'} ${name}`
+          : show(events),
       name === 'TestEvents'
         ? 'Import package and matchers once: jest.resetModules() makes copies.'
         : 'Pass a TestEvents, as in: expect(app.get(TestEvents)).',
