@@ -6,6 +6,7 @@ import {
   type EngineHost,
   Quarantine,
   type Term,
+  timers,
 } from '../engine/index.js';
 import { Alarms } from './alarms.js';
 import { Calls } from './calls.js';
@@ -23,6 +24,10 @@ import { Workers } from './workers.js';
 
 /** How often an instance looks that nobody can call. */
 const UNHEARD_MS = 1_000;
+/** How long it is from one look to the next whether notifications arrive, at first and at last. */
+const SHORTEST_HEARING_MS = 5_000;
+const LONGEST_HEARING_MS = 600_000;
+const { clearTimeout, setTimeout } = timers;
 
 /** The things that {@link Working} needs. */
 export interface WorkingOptions {
@@ -50,6 +55,8 @@ export class Working {
   private readonly duty: Duty;
   private readonly worked: string[] = [];
   private unlisten: (() => Promise<void>) | undefined;
+  private hearing: NodeJS.Timeout | undefined;
+  private hasToldOfDeafness = false;
 
   constructor(private readonly options: WorkingOptions) {
     const { connection, statements, channel, leaseMs, health } = options;
@@ -123,6 +130,7 @@ export class Working {
   /** Begins no more attempts. Resolves when none can begin any more. */
   async stopWorking(): Promise<void> {
     this.alarms.stop();
+    clearTimeout(this.hearing);
     this.claiming.stop();
     // All at once: each may be waiting for a database that is away. The application may end its pool after this, and that
     // waits for the client that listens.
@@ -165,6 +173,28 @@ export class Working {
     return attempt.delivery.key;
   }
 
+  /**
+   * Looks again and again, ever more rarely, whether notifications arrive. A pooler may keep them to itself, and let one through by
+   * chance: then all goes on, and begins a little later.
+   */
+  private checkHearing(pauseMs: number): void {
+    if (this.options.connection.isEmbedded) return;
+    this.hearing = setTimeout(() => {
+      if (!this.calls.isHeard) this.tellOfDeafness();
+      void this.calls.test();
+      this.checkHearing(Math.min(pauseMs * 2, LONGEST_HEARING_MS));
+    }, pauseMs).unref();
+  }
+
+  private tellOfDeafness(): void {
+    if (this.hasToldOfDeafness) return;
+    this.hasToldOfDeafness = true;
+    this.options.host.log(
+      'Notifications of the database do not arrive, as behind PgBouncer in transaction mode: each instance looks every second, so a ' +
+        'delivery that another one has stored begins half a second later on average. Connect past the pooler for less.',
+    );
+  }
+
   /** Listens from when the first callback works. An instance that works on none needs no notifications. */
   private listen(): void {
     if (this.unlisten) return;
@@ -172,6 +202,8 @@ export class Working {
     const onGap = () => {
       workers.wakeAll();
       void calls.test();
+      clearTimeout(this.hearing);
+      this.checkHearing(SHORTEST_HEARING_MS);
     };
     const listening = options.connection.listen(options.channel, (payload) => calls.hear(payload), onGap);
     // Without notifications, this instance looks each second.

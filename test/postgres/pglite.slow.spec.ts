@@ -84,7 +84,7 @@ describe('In a folder', () => {
     expect(second).toEqual({
       code: 1,
       output:
-        `EVENTS_ENGINE_FAILED The engine Postgres could not start: The folder ${folder} is in use by process ${first.pid}: ` +
+        `EVENTS_ENGINE_FAILED The engine PGlite could not start: The folder ${folder} is in use by process ${first.pid}: ` +
         'an embedded database serves one process. Stop that one, choose another folder, or use a Postgres server. ' +
         'The application has not started; mend that, and start it again.\n',
     });
@@ -133,7 +133,7 @@ describe("With the application's own PGlite, which has one session,", () => {
   });
 
   engineSuite({
-    name: 'Postgres',
+    name: 'PGlite',
     engineOf: postgres,
     place: () => ({ pglite }),
     looks: { isShared: false, count: async () => countLooks() },

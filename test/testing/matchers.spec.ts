@@ -241,7 +241,7 @@ describe('The matchers', () => {
   it('refuse what is no TestEvents, and ids that no callback has, also behind not', async () => {
     const { events, run } = await start([Users]);
     expect(await complaint(() => expect(run as any).toHaveRun('x'))).toBe(
-      'toHaveRun() was given a EventRunner. Pass a TestEvents, as in: expect(app.get(TestEvents)).',
+      'toHaveRun() was given an EventRunner. Pass a TestEvents, as in: expect(app.get(TestEvents)).',
     );
     expect(await complaint(() => expect(undefined as any).not.toHaveCalled('x'))).toBe(
       'toHaveCalled() was given undefined. Pass a TestEvents, as in: expect(app.get(TestEvents)).',
