@@ -5,10 +5,12 @@
 //   postgres, pglite, redis   only that one
 //   --seconds=40              how long it lasts, of each
 //   --seed=7                  the same chances again
+//   --former=../before        every second instance is of another build, in that checkout
 import { fork } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { PrivatePostgres } from '../support/private-postgres.mjs';
@@ -18,7 +20,8 @@ import { now } from './now.mjs';
 import { randomOf } from './random.mjs';
 
 const args = process.argv.slice(2);
-const option = (name, fallback) => Number(args.find((arg) => arg.startsWith(`--${name}=`))?.split('=')[1] ?? fallback);
+const given = (name) => args.find((arg) => arg.startsWith(`--${name}=`))?.split('=')[1];
+const option = (name, fallback) => Number(given(name) ?? fallback);
 const seconds = option('seconds', 40);
 const seed = option('seed', Date.now() % 1_000_000);
 const only = args.filter((arg) => !arg.startsWith('--'));
@@ -26,6 +29,11 @@ const random = randomOf(seed);
 
 /** What the engine of an instance is made from, unless it is told: none of this is taken from who runs the torture. */
 const NO_STORE = { DATABASE_URL: '', REDIS_URL: '', FOLDER: '' };
+
+/** What an instance runs. */
+const OWN = new URL('instance.mjs', import.meta.url);
+const FORMER = given('former') && pathToFileURL(resolve(given('former'), 'test/torture/instance.mjs'));
+const programOf = (life) => (FORMER && life % 2 === 0 ? FORMER : OWN);
 
 /** So many instances are left alive, whose deliveries others should soon begin again. */
 const FEWEST = 2;
@@ -46,7 +54,7 @@ class Torture {
   /** Resolves when it works, or has died of an outage. */
   async spawn(env = {}) {
     const name = `instance ${++this.#lives}`;
-    const child = fork(new URL('instance.mjs', import.meta.url), {
+    const child = fork(programOf(this.#lives), {
       env: {
         ...process.env,
         ...NO_STORE,
