@@ -282,7 +282,7 @@ function wholeApplication(open: () => Promise<Settings>): void {
 
     const server = closedAfterwards(await mailServer({ port: refusing.port }));
     const id = /name="id" value="([\da-f-]+)"/.exec(text)![1];
-    const retry = new URLSearchParams({ callback: 'Emails.greetNewUser', id });
+    const retry = new URLSearchParams({ event: 'user_joined', callback: 'Emails.greetNewUser', id });
     const { status, response } = await request('/deliveries/retry', retry);
     expect([status, response.headers.get('location')]).toEqual([303, '/deliveries']);
     await events.settled();

@@ -1,7 +1,15 @@
 import { loadPeer } from '../engine/index.js';
 
-/** Imports pg-boss. Its types are no business of the files that a user's compiler reads, so none of those exports it. */
-export const importBoss = () =>
+let loading: Promise<typeof import('pg-boss')> | undefined;
+
+/** Imports pg-boss, once. Its types are no business of the files that a user's compiler reads, so none of those exports it. */
+export const importBoss = (): Promise<typeof import('pg-boss')> =>
+  (loading ??= load().catch((error: unknown) => {
+    loading = undefined;
+    throw error;
+  }));
+
+const load = () =>
   loadPeer(
     'pg-boss',
     async () => {
