@@ -57,6 +57,7 @@ export class Working {
   private unlisten: (() => Promise<void>) | undefined;
   private hearing: NodeJS.Timeout | undefined;
   private hasToldOfDeafness = false;
+  private hasStopped = false;
 
   constructor(private readonly options: WorkingOptions) {
     const { connection, statements, channel, leaseMs, health } = options;
@@ -129,6 +130,7 @@ export class Working {
 
   /** Begins no more attempts. Resolves when none can begin any more. */
   async stopWorking(): Promise<void> {
+    this.hasStopped = true;
     this.alarms.stop();
     clearTimeout(this.hearing);
     this.claiming.stop();
@@ -178,7 +180,7 @@ export class Working {
    * chance: then all goes on, and begins a little later.
    */
   private checkHearing(pauseMs: number): void {
-    if (this.options.connection.isEmbedded) return;
+    if (this.options.connection.isEmbedded || this.hasStopped) return;
     this.hearing = setTimeout(() => {
       if (!this.calls.isHeard) this.tellOfDeafness();
       void this.calls.test();

@@ -19,21 +19,25 @@ export class Connections {
     readonly waiting: Client,
   ) {}
 
-  static async open(options: CompleteOptions, health: EngineHealth): Promise<Connections> {
+  /** Makes them, so that they may be closed, whatever they wait for. They are to be connected then. */
+  static async make(options: CompleteOptions): Promise<Connections> {
     const make = await maker(options);
-    const connections = new Connections(make('nestjs-callbacks'), make('nestjs-callbacks:waiting'));
-    const clients = [connections.commands, connections.waiting];
+    return new Connections(make('nestjs-callbacks'), make('nestjs-callbacks:waiting'));
+  }
+
+  /** @param leaseMs how long an answer may take, or five seconds: it may be a job, and meanwhile nobody else performs that */
+  async connect(leaseMs: number, health: EngineHealth): Promise<void> {
+    const clients = [this.commands, this.waiting];
     try {
       await Promise.all(clients.map((client) => connect(client, health)));
     } catch (error) {
-      connections.close();
+      this.close();
       throw error;
     }
-    connections.commands.on('ready', () => health.works());
-    // An answer is waited for as long as a claim lasts. It may be a job, and meanwhile nobody else performs that.
-    const answerMs = Math.max(options.leaseMs, CONNECT_TIMEOUT_MS);
-    connections.watching = clients.map((client) => watch(client, answerMs));
-    return connections;
+    for (const client of clients) {
+      client.on('ready', () => clients.every(({ status }) => status === 'ready') && health.works());
+    }
+    this.watching = clients.map((client) => watch(client, Math.max(leaseMs, CONNECT_TIMEOUT_MS)));
   }
 
   get isCluster(): boolean {
@@ -138,7 +142,7 @@ async function connect(client: Client, health: EngineHealth): Promise<void> {
     const ready = new Promise<void>((resolve) => client.once('ready', resolve));
     await within(CONNECT_TIMEOUT_MS, Promise.race([client.connect(), ready]));
     // Otherwise ioredis goes on in database 0.
-    if (!isCluster(client) && client.options.db) await client.select(client.options.db);
+    if (!isCluster(client) && client.options.db) await within(CONNECT_TIMEOUT_MS, client.select(client.options.db));
     isOpen = true;
   } catch (error) {
     const cause = tellable(reason ?? error);

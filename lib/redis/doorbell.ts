@@ -89,6 +89,9 @@ export class Doorbell {
   private async wait(): Promise<void> {
     const { waiting } = this.connections;
     if (this.isInterruptible) this.waiterId ??= await this.learnId();
+    // Meanwhile it may have been stopped, or others may have got room.
+    this.waitsAt = this.hungry;
+    if (this.hasStopped || this.waitsAt.length === 0) return;
     const seconds = this.isInterruptible ? WAIT_SECONDS : WAIT_UNINTERRUPTED_SECONDS;
     const taken = await waiting.bzpopmin(...this.waitsAt, seconds);
     this.waitsAt = [];

@@ -87,7 +87,8 @@ export class Patrol {
     const keptMs = Math.round(everyMs + Math.min(everyMs, LATE_MS));
     const take = async (): Promise<Term> => {
       const [leftMs, isNamed] = (await client.eval(TAKE, 2, key, names, this.id, keptMs)) as [number, number];
-      if (isNamed === 0 || this.turns++ % TURNS_PER_NAMING === 0) await nameQueues();
+      // Where the memory is full, Redis refuses that, and it is done another time.
+      if (isNamed === 0 || this.turns++ % TURNS_PER_NAMING === 0) await nameQueues().catch(() => {});
       return leftMs === 0 ? { isHeld: true } : { isHeld: false, askInMs: leftMs + MARGIN_MS };
     };
     const leave = async () => void (await client.eval(LEAVE, 1, key, this.id));

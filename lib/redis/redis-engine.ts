@@ -68,7 +68,8 @@ export class RedisEngine implements DurableEngine {
     const { options } = this;
     const { prefix, leaseMs, storeTimeoutMs, keepCompletedMs } = options;
     const health = new EngineHealth(host, 'Redis', tellable);
-    const connections = (this.connections = await Connections.open(options, health));
+    const connections = (this.connections = await Connections.make(options));
+    await connections.connect(leaseMs, health);
     try {
       await checkServer(connections, prefix, host);
       const queueOf = remembered(await openQueues(connections, options));

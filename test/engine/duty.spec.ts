@@ -62,6 +62,6 @@ it('asks again when the answer says, whether it has the duty or not, and in its 
 
   const { duty: other, did: otherDid } = dutyOf(() => Promise.reject(new Error('away')), 1);
   other.start();
-  await until(() => otherDid.length === 4);
-  expect(otherDid).toEqual(['asked', expect.stringContaining('does not work'), 'asked', 'asked']);
+  await until(() => otherDid.length >= 4);
+  expect(otherDid.slice(0, 4)).toEqual(['asked', expect.stringContaining('does not work'), 'asked', 'asked']);
 });

@@ -97,6 +97,7 @@ describe('The URL of a server', () => {
     'postgres://ada@/base?host=/var/run/postgresql',
     'postgres:///base?host=/var/run/postgresql&user=ada',
     'postgres://ada@[::1]:5432/base',
+    "postgres://ada:secret@localhost/base?options=a@b,c%3D'd'",
     'socket:/var/run/postgresql?db=base',
     '/var/run/postgresql base',
   ])('C14: may be %s', (connectionString) => {

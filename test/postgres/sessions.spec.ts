@@ -6,7 +6,8 @@ import { timers } from 'nestjs-callbacks/engine';
 import { postgres, type PostgresOptions } from 'nestjs-callbacks/postgres';
 import pg from 'pg';
 import { closeApps, deferred, startApp, until } from '../support/app.js';
-import { isIdle } from '../support/engine-suite.js';
+import { Proxy } from '../infra/proxy.mjs';
+import { again, isIdle } from '../support/engine-suite.js';
 import { findServerPrograms, PrivatePostgres } from '../support/private-postgres.mjs';
 import { describeWith } from '../support/servers.js';
 
@@ -128,5 +129,29 @@ describeWith('With a Postgres server that hangs (pg_ctl and initdb)', findServer
     await until(() => isIdle(deliveries));
     expect(stored.filter((one) => !ran.includes(one))).toEqual([]);
     expect([begun, wasLost!]).toEqual([1, false]);
+  });
+
+  it('G1: a connection that breaks while its statement is given up ends nothing, whoever has made it', async () => {
+    const proxy = await Proxy.before(server.port);
+    const pool = new pg.Pool({ connectionString: proxy.url(server.url), max: 6 });
+    pool.on('error', () => {});
+    pools.push(pool);
+    // Made before the engine listens to those that the pool makes.
+    await Promise.all([1, 2, 3, 4, 5, 6].map(() => pool.query('select pg_sleep(0.05)')));
+    const { app, events } = await startApp([Numbers], {
+      engine: postgres({ pool, schema: 'broken', storeTimeoutMs: 300 }),
+    });
+    await events.run('number', 1);
+    await until(() => ran.length === 1);
+    proxy.stall();
+    await expect(events.run('number', 2)).rejects.toMatchObject({ code: expect.stringMatching(/^EVENTS_STORE_/) });
+    proxy.cut();
+    proxy.resume();
+    await again(() => events.run('number', 3));
+    await until(() => ran.includes(3));
+    await app.close();
+    await pool.end();
+    pools.pop();
+    await proxy.end();
   });
 });

@@ -33,7 +33,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     class Failing {
       @Callback('fails', { delivery: 'durable', retry: { attempts: 2, delayMs: 0 } }) go(what: unknown) {
         ran.push(what);
-        throw new Error(`漢字 → é\u0000`, { cause: new Error('€') });
+        throw new Error(`漢字 → é\u0000 \\u0041`, { cause: new Error('€') });
       }
     }
     const { app, events, log } = await startApp([Failing, Emails], {
@@ -45,7 +45,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     await until(async () => (await deliveries.list()).length === 1 && (await isIdle(deliveries)));
     expect(ran.toSorted()).toEqual([1, 1, 'é']);
     const [{ error }] = await deliveries.list();
-    expect(error).toMatchObject({ message: '?? ? ??', cause: { message: '?' } });
+    expect(error).toMatchObject({ message: '?? ? ?? \\u0041', cause: { message: '?' } });
     expect(firstLines(log.of('error')).filter((line) => line.includes('does not work'))).toEqual([]);
     await expect(events.run('x', '漢字')).rejects.toMatchObject({ code: 'EVENTS_STORE_FAILED' });
   });

@@ -66,7 +66,7 @@ export class RunningEngine implements EngineHost {
     const stopping = engine
       .stop()
       .catch((error: unknown) => this.report(`The engine ${engine.name} did not stop`, error));
-    await atMost(Math.max(withinMs, GOODBYE_MS), stopping);
+    await atMost(Math.max(withinMs, GOODBYE_MS), Promise.allSettled([stopping, this.starting]));
   }
 
   /** The engine as far as it is known before it starts. */
@@ -83,6 +83,7 @@ export class RunningEngine implements EngineHost {
       if (this.hasStopped) throw engineClosed();
     } catch (cause) {
       await engine.stop().catch(() => {});
+      if (this.hasStopped) throw engineClosed();
       throw engineFailed(engine.name, 'start', cause);
     } finally {
       this.made = undefined;

@@ -123,7 +123,10 @@ const IS_WAIT: Check = {
 const CHECKS: Checks = {
   strict: IS_BOOLEAN,
   shutdownTimeout: IS_WAIT,
-  startTimeout: IS_WAIT,
+  startTimeout: {
+    isValid: (value) => IS_WAIT.isValid(value) && value >= 1,
+    expected: `Pass milliseconds, from 1 to ${LONGEST_TIMER_MS}.`,
+  },
   onError: { isValid: (value) => typeof value === 'function', expected: 'Pass a function of a failure.' },
   background: isObject('Pass { concurrency, maxQueued }.'),
   'background.concurrency': isCount(1),

@@ -9,7 +9,6 @@ const MOST_REMEMBERED = 1_000;
 /** Meets runs of events that no callback answers: they are fine, but told of once, since a mistyped name looks the same. */
 export class Unanswered {
   private readonly met = new Set<EventKey>();
-  private isStoreKnown = true;
 
   constructor(
     private readonly isStrict: boolean,
@@ -25,21 +24,21 @@ export class Unanswered {
     if (this.met.has(event) || this.met.size >= MOST_REMEMBERED) return;
     this.met.add(event);
     if (process.env.NODE_ENV !== 'production') this.failures.logger.warn(this.errorFor(event).message);
-    if (this.isStoreKnown) void this.lookElsewhere(eventLabel(event));
+    void this.lookElsewhere(event);
   }
 
   /** Warns, in production too, of an event that another application answers durably: nothing was stored for it. */
-  private async lookElsewhere(event: string): Promise<void> {
+  private async lookElsewhere(key: EventKey): Promise<void> {
+    const event = eventLabel(key);
     try {
       const found = (await this.elsewhere()).filter((address) => address.event === event);
       if (found.length === 0) return;
       const ids = found.map(({ callback }) => callback);
       this.failures.logger.warn(
         `"${event}" was run, and nothing was stored for ${ids.join(', ')}, which other applications on the same store have. ` +
-          `If that is to perform it, name it: EventsModule.forRoot({ remote: [{ event: '${event}', callback: '${ids[0]}' }] }).`,
+          `If that is to perform it, name it: EventsModule.forRoot({ remote: [{ event: ${typeof key === 'string' ? `'${key}'` : event}, callback: '${ids[0]}' }] }).`,
       );
     } catch (error) {
-      this.isStoreKnown = false;
       this.failures.log('debug', `Whether other applications answer "${event}" could not be found out`, error);
     }
   }

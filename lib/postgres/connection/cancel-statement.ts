@@ -39,9 +39,9 @@ const isCancellable = (client: object): client is Cancellable =>
 export function cancelStatement(client: PgClient): Promise<boolean> {
   if (!isCancellable(client)) return Promise.resolve(true);
   const { processID, secretKey, host, port, ssl, sslNegotiation, connection } = client;
-  return new Promise((resolve) => {
+  return new Promise<boolean>((resolve) => {
     const socket = new connection.constructor({ ssl, sslNegotiation });
-    const timer = setTimeout(() => end(false), TIMEOUT_MS);
+    const timer = setTimeout(() => end(false), TIMEOUT_MS).unref();
     const end = (isReached: boolean) => {
       clearTimeout(timer);
       socket.stream.destroy();
@@ -58,5 +58,6 @@ export function cancelStatement(client: PgClient): Promise<boolean> {
     });
     if (host.startsWith('/')) socket.connect(`${host}/.s.PGSQL.${port}`);
     else socket.connect(port, host);
-  });
+    // A client of another kind may be something else inside.
+  }).catch(() => false);
 }

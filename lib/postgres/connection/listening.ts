@@ -46,7 +46,8 @@ export class Listening {
   private giveBack(): void {
     const { client } = this;
     this.client = undefined;
-    if (client) void endSession(client, this.running, this.ending.signal);
+    const hurry = { signal: this.ending.signal, isPoolEnding: () => this.options.isPoolEnding() };
+    if (client) void endSession(client, this.running, hurry);
   }
 
   private get isOver(): boolean {
@@ -85,6 +86,7 @@ export class Listening {
       if (this.client === client) onNotification(payload ?? '');
     });
     await this.query(client, `listen "${channel}"`);
+    if (this.isOver) return;
     onGap();
     // A connection may be dead without anybody having said so.
     let silentMs = 0;

@@ -33,8 +33,10 @@ export async function checkServer(connection: Connection, schema: string): Promi
 const OF_BOSS = { version: 'version', queue: 'policy', job: 'singleton_key' };
 
 async function requireOwnSchema(connection: Connection, schema: string): Promise<void> {
-  const ask = `select table_name as name, array_to_string(array_agg(column_name::text), ' ') as columns
-    from information_schema.columns where table_schema = $1 and table_name = any($2) group by table_name`;
+  // Not from the information schema, which shows a role only what it may use.
+  const ask = `select c.relname::text as name, string_agg(a.attname::text, ' ') as columns
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+    where n.nspname = $1 and c.relname = any($2) and c.relkind in ('r', 'p') group by c.relname`;
   const { rows } = await connection.query(ask, [schema, Object.keys(OF_BOSS)], TIMEOUT_MS);
   const found = rows as { name: keyof typeof OF_BOSS; columns: string }[];
   const isBoss = ({ name, columns }: (typeof found)[number]) => columns.split(' ').includes(OF_BOSS[name]);

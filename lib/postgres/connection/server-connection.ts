@@ -25,6 +25,7 @@ export class ServerConnection implements Connection {
   readonly isEmbedded = false;
   readonly isExclusive = false;
   private readonly closing = new AbortController();
+  private readonly hurry = { signal: this.closing.signal, isPoolEnding: () => this.pool.ending === true };
   private closed: Promise<void> | undefined;
   private setsStrings = false;
   /** All that the pool has made since. */
@@ -153,7 +154,7 @@ export class ServerConnection implements Connection {
     } finally {
       client.off('error', onError);
       this.busy.delete(client);
-      if (isBroken) void endSession(client, running, this.closing.signal);
+      if (isBroken) void endSession(client, running, this.hurry);
       else client.release();
     }
   }
