@@ -1,3 +1,5 @@
+const WANTED = 'Pass one as in postgres://user@host/database.';
+
 /** What is wrong with the URL of a server, as a message that does not tell the password; nothing, if it will do. */
 export function faultOf(url: unknown): string | undefined {
   if (typeof url !== 'string' || url === '') return 'Pass a URL as in postgres://user@host/database.';
@@ -5,9 +7,8 @@ export function faultOf(url: unknown): string | undefined {
   // The path of a socket, as node-postgres takes it.
   if (/^(?:\/|socket:)/.test(url)) return undefined;
   const scheme = /^([a-z][a-z\d+.-]*):\/\//i.exec(url)?.[1];
-  if (scheme === undefined) return 'It is no URL. Pass one as in postgres://user@host/database.';
-  if (!/^postgres(?:ql)?$/i.test(scheme))
-    return `It begins with ${scheme}://. Pass one as in postgres://user@host/database.`;
+  if (scheme === undefined) return `It is no URL. ${WANTED}`;
+  if (!/^postgres(?:ql)?$/i.test(scheme)) return `It begins with ${scheme}://. ${WANTED}`;
   const [authority] = url.slice(scheme.length + 3).split(/[/?#]/);
   if (authority.slice(authority.lastIndexOf('@') + 1).includes(',')) {
     return 'It names several hosts, and node-postgres takes one. Name the primary server, or what stands before them.';
@@ -17,7 +18,5 @@ export function faultOf(url: unknown): string | undefined {
   }
   const isUserGiven = /^[^:]*:\/\/[^@/:]+(?::[^@/]*)?@/.test(url) || /[?&]user=/.test(url);
   const hasDefault = process.env.PGUSER ?? (process.platform === 'win32' ? process.env.USERNAME : process.env.USER);
-  return isUserGiven || hasDefault
-    ? undefined
-    : 'It names no user, and PGUSER is not set. Pass one as in postgres://user@host/database.';
+  return isUserGiven || hasDefault ? undefined : `It names no user, and PGUSER is not set. ${WANTED}`;
 }

@@ -1,10 +1,11 @@
 // A PgBouncer of a test's own before a Postgres server, by the program that is installed.
 import { spawn } from 'node:child_process';
-import { accessSync, chmodSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createConnection, createServer } from 'node:net';
+import { accessSync, chmodSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort, user } from '../support/private-postgres.mjs';
 
 /** The path of `pgbouncer`, or `undefined`. */
 export function findPgBouncer() {
@@ -19,22 +20,6 @@ export function findPgBouncer() {
         return false;
       }
     });
-}
-
-const freePort = () =>
-  new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-
-/** It does not run as root: then it runs as the user that Debian makes for Postgres. */
-function user() {
-  if (process.getuid?.() !== 0) return {};
-  const [, , uid, gid] = /^postgres:.*$/m.exec(readFileSync('/etc/passwd', 'utf8'))[0].split(':').map(Number);
-  return { uid, gid };
 }
 
 export class PgBouncer {

@@ -25,14 +25,14 @@ export function findServerPrograms() {
   return found && dirname(realpathSync(join(found, 'initdb')));
 }
 
-/** It does not run as root: then it runs as the user that Debian makes for it. */
-function user() {
+/** It does not run as root: then it runs as the user that Debian makes for it, as does what stands before it. */
+export function user() {
   if (process.getuid?.() !== 0) return {};
   const [, , uid, gid] = /^postgres:.*$/m.exec(readFileSync('/etc/passwd', 'utf8'))[0].split(':').map(Number);
   return { uid, gid };
 }
 
-const freePort = () =>
+export const freePort = () =>
   new Promise((resolve) => {
     const server = createServer();
     server.listen(0, '127.0.0.1', () => {

@@ -31,9 +31,6 @@ export function idleNotice(
   const waiting = counts.filter((one) => isKnown(one) && one.waiting > 0);
   if (waiting.length === 0) return undefined;
   const all = waiting.reduce((sum, one) => sum + one.waiting, 0);
-  const least = waiting.every(({ isExact }) => isExact) ? '' : 'at least ';
-  return `${least}${all} deliveries wait, and this instance performs none (work: false): another one is to.`.replace(
-    /^a/,
-    'A',
-  );
+  const count = waiting.every(({ isExact }) => isExact) ? all : `At least ${all}`;
+  return `${count} deliveries wait, and this instance performs none (work: false): another one is to.`;
 }

@@ -131,11 +131,8 @@ export class DeclaredCallbacks {
     for (const { event, callback, isOrdered } of callbacks.filter(({ isRemote }) => isRemote)) {
       const found = known.filter((one) => one.event === event && one.callback === callback);
       if (found.length === 0) {
-        const near =
-          nearestTo(
-            callback,
-            known.filter((one) => one.event === event),
-          ) ?? nearestTo(callback, known);
+        const ofEvent = known.filter((one) => one.event === event);
+        const near = nearestTo(callback, ofEvent) ?? nearestTo(callback, known);
         this.engine.warn(
           `No application has told this store yet that it has ${callback} for "${event}", which remote names` +
             `${near ? `. Did you mean "${near}"?` : ': what is stored for it waits until one does.'}`,
@@ -148,11 +145,11 @@ export class DeclaredCallbacks {
     if (callbacks.some(({ isRemote }) => isRemote)) await this.checkRemote(engine, callbacks);
     const unordered = engine.capabilities.order ? undefined : callbacks.find(({ isOrdered }) => isOrdered);
     if (unordered) throw engineUnsuited(engine.name, unordered.callback, 'ordered: true');
-    this.step = `make room for ${callbacks.map(({ callback }) => callback).join(', ')}`;
+    const step = (this.step = `make room for ${callbacks.map(({ callback }) => callback).join(', ')}`);
     try {
       await engine.declare(callbacks);
     } catch (cause) {
-      throw engineFailed(engine.name, `make room for ${callbacks.map(({ callback }) => callback).join(', ')}`, cause);
+      throw engineFailed(engine.name, step, cause);
     }
   }
 }

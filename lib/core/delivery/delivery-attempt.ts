@@ -168,13 +168,12 @@ export class DeliveryAttempt implements Pending {
   }
 
   private async succeed(): Promise<void> {
+    const { event, callback, attempt } = this;
     if (this.state === 'timed out') {
-      const { event, callback, attempt } = this;
       this.reportAlone(deliveryLate(event.label, callback.id, attempt.delivery.id, callback.durable.timeoutMs));
     }
     if (this.state !== 'running') return;
     this.state = 'settled';
-    const { event, callback, attempt } = this;
     const wasOurs = await this.host.settlements.add(attempt.complete());
     if (wasOurs === false) this.reportAlone(deliveryLost(event.label, callback.id, attempt.delivery.id));
   }

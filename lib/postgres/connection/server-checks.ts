@@ -13,7 +13,10 @@ const ASK = `
 
 const TIMEOUT_MS = 30_000;
 
-/** Refuses a server that takes no writes, and a schema that is another application's; and has the connection make up for settings that would change what statements mean. */
+/**
+ * Refuses a server that takes no writes, and a schema that is another application's; and has the connection make up for a
+ * setting that would change what statements mean.
+ */
 export async function checkServer(connection: Connection, schema: string): Promise<void> {
   const { rows } = await connection.query(ASK, [], TIMEOUT_MS);
   const { isStandby, isReadOnly, strings } = rows[0] as Server;

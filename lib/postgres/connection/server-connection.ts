@@ -79,7 +79,7 @@ export class ServerConnection implements Connection {
     onGap: () => void,
   ): Promise<() => Promise<void>> {
     const connect = (timeoutMs: number) => this.connect(timeoutMs);
-    const isPoolEnding = () => this.pool.ending === true;
+    const { isPoolEnding } = this.hurry;
     const listening = new Listening({ channel, connect, isPoolEnding, onNotification, onGap });
     // A pool does not tell that it is to end, but it does away with its clients then.
     const onRemove = () => isPoolEnding() && listening.end();
