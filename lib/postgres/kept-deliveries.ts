@@ -16,6 +16,7 @@ import {
 import type { Connection } from './connection/connection.js';
 import { countQueues, type CountedStretch } from './counting.js';
 import { addressOf, requireAddress } from './queue-name.js';
+import type { NamedQueue } from './queues.js';
 import type { Statements } from './statements/statements.js';
 
 /** No statement takes long by itself: this is for a server that has much else to do. */
@@ -54,7 +55,11 @@ export class KeptDeliveries {
   ) {}
 
   async addresses(): Promise<KnownAddress[]> {
-    return (await this.queuesOf({})).map((name) => addressOf(name)!);
+    const queues = await this.query<NamedQueue>(this.statements.queues);
+    return queues.flatMap(({ name, isRemote }) => {
+      const address = addressOf(name);
+      return address ? [{ ...address, isRemote }] : [];
+    });
   }
 
   async counts(): Promise<DeliveryCounts[]> {
@@ -108,7 +113,7 @@ export class KeptDeliveries {
   }
 
   private async queuesOf(filter: DeliveryFilter): Promise<string[]> {
-    const rows = await this.query<{ name: string }>(this.statements.queues);
+    const rows = await this.query<NamedQueue>(this.statements.queues);
     return rows.flatMap(({ name }) => {
       const address = addressOf(name);
       return address && fits(address, filter) ? [name] : [];

@@ -24,11 +24,11 @@ import { EmbeddedClock } from './embedded-clock.js';
 import { KeptDeliveries } from './kept-deliveries.js';
 import { isQueueMissing } from './missing-queue.js';
 import { type CompleteOptions, sessionsOf } from './options.js';
-import { isOrderedQueue, queueName } from './queue-name.js';
+import { queueName } from './queue-name.js';
+import { movesTo, Queues } from './queues.js';
 import { type OwnSchema, ownSchema } from './statements/own-schema.js';
 import { type Statements, statementsFor } from './statements/statements.js';
 import type { StoreOptions } from './statements/store.js';
-import type { Move } from './instances.js';
 import { Working } from './working.js';
 import { Writer } from './writer.js';
 
@@ -40,6 +40,7 @@ const GOODBYE_MS = 500;
 interface Opened {
   readonly connection: Connection;
   readonly boss: PgBoss;
+  readonly queues: Queues;
   readonly working: Working;
   readonly writer: Writer;
   readonly kept: KeptDeliveries;
@@ -76,12 +77,9 @@ export class PostgresEngine implements DurableEngine {
     const { channel, options } = this;
     const { leaseMs, storeTimeoutMs } = options;
     const connection = (this.connection = await openConnection(options, host));
-    // A package that is missing is told of before a server that is.
-    await importBoss();
-    await checkServer(connection, options.schema);
-    const boss = await startBoss(connection, options, host);
+    const boss = await openBoss(connection, options, host);
     const own = await this.makeOwnSchema(connection, host);
-    const statements = { ...this.statements, ...own?.cheaper };
+    const statements = { ...this.statements, ...own?.better };
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
     if (connection.isExclusive) await takeOver(connection, statements, own);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
@@ -89,6 +87,7 @@ export class PostgresEngine implements DurableEngine {
     this.opened = {
       connection,
       boss,
+      queues: new Queues({ connection, boss, statements, marks: own?.marks }),
       working: new Working({
         host,
         connection,
@@ -114,26 +113,17 @@ export class PostgresEngine implements DurableEngine {
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { connection, boss, working } = this.requireOpened();
-    const { rows } = await connection.query(this.statements.queues, [], BOOT_TIMEOUT_MS);
-    const existing = new Set((rows as { name: string }[]).map(({ name }) => name));
-    const moves: Move[] = [];
+    const { queues, working } = this.requireOpened();
+    await queues.make(callbacks);
     for (const callback of callbacks) {
-      const { event, isOrdered, formerly } = callback;
-      const queue = queueName(callback, isOrdered);
-      if (!existing.has(queue)) await boss.createQueue(queue, { policy: policyOf(isOrdered) });
-      this.declared.set(keyOf(callback), { queue, isOrdered });
-      const former = formerly.flatMap((id) => [true, false].map((was) => queueName({ event, callback: id }, was)));
-      // Where another application has it, it is that one that knows.
-      if (!callback.isRemote) {
-        for (const from of [queueName(callback, !isOrdered), ...former]) moves.push({ from, to: queue });
-      }
+      const { isOrdered } = callback;
+      this.declared.set(keyOf(callback), { queue: queueName(callback, isOrdered), isOrdered });
     }
-    await working.adopt(moves);
+    await working.adopt(callbacks.flatMap(movesTo));
   }
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
-    const { boss, writer, working, clock } = this.requireOpened();
+    const { queues, writer, working, clock } = this.requireOpened();
     const addressed = deliveries.map((delivery) => {
       const declared = this.requireDeclared(delivery);
       const call = working.calledFor(declared.queue, !transaction);
@@ -145,7 +135,7 @@ export class PostgresEngine implements DurableEngine {
     } catch (error) {
       // A transaction cannot be used any more. Runs after it find the queues again.
       if (transaction || !isQueueMissing(error)) throw error;
-      for (const { queue } of addressed) await boss.createQueue(queue, { policy: policyOf(isOrderedQueue(queue)) });
+      for (const { queue } of addressed) await queues.create(queue);
       await writer.store(addressed, isAnyOrdered);
     }
     for (const { queue, delivery, call } of addressed) {
@@ -222,7 +212,13 @@ export class PostgresEngine implements DurableEngine {
 }
 
 const keyOf = (address: DeliveryAddress) => queueName(address, false);
-const policyOf = (isOrdered: boolean) => (isOrdered ? 'key_strict_fifo' : 'standard');
+
+/** A package that is missing is told of before a server that is. */
+async function openBoss(connection: Connection, options: CompleteOptions, host: EngineHost): Promise<PgBoss> {
+  await importBoss();
+  await checkServer(connection, options.schema);
+  return await startBoss(connection, options, host);
+}
 
 /** Takes all that others had: whoever was here before is gone. */
 async function takeOver(connection: Connection, { takeBack }: Statements, own: OwnSchema | undefined): Promise<void> {

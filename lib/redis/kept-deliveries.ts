@@ -16,6 +16,7 @@ import { DISCARDED } from './discarded.js';
 import { discardWaiting } from './discards.js';
 import { KeptList, type KeptQueue } from './kept-list.js';
 import { findPlaces, portionsOf } from './places.js';
+import type { QueueNames } from './queue-names.js';
 import { isScriptsVerdict, type Queue } from './queues.js';
 import { Retries } from './retries.js';
 
@@ -27,12 +28,11 @@ export class KeptDeliveries {
   private readonly retries: Retries;
 
   /**
-   * @param names resolves to the names of all queues
    * @param ownerOf finds the address of the callback that now performs a queue's deliveries
    */
   constructor(
     private readonly client: Client,
-    private readonly names: () => Promise<readonly string[]>,
+    private readonly names: QueueNames,
     private readonly queueOf: (name: string) => Queue,
     private readonly ownerOf: (address: DeliveryAddress) => DeliveryAddress,
   ) {
@@ -40,7 +40,12 @@ export class KeptDeliveries {
   }
 
   async addresses(): Promise<KnownAddress[]> {
-    return (await this.queues({})).map(({ address }) => ({ ...address, isOrdered: false }));
+    const remote = new Set(await this.names.allRemote());
+    return (await this.queues({})).map(({ name, address }) => ({
+      ...address,
+      isOrdered: false,
+      isRemote: remote.has(name),
+    }));
   }
 
   async counts(): Promise<DeliveryCounts[]> {
@@ -80,7 +85,7 @@ export class KeptDeliveries {
 
   /** Finds the queues of all addresses that a filter means, with the address that each belongs to now. */
   private async queues(filter: DeliveryFilter): Promise<KeptQueue[]> {
-    const names = await this.names();
+    const names = await this.names.all();
     return names.flatMap((name) => {
       const known = addressOf(name);
       const address = known && this.ownerOf(known);

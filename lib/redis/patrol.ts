@@ -3,6 +3,7 @@ import { Duty, type EngineHealth, type Term } from '../engine/index.js';
 import type { Client } from './connections.js';
 import { DISCARDED } from './discarded.js';
 import type { CompleteOptions } from './options.js';
+import type { QueueNames } from './queue-names.js';
 import type { Queue } from './queues.js';
 
 /** How many queues one script looks at, about. */
@@ -65,11 +66,9 @@ type Answer = [next: string, running: string[], old: string[]];
 /** The things that a {@link Patrol} needs. */
 export interface PatrolOptions extends CompleteOptions {
   readonly client: Client;
-  /** The key of the set of all queues' names, also of those that this instance does not know. */
-  readonly names: string;
+  /** Told again from time to time, as a server that has lost all of it has lost that, too. */
+  readonly names: QueueNames;
   readonly queueOf: (name: string) => Queue;
-  /** Names the queues of this instance, as a server that has lost all of it has lost that, too. */
-  readonly nameQueues: () => Promise<void>;
   readonly health: EngineHealth;
 }
 
@@ -81,14 +80,14 @@ export class Patrol {
   private turns = 1;
 
   constructor(private readonly options: PatrolOptions) {
-    const { client, names, nameQueues, leaseMs, prefix, health } = options;
+    const { client, names, leaseMs, prefix, health } = options;
     const key = `${prefix}:duty`;
     const everyMs = lookEveryMs(leaseMs);
     const keptMs = Math.round(everyMs + Math.min(everyMs, LATE_MS));
     const take = async (): Promise<Term> => {
-      const [leftMs, isNamed] = (await client.eval(TAKE, 2, key, names, this.id, keptMs)) as [number, number];
+      const [leftMs, isNamed] = (await client.eval(TAKE, 2, key, names.key, this.id, keptMs)) as [number, number];
       // Where the memory is full, Redis refuses that, and it is done another time.
-      if (isNamed === 0 || this.turns++ % TURNS_PER_NAMING === 0) await nameQueues().catch(() => {});
+      if (isNamed === 0 || this.turns++ % TURNS_PER_NAMING === 0) await names.tell().catch(() => {});
       return leftMs === 0 ? { isHeld: true } : { isHeld: false, askInMs: leftMs + MARGIN_MS };
     };
     const leave = async () => void (await client.eval(LEAVE, 1, key, this.id));
@@ -114,7 +113,7 @@ export class Patrol {
       const answer = await this.options.client.eval(
         LOOK,
         1,
-        this.options.names,
+        this.options.names.key,
         prefix,
         cursor,
         QUEUES_AT_ONCE,

@@ -15,6 +15,7 @@ import {
   type RetryPortion,
   type SqlTransaction,
 } from '../engine/index.js';
+import { QueueNames } from './queue-names.js';
 import { openQueues, type Queue } from './queues.js';
 import { Connections } from './connections.js';
 import { Doorbell } from './doorbell.js';
@@ -39,6 +40,7 @@ interface Opened {
   readonly health: EngineHealth;
   readonly connections: Connections;
   readonly queueOf: (name: string) => Queue;
+  readonly names: QueueNames;
   readonly claims: Claims;
   readonly writer: Writer;
   readonly kept: KeptDeliveries;
@@ -73,21 +75,22 @@ export class RedisEngine implements DurableEngine {
     try {
       await checkServer(connections, prefix, host);
       const queueOf = remembered(await openQueues(connections, options));
+      const names = new QueueNames(connections.commands, prefix);
       const ownerOf = (address: DeliveryAddress) => this.owners.get(addressName(address)) ?? address;
       this.opened = {
         host,
         health,
         connections,
         queueOf,
+        names,
         claims: new Claims(connections.commands, leaseMs, keepCompletedMs, health),
         writer: new Writer(connections, storeTimeoutMs),
-        kept: new KeptDeliveries(connections.commands, () => this.allNames(), queueOf, ownerOf),
+        kept: new KeptDeliveries(connections.commands, names, queueOf, ownerOf),
         patrol: new Patrol({
           ...options,
           client: connections.commands,
-          names: this.names,
+          names,
           queueOf,
-          nameQueues: () => this.nameQueues(),
           health,
         }),
       };
@@ -98,16 +101,17 @@ export class RedisEngine implements DurableEngine {
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { queueOf } = this.requireOpened();
-    for (const { event, callback, formerly } of callbacks) {
+    const { queueOf, names } = this.requireOpened();
+    for (const { event, callback, formerly, isRemote = false } of callbacks) {
       const name = addressName({ event, callback });
       const former = formerly.map((id) => addressName({ event, callback: id }));
       for (const one of former) this.owners.set(one, { event, callback });
       const queue = queueOf(name);
       await queue.setQueueMeta({ 'opts.maxLenEvents': MOST_EVENTS });
       this.declared.set(name, { name, queue, former: former.map(queueOf) });
+      names.add(name, isRemote);
     }
-    await this.nameQueues();
+    await names.tell();
   }
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
@@ -168,22 +172,6 @@ export class RedisEngine implements DurableEngine {
 
   async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }) {
     return told(this.requireOpened().kept.discard(filter));
-  }
-
-  /** Has all that look through the queues find those of this instance. */
-  private async nameQueues(): Promise<void> {
-    if (this.declared.size > 0) await this.opened?.connections.commands.sadd(this.names, ...this.declared.keys());
-  }
-
-  /** The key of the set of all queues' names. It also has the names of queues that this instance does not know. */
-  private get names(): string {
-    return `${this.options.prefix}:addresses`;
-  }
-
-  /** The names of all queues; also of those that this instance does not know, or that the server has forgotten. */
-  private async allNames(): Promise<string[]> {
-    const named = await this.requireOpened().connections.commands.smembers(this.names);
-    return [...new Set([...named, ...this.declared.keys()])];
   }
 
   private requireOpened(): Opened {

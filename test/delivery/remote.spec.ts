@@ -83,8 +83,12 @@ function onOneStore(engine: () => EngineFactory, takesOrder: boolean) {
 
   it('C33: an id that nobody has is told of at boot, with the one that may have been meant', async () => {
     await startApp([Emails], { engine: engine() });
+    const remote = [{ event: 'user_joined', callback: 'Emails.great' }];
+    const { events } = await startApp([], { engine: engine(), remote });
+    await events.run('user_joined', 'Ada');
+    // As often as it starts: that it has named the callback before, and stored for it, makes nobody perform it.
     const log = new Log();
-    await startApp([], { engine: engine(), remote: [{ event: 'user_joined', callback: 'Emails.great' }] }, log);
+    await startApp([], { engine: engine(), remote }, log);
     expect(log.of('warn').filter((line) => line.includes('remote'))).toEqual([
       'No application has told this store yet that it has Emails.great for "user_joined", which remote names. Did you mean "Emails.greet"?',
     ]);
@@ -114,8 +118,10 @@ function onOneStore(engine: () => EngineFactory, takesOrder: boolean) {
   if (!takesOrder) return;
 
   it('C33: whether it is ordered is compared with what its application has said', async () => {
-    await startApp([Ordered], { engine: engine() });
     const named = { event: 'user_joined', callback: 'Ordered.note' };
+    // Whoever is there first can say what he likes.
+    await startApp([], { engine: engine(), remote: [named] });
+    await startApp([Ordered], { engine: engine() });
     await expect(startApp([], { engine: engine(), remote: [named] })).rejects.toMatchObject({
       code: 'EVENTS_OPTION_INVALID',
       message:

@@ -272,6 +272,9 @@ const broken: Record<string, Break | Broken> = {
     declare: (callbacks) =>
       engine.declare(callbacks.map((one) => (one.isRemote ? { ...one, isRemote: false, isOrdered: false } : one))),
   }),
+  'tells a callback that its own application has declared from one that only others have named': (engine) => ({
+    addresses: async () => (await engine.addresses()).map((address) => ({ ...address, isRemote: false })),
+  }),
   'starts and declares in several instances at the same moment, and again': (() => {
     let isStarting = false;
     return (engine) => ({

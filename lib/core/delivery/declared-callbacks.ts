@@ -125,9 +125,11 @@ export class DeclaredCallbacks {
 
   /** Compares what was said of other applications' callbacks with what those have told the store. */
   private async checkRemote(engine: DurableEngine, callbacks: readonly Declared[]): Promise<void> {
-    const known = await engine.addresses().catch((cause: unknown) => {
+    const all = await engine.addresses().catch((cause: unknown) => {
       throw engineFailed(engine.name, 'tell which callbacks other applications have', cause);
     });
+    // What another has named by the same mistake says nothing.
+    const known = all.filter(({ isRemote }) => !isRemote);
     for (const { event, callback, isOrdered } of callbacks.filter(({ isRemote }) => isRemote)) {
       const found = known.filter((one) => one.event === event && one.callback === callback);
       if (found.length === 0) {

@@ -141,10 +141,8 @@ export interface DurableCallback extends DeliveryAddress {
   readonly isRemote?: boolean;
 }
 
-/** An address that some instance has declared. */
-export interface KnownAddress extends DeliveryAddress {
-  readonly isOrdered: boolean;
-}
+/** An address that instances have declared: `isRemote` says that none of them has done so as its own. */
+export type KnownAddress = DeliveryAddress & { readonly isOrdered: boolean; readonly isRemote: boolean };
 
 export interface Delivery extends DeliveryAddress {
   /** A UUID, by default of version 7. One run has one for all its callbacks: it is unique within an address. */

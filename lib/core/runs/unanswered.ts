@@ -1,6 +1,6 @@
 import { nobodyAnswers } from '../errors/run-errors.js';
 import { type EventKey, eventLabel } from '../events/event-map.js';
-import type { DeliveryAddress } from '../engine/engine.js';
+import type { KnownAddress } from '../engine/engine.js';
 import type { Failures } from '../reports/failures.js';
 import { nearest } from '../errors/did-you-mean.js';
 
@@ -15,7 +15,7 @@ export class Unanswered {
     private readonly failures: Failures,
     private readonly known: () => readonly EventKey[],
     /** Asks the store, if there is one, which callbacks the applications that share it have. */
-    private readonly elsewhere: () => Promise<readonly DeliveryAddress[]>,
+    private readonly elsewhere: () => Promise<readonly KnownAddress[]>,
   ) {}
 
   /** @throws EVENTS_NOBODY_ANSWERS when strict */
@@ -31,7 +31,7 @@ export class Unanswered {
   private async lookElsewhere(key: EventKey): Promise<void> {
     const event = eventLabel(key);
     try {
-      const found = (await this.elsewhere()).filter((address) => address.event === event);
+      const found = (await this.elsewhere()).filter((address) => address.event === event && !address.isRemote);
       if (found.length === 0) return;
       const ids = found.map(({ callback }) => callback);
       this.failures.logger.warn(

@@ -22,7 +22,7 @@ export interface KeptStatements {
   readonly retryOfIds: string;
   /** Removes the waiting and dead deliveries with the ids `$3`, and notifies on `$2`, as others may have waited for them. */
   readonly discard: string;
-  /** Names all queues. */
+  /** Names all queues, and says which are remote. */
   readonly queues: string;
   /** Fails unless everything is there that the other statements need. */
   readonly probe: string;
@@ -35,7 +35,7 @@ export const keptStatements = (tables: Tables, keepCompletedSeconds: number): Ke
   retry: retry(tables, keepCompletedSeconds, page(tables, 'dead')),
   retryOfIds: retry(tables, keepCompletedSeconds, pageOfIds(tables, 'dead', '$7')),
   discard: discard(tables),
-  queues: `select name from ${tables.queue}`,
+  queues: `select name, false as "isRemote" from ${tables.queue}`,
   probe: probe(tables),
 });
 

@@ -1,12 +1,13 @@
 import { claimStatements } from './claim.js';
 import { functionFor, type Signature } from './functions.js';
 import { beatStatement, type InstanceStatements, instanceStatements } from './instances.js';
+import { markedQueues, remoteStatements, type RemoteStatements } from './remote.js';
 import type { Statements } from './statements.js';
 import { unorderedStatements } from './store.js';
 import { sweepStatements } from './sweep.js';
 import { type Tables, tablesIn } from './tables.js';
 
-/** What is ours in a schema, beside pg-boss' tables: one table, and functions. */
+/** What is ours in a schema, beside pg-boss' tables: two tables, and functions. */
 export interface OwnSchema {
   /** Makes it. Running it again, also at the same moment, changes nothing. */
   readonly sql: string;
@@ -14,8 +15,10 @@ export interface OwnSchema {
   readonly isThere: string;
   /** The statements that need it. */
   readonly instances: InstanceStatements;
-  /** The statements that cost less with it. */
-  readonly cheaper: Partial<Statements>;
+  /** The same of marks on queues. */
+  readonly marks: RemoteStatements;
+  /** The statements that cost less with it, or say more. */
+  readonly better: Partial<Statements>;
 }
 
 const CLAIMED = 'id uuid, "retryCount" int, spared int, data jsonb';
@@ -56,14 +59,18 @@ export function ownSchema(schema: string): OwnSchema {
   return {
     sql: `
 select pg_advisory_xact_lock(hashtextextended('nestjs-callbacks ${schema}', 0));
-${instanceTable(tables)}${functions.map(({ sql }) => sql).join('')}`,
-    isThere: `select to_regclass('${tables.instance}') is not null and coalesce(${mayCall.join(' and ')}, false) as "isThere"`,
+${ownTables(tables)}${functions.map(({ sql }) => sql).join('')}`,
+    isThere: `select to_regclass('${tables.instance}') is not null and to_regclass('${tables.remote}') is not null and coalesce(${mayCall.join(' and ')}, false) as "isThere"`,
     instances: { ...instanceStatements(tables), beat: beat.call },
-    cheaper: Object.fromEntries(names.map((name, index) => [name, cheaper[index].call])),
+    marks: remoteStatements(tables),
+    better: {
+      ...Object.fromEntries(names.map((name, index) => [name, cheaper[index].call])),
+      queues: markedQueues(tables),
+    },
   };
 }
 
-const instanceTable = ({ instance }: Tables) => `
+const ownTables = ({ instance, remote }: Tables) => `
 create table if not exists ${instance} (
   id uuid primary key,
   version int not null,
@@ -71,4 +78,5 @@ create table if not exists ${instance} (
   moves jsonb not null,
   seen_on timestamp with time zone not null
 );
+create table if not exists ${remote} (queue text primary key);
 `;

@@ -7,6 +7,8 @@ export interface Tables {
   readonly state: string;
   /** The instances that work, with the queues that each works on. */
   readonly instance: string;
+  /** The queues that only applications have made that do not perform what lies there. */
+  readonly remote: string;
 }
 
 /** Names the tables of a schema. */
@@ -15,4 +17,5 @@ export const tablesIn = (schema: string): Tables => ({
   queue: `${schema}.queue`,
   state: `${schema}.job_state`,
   instance: `${schema}.events_instance`,
+  remote: `${schema}.events_remote`,
 });

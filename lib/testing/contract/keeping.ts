@@ -151,7 +151,7 @@ export const keepingRules: readonly ContractRule[] = [
     await scene.open(own);
     const engine = await scene.open(other);
     const found = (await engine.addresses()).filter(({ event }) => event === own.event);
-    const named = (callback: string) => ({ event: own.event, callback, isOrdered: false });
+    const named = (callback: string) => ({ event: own.event, callback, isOrdered: false, isRemote: false });
     assert.deepEqual(
       found.toSorted((one, another) => (one.callback < another.callback ? -1 : 1)),
       [named('Bot.announce'), named('Emails.greet')],
@@ -168,7 +168,7 @@ export const keepingRules: readonly ContractRule[] = [
       const api = await scene.open(scene.callback('Emails.greet', { isOrdered: true, concurrency: 1, isRemote: true }));
       await api.store([scene.delivery({ key: 'a', arguments: ['second'] })]);
       const addresses = (await api.addresses()).filter(({ event }) => event === own.event);
-      assert.deepEqual(addresses, [{ event: own.event, callback: 'Emails.greet', isOrdered: true }]);
+      assert.deepEqual(addresses, [{ event: own.event, callback: 'Emails.greet', isOrdered: true, isRemote: false }]);
       const attempts = scene.attempts(worker, own);
       await attempts.begun(2);
       assert.deepEqual(
@@ -178,6 +178,21 @@ export const keepingRules: readonly ContractRule[] = [
     },
     'order',
   ),
+
+  rule('tells a callback that its own application has declared from one that only others have named', async (scene) => {
+    const own = scene.callback('Emails.greet');
+    const remote = { ...own, isRemote: true };
+    const isRemote = async (engine: DurableEngine) =>
+      (await engine.addresses()).filter(({ event }) => event === own.event).map((address) => address.isRemote);
+    const api = await scene.open(remote);
+    const other = await scene.open(remote);
+    await other.store([scene.delivery()]);
+    assert.deepEqual(await isRemote(other), [true]);
+    const worker = await scene.open(own);
+    assert.deepEqual(await isRemote(api), [false]);
+    await scene.attempts(worker, own).begun(1);
+    assert.deepEqual(await isRemote(await scene.open(remote)), [false]);
+  }),
 
   rule('starts and declares in several instances at the same moment, and again', async (scene) => {
     const callback = scene.callback();

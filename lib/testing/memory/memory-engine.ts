@@ -121,7 +121,12 @@ export class MemoryEngine implements DurableEngine {
   }
 
   async addresses() {
-    return this.kept.callbacks.map(({ event, callback, isOrdered }) => ({ event, callback, isOrdered }));
+    return this.kept.callbacks.map(({ event, callback, isOrdered, isRemote = false }) => ({
+      event,
+      callback,
+      isOrdered,
+      isRemote,
+    }));
   }
 
   async retry(filter: DeliveryFilter, portion: RetryPortion) {

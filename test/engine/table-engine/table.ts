@@ -80,6 +80,7 @@ const SCHEMA = `
     event text collate "C" not null,
     callback text collate "C" not null,
     is_ordered boolean not null,
+    is_remote boolean not null,
     primary key (event, callback)
   );
   create index if not exists deliveries_to_do on deliveries (event, callback, position) where state <> 'done';
@@ -204,16 +205,20 @@ export class Table {
 
   /** Writes down that a callback is there. Whoever has it knows best whether it keeps order. */
   async note({ event, callback, isOrdered, isRemote }: DurableCallback): Promise<void> {
-    const otherwise = isRemote ? 'nothing' : 'update set is_ordered = excluded.is_ordered';
-    await this.ask(`insert into addresses values ($1, $2, $3) on conflict (event, callback) do ${otherwise}`, [
+    const otherwise = isRemote ? 'nothing' : 'update set is_ordered = excluded.is_ordered, is_remote = false';
+    await this.ask(`insert into addresses values ($1, $2, $3, $4) on conflict (event, callback) do ${otherwise}`, [
       event,
       callback,
       isOrdered,
+      isRemote ?? false,
     ]);
   }
 
   async addresses(): Promise<KnownAddress[]> {
-    return await this.ask('select event, callback, is_ordered as "isOrdered" from addresses', []);
+    return await this.ask(
+      'select event, callback, is_ordered as "isOrdered", is_remote as "isRemote" from addresses',
+      [],
+    );
   }
 
   /** Makes what is stored under former ids of a callback its own. */

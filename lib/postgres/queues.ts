@@ -1,0 +1,57 @@
+import type { PgBoss } from 'pg-boss';
+import type { DurableCallback } from '../engine/index.js';
+import type { Connection } from './connection/connection.js';
+import type { Move } from './instances.js';
+import { isOrderedQueue, queueName } from './queue-name.js';
+import type { RemoteStatements } from './statements/remote.js';
+import type { Statements } from './statements/statements.js';
+
+const BOOT_TIMEOUT_MS = 30_000;
+
+/** A queue of pg-boss. */
+export interface NamedQueue {
+  readonly name: string;
+  /** Its own application has not been here yet: one that has its callback as `remote` has made it. */
+  readonly isRemote: boolean;
+}
+
+interface QueuesOptions {
+  readonly connection: Connection;
+  readonly boss: PgBoss;
+  readonly statements: Pick<Statements, 'queues'>;
+  /** Without them, as the schema is an older version's, no queue is known to be remote. */
+  readonly marks: RemoteStatements | undefined;
+}
+
+/** Makes the queues of callbacks. */
+export class Queues {
+  constructor(private readonly options: QueuesOptions) {}
+
+  /** Makes those that are not there, and has the store know which applications have been here themselves. */
+  async make(callbacks: readonly DurableCallback[]): Promise<void> {
+    const { connection, statements, marks } = this.options;
+    const remote = callbacks.filter(({ isRemote }) => isRemote).map(queueOf);
+    if (remote.length > 0 && marks) await connection.query(marks.mark, [remote], BOOT_TIMEOUT_MS);
+    const { rows } = await connection.query(statements.queues, [], BOOT_TIMEOUT_MS);
+    const existing = new Map((rows as NamedQueue[]).map((queue) => [queue.name, queue]));
+    for (const queue of callbacks.map(queueOf)) if (!existing.has(queue)) await this.create(queue);
+    const own = callbacks.filter(({ isRemote }) => !isRemote).map(queueOf);
+    const marked = own.filter((queue) => existing.get(queue)?.isRemote ?? true);
+    if (marked.length > 0 && marks) await connection.query(marks.unmark, [marked], BOOT_TIMEOUT_MS);
+  }
+
+  async create(queue: string): Promise<void> {
+    await this.options.boss.createQueue(queue, { policy: isOrderedQueue(queue) ? 'key_strict_fifo' : 'standard' });
+  }
+}
+
+const queueOf = (callback: DurableCallback) => queueName(callback, callback.isOrdered);
+
+/** From where what is stored for a callback is moved to its queue: where it lay by a former id, or ordered otherwise. */
+export function movesTo(callback: DurableCallback): Move[] {
+  const { event, isOrdered, formerly, isRemote } = callback;
+  // Where another application has it, it is that one that knows.
+  if (isRemote) return [];
+  const former = formerly.flatMap((id) => [true, false].map((was) => queueName({ event, callback: id }, was)));
+  return [queueName(callback, !isOrdered), ...former].map((from) => ({ from, to: queueOf(callback) }));
+}
