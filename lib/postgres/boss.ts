@@ -15,6 +15,9 @@ const clock: Clock = {
   clearInterval: (handle) => clearInterval(handle as NodeJS.Timeout),
 };
 
+/** The version of pg-boss' schema on which our statements were tried, as its package.json tells it. */
+const TRIED_VERSION = 46;
+
 const HOUSEKEEPING = {
   // pg-boss takes back claims, too. It does so later than we do, and knows nothing of those that are still ours, so it
   // is to do so as rarely as it can.
@@ -55,11 +58,29 @@ export async function startBoss(
   try {
     await boss.start();
   } catch (error) {
+    const plain = await explained(error as Error, schema, boss);
     await boss.stop({ graceful: false, close: false });
-    // The message of pg-boss reads as if a package were missing.
-    if (!(error as Error).message.startsWith('pg-boss is not installed')) throw error;
-    const message = `the schema "${schema}" has no tables. Run what schemaSql() returns, or remove migrate: false.`;
-    throw new Error(message, { cause: error });
+    throw plain;
   }
+  const version = await boss.schemaVersion();
+  if (version !== TRIED_VERSION) host.warn(untried(schema, version));
   return boss;
 }
+
+/** Its own messages read as if a package were missing, and do not say which version is which. */
+async function explained(error: Error, schema: string, boss: PgBoss): Promise<Error> {
+  if (error.message.startsWith('pg-boss is not installed')) {
+    const message = `the schema "${schema}" has no tables. Run what schemaSql() returns, or remove migrate: false.`;
+    return new Error(message, { cause: error });
+  }
+  if (!error.message.startsWith('pg-boss database requires migrations')) return error;
+  const version = await boss.schemaVersion();
+  const message =
+    `the tables of pg-boss in the schema "${schema}" are of version ${version}, and the pg-boss that is installed has another. ` +
+    `If it is newer, run what its getMigrationPlans('${schema}', ${version}) returns, or remove migrate: false; if not, install the one that has made them.`;
+  return new Error(message, { cause: error });
+}
+
+const untried = (schema: string, version: number | null) =>
+  `The tables of pg-boss in the schema "${schema}" are of version ${version}. This version of nestjs-callbacks, whose own statements use them, ` +
+  `was tried with version ${TRIED_VERSION} only. It goes on; see whether there is a newer one, which knows them.`;

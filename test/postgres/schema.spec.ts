@@ -69,6 +69,32 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     });
   });
 
+  it.each([45, 47])(
+    "a version %i of pg-boss' tables, on which our statements were not tried, is told of at boot",
+    async (version) => {
+      await scene.pool.query(await schemaSql(scene.schema));
+      await scene.pool.query(`update ${scene.schema}.version set version = ${version}`);
+      const start = (migrate: boolean) =>
+        startApp([Emails], { engine: postgres({ ...scene.placeByUrl, migrate }), startTimeout: 20_000 });
+      await expect(start(false)).rejects.toMatchObject({
+        code: 'EVENTS_ENGINE_FAILED',
+        message: expect.stringContaining(
+          `the tables of pg-boss in the schema "${scene.schema}" are of version ${version}, and the pg-boss that is installed has another. ` +
+            `If it is newer, run what its getMigrationPlans('${scene.schema}', ${version}) returns, or remove migrate: false; if not, install the one that has made them.`,
+        ),
+      });
+      if (version === 45) return;
+      ran.length = 0;
+      const { events, log } = await start(true);
+      await events.run('x', 'Ada');
+      await until(() => ran.includes('Ada'));
+      expect(log.of('warn').map((line) => line.split('\n')[0])).toEqual([
+        `The tables of pg-boss in the schema "${scene.schema}" are of version 47. This version of nestjs-callbacks, whose own statements use them, ` +
+          'was tried with version 46 only. It goes on; see whether there is a newer one, which knows them.',
+      ]);
+    },
+  );
+
   it("what is retried, cancelled or deleted by pg-boss' own methods goes on or is gone, and so does its key", async () => {
     const [plain, ordered] = [callbackOf(), callbackOf({ event: 'y', isOrdered: true })];
     const engine = await scene.open([plain, ordered]);
