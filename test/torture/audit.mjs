@@ -4,6 +4,7 @@ const CALLBACKS = {
   mixed: ['Quick.go', 'Flaky.go', 'Hanging.go', 'Doomed.go'],
   ordered: ['Ordered.go'],
   exact: ['Exact.go'],
+  newer: ['Newer.go'],
 };
 
 /** A claim lasts for 10 s, another instance has the duty within 3, and looks within 2.4; and each suspect waits for its turn. */
@@ -14,7 +15,7 @@ const DUTY_MS = 3_000;
 
 /**
  * @param lines what the instances noted
- * @param kept `dead`, as `callback id`, and how many deliveries are `open` still; `effects` by id
+ * @param kept `dead`, as `callback id`, and which deliveries are `open` still; `effects` by id
  * @param outages when the store was away: `[from, to]`
  */
 export function audit(lines, { dead, open, effects }, { kills, outages }) {
@@ -58,7 +59,7 @@ export function audit(lines, { dead, open, effects }, { kills, outages }) {
     const { callback, number } = performed.get(key) ?? {};
     if (callback !== 'Doomed.go' || number % 50 !== 0) problems.push(`dead without reason: ${key}`);
   }
-  if (open > 0) problems.push(`${open} deliveries are open still`);
+  if (open.length > 0) problems.push(`${open.length} deliveries are open still`);
 
   const exact = stored.filter(({ event }) => event === 'exact');
   for (const { id } of exact) {
@@ -149,7 +150,5 @@ function recoveriesOf(performed, kills, outages) {
   );
 }
 
-const ageOf = ({ instance }) => Number(instance.split(' ')[1]);
-
-/** Whether a killed instance had been there for longest. Then it had the duty, or would have had it next. */
-const hadDuty = (kill, kills) => kills.every((other) => ageOf(other) >= ageOf(kill) || other.at < kill.at);
+/** Whether a killed instance had been there for longest, by its own clock. Then it had the duty, or would have had it next. */
+const hadDuty = (kill, kills) => kills.every((other) => other.bornAt >= kill.bornAt || other.at < kill.at);

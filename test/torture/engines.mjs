@@ -1,14 +1,16 @@
 // The engine that an instance uses, as the environment says, and its way to write effects in a transaction.
 import pg from 'pg';
-import { lockFolder, postgres } from '../../dist/postgres/index.js';
-import { redis } from '../../dist/redis/index.js';
+import { importEntry } from './package.mjs';
+
+const [{ lockFolder, postgres }, { redis }] = await Promise.all([importEntry('postgres'), importEntry('redis')]);
 
 /** With the events that suit it. */
 export async function openEngine() {
   const { DATABASE_URL, REDIS_URL, FOLDER } = process.env;
-  if (REDIS_URL) return { engine: redis({ url: REDIS_URL }), events: ['mixed'] };
+  const newer = process.env.NEWER ? ['newer'] : [];
+  if (REDIS_URL) return { engine: redis({ url: REDIS_URL }), events: ['mixed', ...newer] };
   const opened = await (DATABASE_URL ? onServer(DATABASE_URL) : inFolder(FOLDER));
-  return { ...opened, events: ['mixed', 'ordered', 'exact'] };
+  return { ...opened, events: ['mixed', 'ordered', 'exact', ...newer] };
 }
 
 async function onServer(connectionString) {

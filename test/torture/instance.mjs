@@ -1,17 +1,18 @@
 // One instance of an application that stores and performs deliveries until it is killed. What happens is appended, line by
 // line and at once, to the file that LOG names: it outlives a kill.
+import './skewed-clock.mjs';
 import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
 import { openSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { Callback, currentEvent, EventRunner, EventsModule } from '../../dist/index.js';
-import { decorate } from '../bench/applications.mjs';
 import { openEngine } from './engines.mjs';
 import { now } from './now.mjs';
+import { importEntry } from './package.mjs';
 import { randomOf } from './random.mjs';
 
+const { Callback, currentEvent, EventRunner, EventsModule } = await importEntry('');
 const { LOG, NAME, SEED, PRODUCERS = '4', PAUSE_MS = '15' } = process.env;
 const random = randomOf(Number(SEED));
 const log = openSync(LOG, 'a');
@@ -31,7 +32,7 @@ async function performing(callback, work) {
 const answer = (name, event, options, method) => {
   const type = { [name]: class {} }[name];
   Object.defineProperty(type.prototype, 'go', { value: method, writable: true, configurable: true });
-  decorate(type, 'go', Callback(event, options));
+  Callback(event, options)(type.prototype, 'go', Object.getOwnPropertyDescriptor(type.prototype, 'go'));
   Injectable()(type);
   return type;
 };
@@ -62,6 +63,10 @@ const providers = [
   ),
   ...(produced.includes('ordered') ? [orderedCallback()] : []),
   ...(produced.includes('exact') ? [exactCallback()] : []),
+  // Only this build has it.
+  ...(produced.includes('newer')
+    ? [answer('Newer', 'newer', durable, () => performing('Newer.go', async () => {}))]
+    : []),
 ];
 
 function orderedCallback() {
@@ -93,7 +98,7 @@ await app.init();
 const events = app.get(EventRunner);
 process.send('ready');
 
-let isProducing = process.env.PRODUCES !== 'false';
+let isProducing = true;
 process.on('message', async (message) => {
   if (message === 'stop producing') isProducing = false;
   if (message === 'close') {
@@ -112,7 +117,10 @@ async function produce(key) {
     for (let isOpen = true; isOpen;) {
       note('try', run);
       try {
-        await events.with({ id: run.id, key: run.key }).run(event, run.number);
+        // What is newer waits, so that some of it is there whenever its build goes.
+        await events
+          .with({ id: run.id, key: run.key, ...(event === 'newer' && { delayMs: 3_000 }) })
+          .run(event, run.number);
         note('stored', run);
         isOpen = false;
       } catch (error) {
