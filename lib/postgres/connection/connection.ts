@@ -36,6 +36,8 @@ export interface QueryResult {
   readonly rows: any[];
 }
 
+const READ_ONLY = '25006';
+
 /** The statement never reached the database. */
 export class NotSentError extends Error {
   override readonly name = 'NotSentError';
@@ -57,9 +59,24 @@ export class KeyHeldError extends Error {
   readonly code = '55P03';
 }
 
-/** Whether the same would fail again now, after waiting as long: there is no answer, no connection, or the key is not free. */
+/** The server takes no writes. It may have been the primary, which another is now: another session may find that one. */
+export class ReadOnlyError extends Error {
+  override readonly name = 'ReadOnlyError';
+  /** As the database says it. */
+  readonly code = READ_ONLY;
+
+  /** Says of an error what it means, if it is one of these. Any other stays as it is. */
+  static or(error: unknown): unknown {
+    if ((error as { code?: unknown } | null)?.code !== READ_ONLY) return error;
+    const message = `this server is a standby, or read-only, and takes no writes (${messageOf(error)})`;
+    return new ReadOnlyError(message, { cause: error });
+  }
+}
+
+/** Whether the same would fail again now, or after waiting as long: there is no answer, no connection, no server that writes, or the key is not free. */
 export const isInVain = (error: unknown): boolean =>
   error instanceof NotSentError ||
+  error instanceof ReadOnlyError ||
   error instanceof KeyHeldError ||
   error instanceof NoAnswerError ||
   (error as { cause?: unknown } | null)?.cause instanceof NoAnswerError;

@@ -1,5 +1,5 @@
 import { atMost, type EngineHost, messageOf, timers, within } from '../../engine/index.js';
-import { type Connection, NotSentError, type QueryResult, wasRefused } from './connection.js';
+import { type Connection, NotSentError, type QueryResult, ReadOnlyError, wasRefused } from './connection.js';
 import { cutOff, endSession } from './end-session.js';
 import { Listening } from './listening.js';
 import { OWN_PARSERS } from './own-parsers.js';
@@ -147,9 +147,10 @@ export class ServerConnection implements Connection {
     this.busy.set(client, running);
     try {
       return await within(timeoutMs, running);
-    } catch (error) {
+    } catch (reason) {
+      const error = ReadOnlyError.or(reason);
       // Several statements may have failed in the middle of something. One that was refused has left nothing behind.
-      isBroken ||= isSeveral || !wasRefused(error);
+      isBroken ||= isSeveral || error instanceof ReadOnlyError || !wasRefused(error);
       throw error;
     } finally {
       client.off('error', onError);
