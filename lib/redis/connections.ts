@@ -83,8 +83,8 @@ async function maker({ url, connection }: CompleteOptions): Promise<(name: strin
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
       retryStrategy: pauseBefore,
-      // The server was a master, and is none any more.
-      reconnectOnError: ({ message }) => message.startsWith('READONLY'),
+      // The server was a master, and is none any more. Redis 6 says so of a script in the middle of what it says.
+      reconnectOnError: ({ message }) => /\bREADONLY\b/.test(message),
     };
     if (url !== undefined) return new Redis(url, own);
     const given = connection as Client | ClientOptions;
