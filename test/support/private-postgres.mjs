@@ -1,6 +1,15 @@
 // A Postgres server of a test's own, which it may restart, kill and freeze. It takes the programs that are installed.
 import { execFileSync, spawn } from 'node:child_process';
-import { chownSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  chownSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -90,6 +99,14 @@ export class PrivatePostgres {
     );
     await standby.start();
     return standby;
+  }
+
+  /** Comes back as one that follows another, after it has ended in good order. */
+  async startAfter(primary) {
+    writeFileSync(join(this.#data, 'standby.signal'), '');
+    const settings = `primary_conninfo = 'host=127.0.0.1 port=${primary.port} user=postgres'`;
+    appendFileSync(join(this.#data, 'postgresql.auto.conf'), `${settings}\n`);
+    await this.start();
   }
 
   /** A standby becomes a primary server. */

@@ -31,7 +31,7 @@ const isFree = (port) =>
   });
 
 /** Below the ports that systems give to outgoing connections, which come and go: so is that of the bus. */
-async function freePort() {
+export async function freePort() {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 12_000);
     if ((await isFree(port)) && (await isFree(port + BUS))) return port;
@@ -89,6 +89,26 @@ export class PrivateRedis {
     await this.start();
   }
 
+  /** Becomes a replica, or the replica of another. Resolves when it has all that the master has. */
+  async follow(master) {
+    await this.ask(async (client) => {
+      await client.replicaof('127.0.0.1', master.port);
+      while (!(await this.replication()).includes('master_link_status:up')) await sleep(20);
+    });
+  }
+
+  /** What it says of its master or its replicas. */
+  replication() {
+    return this.ask((client) => client.info('replication'));
+  }
+
+  /** Resolves when a replica has all that this one has now. */
+  async replicatedTo(replica) {
+    const offset = async (server, name) => Number((await server.replication()).split(`${name}:`)[1].split('\r')[0]);
+    const now = await offset(this, 'master_repl_offset');
+    while ((await offset(replica, 'slave_repl_offset')) < now) await sleep(10);
+  }
+
   /** Nothing answers any more, while all connections stay. */
   freeze() {
     this.#child.kill('SIGSTOP');
@@ -117,10 +137,16 @@ export class PrivateRedis {
 
 /** Three masters, each with a third of the slots. */
 export class PrivateRedisCluster {
-  static async start() {
-    const servers = await Promise.all(
-      [0, 1, 2].map(() => PrivateRedis.start({ 'cluster-enabled': 'yes', 'cluster-node-timeout': 10_000 })),
-    );
+  /** @param nodeTimeoutMs after which a node counts as dead that does not answer the others */
+  static async start(nodeTimeoutMs = 10_000) {
+    const settings = {
+      'cluster-enabled': 'yes',
+      'cluster-node-timeout': nodeTimeoutMs,
+      // A replica that comes is served at once, and takes over however old its data are.
+      'repl-diskless-sync-delay': 0,
+      'cluster-replica-validity-factor': 0,
+    };
+    const servers = await Promise.all([0, 1, 2].map(() => PrivateRedis.start(settings)));
     const slots = ['0', '5461', '10923', '16384'];
     for (const [index, server] of servers.entries()) {
       await server.ask(async (client) => {
@@ -142,11 +168,57 @@ export class PrivateRedisCluster {
         }
       });
     }
-    return new PrivateRedisCluster(servers);
+    return new PrivateRedisCluster(servers, settings);
   }
 
-  constructor(servers) {
+  #settings;
+
+  constructor(servers, settings) {
     this.servers = servers;
+    this.#settings = settings;
+  }
+
+  /** The master that has the slot of a key, and that slot. */
+  async ownerOf(key) {
+    const [any] = this.servers;
+    const slot = await any.ask((client) => client.cluster('KEYSLOT', key));
+    const slots = await any.ask((client) => client.cluster('SLOTS'));
+    const [, , [, port]] = slots.find(([from, to]) => from <= slot && slot <= to);
+    return { slot, owner: this.servers.find((server) => server.port === port) };
+  }
+
+  /** Adds a replica of a master. Resolves when it has all that the master has, and all know it. */
+  async addReplica(master) {
+    const replica = await PrivateRedis.start(this.#settings);
+    const id = await idOf(master);
+    await replica.ask(async (client) => {
+      await client.cluster('MEET', '127.0.0.1', master.port);
+      while (!(await client.cluster('NODES')).includes(id)) await sleep(20);
+      await client.cluster('REPLICATE', id);
+      while (!(await replica.replication()).includes('master_link_status:up')) await sleep(20);
+    });
+    const isKnown = new RegExp(`^${await idOf(replica)} .* slave ${id} `, 'm');
+    for (const server of this.servers)
+      await server.ask(async (client) => {
+        while (!isKnown.test(await client.cluster('NODES'))) await sleep(20);
+      });
+    this.servers.push(replica);
+    return replica;
+  }
+
+  /** Moves a slot from one master to another, as a rebalancing does. */
+  async moveSlot(slot, from, to) {
+    await to.ask(async (client) => client.cluster('SETSLOT', slot, 'IMPORTING', await idOf(from)));
+    await from.ask(async (client) => {
+      await client.cluster('SETSLOT', slot, 'MIGRATING', await idOf(to));
+      for (;;) {
+        const keys = await client.cluster('GETKEYSINSLOT', slot, 10);
+        if (keys.length === 0) break;
+        await client.migrate('127.0.0.1', to.port, '', 0, 5_000, 'KEYS', ...keys);
+      }
+    });
+    for (const server of [to, from, ...this.servers])
+      await server.ask(async (client) => client.cluster('SETSLOT', slot, 'NODE', await idOf(to)));
   }
 
   get nodes() {
@@ -157,3 +229,5 @@ export class PrivateRedisCluster {
     await Promise.all(this.servers.map((server) => server.remove()));
   }
 }
+
+const idOf = (node) => node.ask((client) => client.cluster('MYID'));
