@@ -90,7 +90,7 @@ function behavesOn(start: (random: () => number) => Promise<Store>) {
       expect([...dead].filter((name) => !name.startsWith('Doomed.go '))).toEqual([]);
       expect(figures['runs acknowledged']).toBeGreaterThan(200);
     },
-    Math.max(180_000, seconds * 1_500),
+    Math.max(180_000, seconds * 2_000),
   );
 }
 
