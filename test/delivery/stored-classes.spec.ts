@@ -227,7 +227,7 @@ describe('An argument that would not arrive as it is is refused:', () => {
     ['argument 1 (.list.total) is a property that its Array would arrive without', { list: hidden([1, 2]) }],
     ['argument 1 (.total) is a property that its Map would arrive without', hidden(new Map())],
     ['argument 1 (.toISOString) is a property that its Date would arrive without', inOwnWords],
-  ])('A6: %s', async (message, value) => {
+  ])('A6, C30: %s', async (message, value) => {
     await expect(events.run('x', value)).rejects.toMatchObject({
       code: 'EVENTS_ARGUMENTS_UNSTORABLE',
       message: expect.stringContaining(`"x" cannot be stored for its durable callbacks: ${message}. No callback`),

@@ -11,7 +11,7 @@ import { sceneOn } from './scene.js';
 describeWith('On a Postgres server (DATABASE_URL, or the local one)', await findPostgres(), (connectionString) => {
   const scene = sceneOn(connectionString);
 
-  it('B9: statements that could not be put in order with others are repeated in the time of the run', async () => {
+  it('B9, G3: statements that could not be put in order with others are repeated in the time of the run', async () => {
     const ran: number[] = [];
     @Injectable()
     class Orders {

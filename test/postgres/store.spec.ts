@@ -34,6 +34,16 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     ]);
   });
 
+  it('C31: an object arrives equal, though the database puts its fields in another order', async () => {
+    const { events } = await startApp([Emails], scene.options());
+    ran.length = 0;
+    const passed = { total: 1, id: 2, of: { longer: 1, b: 2 } };
+    await events.run('x', passed);
+    await until(() => ran.length === 1);
+    expect(ran[0]).toEqual(passed);
+    expect(JSON.stringify(ran[0])).toBe('{"id":2,"of":{"b":2,"longer":1},"total":1}');
+  });
+
   it('what pg-boss itself writes down of a delivery is listed as an error like any other', async () => {
     const engine = await scene.open([callbackOf()]);
     await engine.store([deliveryOf()]);
