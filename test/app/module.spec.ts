@@ -93,6 +93,18 @@ describe('EventsModule', () => {
     });
   });
 
+  it.each<[any, string]>([
+    [{ connectionString: 'postgres://ada:secret@host/base' }, `connectionString: 'postgres://…@host/base'`],
+    [{ url: 'redis://:secret@host' }, `url: 'redis://…@host'`],
+    [{ engine: 'postgres://ada:secret@host/base' }, `engine: 'postgres://…@host/base'`],
+    [{ engine: { host: 'host', password: 'secret' } }, 'engine: { host, password }'],
+    [{ remote: [{ event: 'x', callback: 'A.a', store: 'redis://:secret@host' }] }, `remote[0].store: 'redis://…@host'`],
+  ])('C19: %#. shows no secret of an option that is not one', async (options, shown) => {
+    const error = await startApp([], options).catch((refusal: Error) => refusal);
+    expect(error).toMatchObject({ message: expect.stringContaining(`EventsModule was configured with ${shown}`) });
+    expect(String(error)).not.toContain('secret');
+  });
+
   it('keeps two applications in one process apart', async () => {
     const ran: string[] = [];
     @Injectable()
