@@ -57,14 +57,14 @@ export async function startBoss(
   boss.on('warning', ({ message }) => host.warn(message));
   try {
     await boss.start();
+    const version = await boss.schemaVersion();
+    if (version !== TRIED_VERSION) host.warn(untried(schema, version));
+    return boss;
   } catch (error) {
-    const plain = await explained(error as Error, schema, boss);
+    const plain = await explained(error as Error, schema, boss).catch(() => error);
     await boss.stop({ graceful: false, close: false });
     throw plain;
   }
-  const version = await boss.schemaVersion();
-  if (version !== TRIED_VERSION) host.warn(untried(schema, version));
-  return boss;
 }
 
 /** Its own messages read as if a package were missing, and do not say which version is which. */

@@ -79,7 +79,7 @@ export class PostgresEngine implements DurableEngine {
     const connection = (this.connection = await openConnection(options, host));
     const boss = await openBoss(connection, options, host);
     const own = await this.makeOwnSchema(connection, host);
-    const statements = { ...this.statements, ...own?.better };
+    const statements = { ...this.statements, ...own?.cheaper, ...(own?.marks && { queues: own.marks.queues }) };
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
     if (connection.isExclusive) await takeOver(connection, statements, own);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
@@ -135,7 +135,7 @@ export class PostgresEngine implements DurableEngine {
     } catch (error) {
       // A transaction cannot be used any more. Runs after it find the queues again.
       if (transaction || !isQueueMissing(error)) throw error;
-      for (const { queue } of addressed) await queues.create(queue);
+      for (const { queue } of addressed) await queues.remake(queue);
       await writer.store(addressed, isAnyOrdered);
     }
     for (const { queue, delivery, call } of addressed) {
@@ -188,15 +188,17 @@ export class PostgresEngine implements DurableEngine {
       return own;
     }
     const { rows } = await connection.query(own.isThere, [], BOOT_TIMEOUT_MS);
-    const [{ isThere }] = rows as { isThere: boolean }[];
-    if (!isThere) {
+    const [{ isThere, hasMarks }] = rows as { isThere: boolean; hasMarks: boolean }[];
+    if (!isThere || !hasMarks) {
+      const price = isThere
+        ? 'what remote names is not compared with what other applications have'
+        : 'each instance looks for all deliveries by itself, and the database plans each statement each time';
       host.warn(
-        `The schema "${schema}" lacks what this version of nestjs-callbacks keeps there, or this role may not use it. It works; ` +
-          `each instance looks for all deliveries by itself, and the database plans each statement each time. Run what ` +
-          `upgradeSql('${schema}') returns, grant the role execute on its functions, and start again.`,
+        `The schema "${schema}" lacks what this version of nestjs-callbacks keeps there, or this role may not use it. It works; ${price}. ` +
+          `Run what upgradeSql('${schema}') returns, grant the role what the README says on its tables and functions, and start again.`,
       );
     }
-    return isThere ? own : undefined;
+    return isThere ? { ...own, marks: hasMarks ? own.marks : undefined } : undefined;
   }
 
   private requireOpened(): Opened {

@@ -25,13 +25,16 @@ interface QueuesOptions {
 
 /** Makes the queues of callbacks. */
 export class Queues {
+  private readonly remote = new Set<string>();
+
   constructor(private readonly options: QueuesOptions) {}
 
   /** Makes those that are not there, and has the store know which applications have been here themselves. */
   async make(callbacks: readonly DurableCallback[]): Promise<void> {
     const { connection, statements, marks } = this.options;
     const remote = callbacks.filter(({ isRemote }) => isRemote).map(queueOf);
-    if (remote.length > 0 && marks) await connection.query(marks.mark, [remote], BOOT_TIMEOUT_MS);
+    for (const queue of remote) this.remote.add(queue);
+    await this.mark(remote);
     const { rows } = await connection.query(statements.queues, [], BOOT_TIMEOUT_MS);
     const existing = new Map((rows as NamedQueue[]).map((queue) => [queue.name, queue]));
     for (const queue of callbacks.map(queueOf)) if (!existing.has(queue)) await this.create(queue);
@@ -40,7 +43,18 @@ export class Queues {
     if (marked.length > 0 && marks) await connection.query(marks.unmark, [marked], BOOT_TIMEOUT_MS);
   }
 
-  async create(queue: string): Promise<void> {
+  /** Makes one again that somebody has removed. */
+  async remake(queue: string): Promise<void> {
+    if (this.remote.has(queue)) await this.mark([queue]);
+    await this.create(queue);
+  }
+
+  private async mark(queues: readonly string[]): Promise<void> {
+    const { connection, marks } = this.options;
+    if (queues.length > 0 && marks) await connection.query(marks.mark, [queues], BOOT_TIMEOUT_MS);
+  }
+
+  private async create(queue: string): Promise<void> {
     await this.options.boss.createQueue(queue, { policy: isOrderedQueue(queue) ? 'key_strict_fifo' : 'standard' });
   }
 }

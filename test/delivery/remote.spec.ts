@@ -196,6 +196,17 @@ describe('In memory', () => {
 describeWith('On a Postgres server (DATABASE_URL, or the local one)', await findPostgres(), (url) => {
   const scene = postgresScene(url);
   onOneStore(() => postgres(scene.placeByUrl), true);
+
+  it('C33: an instance of an older version, which does not say that it has its callbacks, is seen at work', async () => {
+    const engine = () => postgres(scene.placeByUrl);
+    await startApp([Emails], { engine: engine() });
+    const isAtWork = `select from ${scene.schema}.events_instance where queues::text like '%Emails.greet%'`;
+    await until(async () => (await scene.pool.query(isAtWork)).rowCount === 1);
+    await scene.pool.query(`insert into ${scene.schema}.events_remote values ('user_joined/Emails.greet')`);
+    const log = new Log();
+    await startApp([], { engine: engine(), remote: [REMOTE![0]] }, log);
+    expect(log.of('warn').filter((line) => line.includes('remote'))).toEqual([]);
+  });
 });
 
 describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(), (url) => {

@@ -214,7 +214,7 @@ export class PrivateRedisCluster {
       for (;;) {
         const keys = await client.cluster('GETKEYSINSLOT', slot, 10);
         if (keys.length === 0) break;
-        await client.migrate('127.0.0.1', to.port, '', 0, 5_000, 'KEYS', ...keys);
+        await client.migrate('127.0.0.1', to.port, '', 0, 5_000, 'REPLACE', 'KEYS', ...keys);
       }
     });
     for (const server of [to, from, ...this.servers])

@@ -14,12 +14,16 @@ const PROGRAM = new URL('instance.mjs', import.meta.url);
 /** So many instances are left alive, whose deliveries others should soon begin again. */
 const FEWEST = 2;
 
+/** So long a store may be away from an instance that is to start: it tries again and again. */
+const BIRTH_MS = 60_000;
+
 export class Instances {
   kills = [];
   outages = [];
   deaths = [];
   all = new Set();
   #lives = 0;
+  #isOver = false;
   #logs = mkdtempSync(join(tmpdir(), 'torture-'));
   #env;
   #seed;
@@ -62,11 +66,13 @@ export class Instances {
     return instance;
   }
 
-  /** Another one, however often it dies at birth since the store is away. */
+  /** Another one, however often it dies at birth since the store is away. Rejects with its problem if that goes on. */
   async keepSpawning(env) {
+    const deadline = now() + BIRTH_MS;
     for (;;) {
       const instance = await this.spawn(env);
       if (instance.isReady) return instance;
+      if (this.#isOver || now() > deadline) throw new Error(`${instance.name} does not start: ${instance.problem}`);
     }
   }
 
@@ -111,6 +117,7 @@ export class Instances {
   }
 
   remove() {
+    this.#isOver = true;
     for (const { child } of this.all) child.kill('SIGKILL');
     rmSync(this.#logs, { recursive: true });
   }

@@ -1,6 +1,6 @@
 // The build that an instance runs: that of this checkout, or another, as it was packed.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -23,7 +23,8 @@ export function importEntry(entry) {
 export function unpack(from) {
   const path = resolve(from);
   if (!path.endsWith('.tgz')) return path;
-  const folder = join(UNPACKED, basename(path, '.tgz'));
+  const { size, mtimeMs } = statSync(path);
+  const folder = join(UNPACKED, `${basename(path, '.tgz')}-${size}-${Math.round(mtimeMs)}`);
   if (existsSync(folder)) return folder;
   mkdirSync(UNPACKED, { recursive: true });
   // Somebody else may do the same just now.

@@ -53,13 +53,14 @@ async function onServer(Store) {
     // One after the other: who was there first has the duty.
     for (let count = 0; count < 4; count++) await spawn();
     const births = [];
-    for (const end = now() + seconds * 1_000; now() < end || acknowledged() < runs;) {
+    let unborn;
+    for (const end = now() + seconds * 1_000; !unborn && (now() < end || acknowledged() < runs);) {
       await sleep(500 + random() * 1_500);
       if (random() < KILLS) {
         const victim = instances.any();
         if (!victim) continue;
         await instances.kill(victim);
-        births.push(spawn());
+        births.push(spawn().catch((error) => (unborn = error)));
       } else {
         const name = names[turns++ % names.length];
         counts[name]++;
@@ -67,6 +68,7 @@ async function onServer(Store) {
       }
     }
     await Promise.all(births);
+    if (unborn) throw unborn;
     await instances.stopProducing();
     const isDrained = async () => (await store.look()).open.length === 0;
     for (const deadline = now() + 60_000; now() < deadline && !(await isDrained());) await sleep(200);

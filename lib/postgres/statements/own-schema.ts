@@ -1,7 +1,7 @@
 import { claimStatements } from './claim.js';
 import { functionFor, type Signature } from './functions.js';
 import { beatStatement, type InstanceStatements, instanceStatements } from './instances.js';
-import { markedQueues, remoteStatements, type RemoteStatements } from './remote.js';
+import { mayMark, remoteStatements, type RemoteStatements } from './remote.js';
 import type { Statements } from './statements.js';
 import { unorderedStatements } from './store.js';
 import { sweepStatements } from './sweep.js';
@@ -11,14 +11,14 @@ import { type Tables, tablesIn } from './tables.js';
 export interface OwnSchema {
   /** Makes it. Running it again, also at the same moment, changes nothing. */
   readonly sql: string;
-  /** Answers with `isThere`: whether this role may use all of it. */
+  /** Answers with `isThere` and `hasMarks`: whether this role may use the instances and functions, and the marks. */
   readonly isThere: string;
   /** The statements that need it. */
   readonly instances: InstanceStatements;
   /** The same of marks on queues. */
-  readonly marks: RemoteStatements;
-  /** The statements that cost less with it, or say more. */
-  readonly better: Partial<Statements>;
+  readonly marks?: RemoteStatements;
+  /** The statements that cost less with it. */
+  readonly cheaper: Partial<Statements>;
 }
 
 const CLAIMED = 'id uuid, "retryCount" int, spared int, data jsonb';
@@ -60,13 +60,11 @@ export function ownSchema(schema: string): OwnSchema {
     sql: `
 select pg_advisory_xact_lock(hashtextextended('nestjs-callbacks ${schema}', 0));
 ${ownTables(tables)}${functions.map(({ sql }) => sql).join('')}`,
-    isThere: `select to_regclass('${tables.instance}') is not null and to_regclass('${tables.remote}') is not null and coalesce(${mayCall.join(' and ')}, false) as "isThere"`,
+    isThere: `select to_regclass('${tables.instance}') is not null and coalesce(${mayCall.join(' and ')}, false) as "isThere",
+      ${mayMark(tables)} as "hasMarks"`,
     instances: { ...instanceStatements(tables), beat: beat.call },
     marks: remoteStatements(tables),
-    better: {
-      ...Object.fromEntries(names.map((name, index) => [name, cheaper[index].call])),
-      queues: markedQueues(tables),
-    },
+    cheaper: Object.fromEntries(names.map((name, index) => [name, cheaper[index].call])),
   };
 }
 

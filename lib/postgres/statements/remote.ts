@@ -6,9 +6,11 @@ export interface RemoteStatements {
   readonly mark: string;
   /** Takes the marks from the queues `$1`, as their own application is here. */
   readonly unmark: string;
+  /** Names all queues, and says which are remote: those that are marked, and that no instance works on. */
+  readonly queues: string;
 }
 
-export const remoteStatements = ({ queue, remote }: Tables): RemoteStatements => ({
+export const remoteStatements = ({ queue, remote, instance }: Tables): RemoteStatements => ({
   mark: `
       insert into ${remote} (queue)
       select name from unnest($1::text[]) as wanted(name)
@@ -18,8 +20,15 @@ export const remoteStatements = ({ queue, remote }: Tables): RemoteStatements =>
   unmark: `
       with marked as (select queue from ${remote} where queue = any($1) order by queue for update)
       delete from ${remote} where queue in (select queue from marked)`,
+  // An instance of an older version takes no marks away.
+  queues: `
+      select name, exists (select from ${remote} as marked where marked.queue = one.name)
+        and not exists (select from ${instance} where jsonb_exists(queues, one.name)) as "isRemote"
+      from ${queue} as one`,
 });
 
-/** Names all queues, and says which of them are marked. */
-export const markedQueues = ({ queue, remote }: Tables) =>
-  `select name, exists (select from ${remote} as marked where marked.queue = one.name) as "isRemote" from ${queue} as one`;
+/** Whether this role may use the marks. */
+export const mayMark = ({ remote }: Tables) =>
+  ['select', 'insert', 'update', 'delete']
+    .map((right) => `coalesce(has_table_privilege(to_regclass('${remote}'), '${right}'), false)`)
+    .join(' and ');
