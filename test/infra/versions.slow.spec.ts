@@ -34,7 +34,6 @@ async function deploy(start: (random: () => number) => Promise<Store>, newest: s
   const builds = [...former, own];
   const store = await start(randomOf(1));
   const instances = new Instances(store.env, 1);
-  const acknowledged = () => instances.lines().filter(({ what }) => what === 'stored').length;
   const ofNewest = () => [...instances.all].filter(({ env }) => env === own);
   let open: Kept['open'] = [];
   /** Until nothing else is left to do. What a killed instance had waits for its claim to run out, and for others' turns. */
@@ -56,14 +55,14 @@ async function deploy(start: (random: () => number) => Promise<Store>, newest: s
 
     // The way back: what the newest has stored is there, and the older ones go on.
     if (ofNewest().length < 2) await instances.keepSpawning(own);
-    const before = acknowledged();
-    await until(() => acknowledged() > before + 50);
+    const before = instances.acknowledged();
+    await until(() => instances.acknowledged() > before + 50);
     const [killed, ...closed] = ofNewest();
     await instances.kill(killed);
     await instances.close(closed);
     await Promise.all(former.map((build) => instances.keepSpawning(build)));
-    const since = acknowledged();
-    await until(() => acknowledged() > since + 100);
+    const since = instances.acknowledged();
+    await until(() => instances.acknowledged() > since + 100);
     await instances.stopProducing();
     await drained((name) => name.startsWith('Newer.go '));
     const { dead } = await store.look();

@@ -1,6 +1,6 @@
 // The instances of an application that are going on, and what was done to them.
 import { fork } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { now } from './now.mjs';
@@ -22,6 +22,8 @@ export class Instances {
   outages = [];
   deaths = [];
   all = new Set();
+  /** What was counted of each log, and how far. */
+  #read = new Map();
   #lives = 0;
   #isOver = false;
   #logs = mkdtempSync(join(tmpdir(), 'torture-'));
@@ -106,6 +108,23 @@ export class Instances {
     await Promise.all(instances.map(({ ended }) => ended));
   }
 
+  /**
+   * How many runs they were told of that are stored. Reads what is new since it was asked last: all of it would take so long that
+   * a proxy in this process would stand still meanwhile.
+   */
+  acknowledged() {
+    for (const file of readdirSync(this.#logs)) {
+      const read = this.#read.get(file) ?? { until: 0, stored: 0 };
+      const chunk = readFrom(join(this.#logs, file), read.until);
+      // The last line may be half written.
+      const end = chunk.lastIndexOf('\n') + 1;
+      read.stored += chunk.toString('utf8', 0, end).split('"what":"stored"').length - 1;
+      read.until += end;
+      this.#read.set(file, read);
+    }
+    return [...this.#read.values()].reduce((sum, { stored }) => sum + stored, 0);
+  }
+
   /** What they noted. */
   lines() {
     return readdirSync(this.#logs).flatMap((file) =>
@@ -120,5 +139,16 @@ export class Instances {
     this.#isOver = true;
     for (const { child } of this.all) child.kill('SIGKILL');
     rmSync(this.#logs, { recursive: true });
+  }
+}
+
+/** What a file has from a position on. */
+function readFrom(path, position) {
+  const file = openSync(path);
+  try {
+    const chunk = Buffer.alloc(fstatSync(file).size - position);
+    return chunk.subarray(0, readSync(file, chunk, 0, chunk.length, position));
+  } finally {
+    closeSync(file);
   }
 }

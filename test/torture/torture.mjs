@@ -44,7 +44,6 @@ async function onServer(Store) {
       SKEW_MS: `${oneOf(store.skewsMs)}`,
       PACKAGE: (former && lives++ % 2 === 0 && former) || '',
     });
-  const acknowledged = () => instances.lines().filter(({ what }) => what === 'stored').length;
   // Each has its turn, in an order that the seed decides.
   const names = Object.keys(store.torments).sort(() => random() - 0.5);
   const counts = Object.fromEntries(names.map((name) => [name, 0]));
@@ -54,7 +53,7 @@ async function onServer(Store) {
     for (let count = 0; count < 4; count++) await spawn();
     const births = [];
     let unborn;
-    for (const end = now() + seconds * 1_000; !unborn && (now() < end || acknowledged() < runs);) {
+    for (const end = now() + seconds * 1_000; !unborn && (now() < end || instances.acknowledged() < runs);) {
       await sleep(500 + random() * 1_500);
       if (random() < KILLS) {
         const victim = instances.any();
