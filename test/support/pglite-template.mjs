@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const packages = fileURLToPath(new URL('../../node_modules', import.meta.url));
-const { version } = JSON.parse(readFileSync(join(packages, '@electric-sql/pglite/package.json'), 'utf8'));
+// Of the version that the specs open it with.
+const manifest = new URL('../package.json', import.meta.resolve('@electric-sql/pglite'));
+const { version } = JSON.parse(readFileSync(manifest, 'utf8'));
 
 /** The folder of the database. */
 export const template = join(packages, '.cache', `nestjs-callbacks-pglite-${version}`);
