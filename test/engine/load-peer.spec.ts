@@ -75,7 +75,7 @@ describe.each([
     install({
       pg: ['8.16.0', pool],
       'pg-boss': ['12.38.0', `import '@opentelemetry/api';`],
-      ioredis: ['5.6.0', `import 'redis-parser/lib/parser';`],
+      ioredis: ['5.8.2', `import 'redis-parser/lib/parser';`],
       bullmq: ['6.7.0', ''],
     });
     const { server, redis } = await said();
@@ -100,16 +100,16 @@ describe.each([
         'the package @electric-sql/pglite is there in version 0.6.0, and ^0.5.0 is wanted. ' +
         'Install that: npm install "@electric-sql/pglite@^0.5.0"',
       redis:
-        'the package ioredis is there in version 4.30.1, and ^5.6.0 || ^6.0.0 is wanted. ' +
+        'the package ioredis is there in version 4.30.1, and ^5.8.2 || ^6.0.0 is wanted. ' +
         'Install that: npm install "ioredis@^6.0.0"',
     });
   });
 
   it('A11: whose version does not fit and which cannot be loaded therefore', async () => {
-    install({ pg: ['7.18.2', 'throw new Error("nothing for you");'], ioredis: ['5.5.9', ''] });
+    install({ pg: ['7.18.2', 'throw new Error("nothing for you");'], ioredis: ['5.8.1', ''] });
     const { server, redis } = await said();
     expect(server).toContain('the package pg is there in version 7.18.2, and ^8.16.0 is wanted.');
-    expect(redis).toContain('the package ioredis is there in version 5.5.9, and ^5.6.0 || ^6.0.0 is wanted.');
+    expect(redis).toContain('the package ioredis is there in version 5.8.1, and ^5.8.2 || ^6.0.0 is wanted.');
   });
 
   it('A11: and passes on what is wrong within one', async () => {
