@@ -36,11 +36,10 @@ export class Queues {
     for (const queue of remote) this.remote.add(queue);
     await this.mark(remote);
     const { rows } = await connection.query(statements.queues, [], BOOT_TIMEOUT_MS);
-    const existing = new Map((rows as NamedQueue[]).map((queue) => [queue.name, queue]));
+    const existing = new Set((rows as NamedQueue[]).map(({ name }) => name));
     for (const queue of callbacks.map(queueOf)) if (!existing.has(queue)) await this.create(queue);
     const own = callbacks.filter(({ isRemote }) => !isRemote).map(queueOf);
-    const marked = own.filter((queue) => existing.get(queue)?.isRemote ?? true);
-    if (marked.length > 0 && marks) await connection.query(marks.unmark, [marked], BOOT_TIMEOUT_MS);
+    if (own.length > 0 && marks) await connection.query(marks.unmark, [own], BOOT_TIMEOUT_MS);
   }
 
   /** Makes one again that somebody has removed. */

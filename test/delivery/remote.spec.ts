@@ -206,6 +206,9 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     const log = new Log();
     await startApp([], { engine: engine(), remote: [REMOTE![0]] }, log);
     expect(log.of('warn').filter((line) => line.includes('remote'))).toEqual([]);
+    // The next one of this version says it for good.
+    await startApp([Emails], { engine: engine() });
+    expect((await scene.pool.query(`select from ${scene.schema}.events_remote`)).rowCount).toBe(0);
   });
 });
 
