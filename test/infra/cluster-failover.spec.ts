@@ -1,14 +1,13 @@
 /** What the Redis engine does when the master of its slot in a Redis Cluster is lost, and when that slot moves. */
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { Injectable } from '@nestjs/common';
 import { Cluster } from 'ioredis';
-import { Callback, EventDeliveries } from 'nestjs-callbacks';
+import { EventDeliveries } from 'nestjs-callbacks';
 import { redis } from 'nestjs-callbacks/redis';
-import { closeApps, deferred, type StartedApp, startApp, until } from '../support/app.js';
-import { Emails, isIdle, ran } from '../support/engine-suite.js';
+import { closeApps, startApp, until } from '../support/app.js';
+import { Emails } from '../support/engine-suite.js';
 import { findRedisProgram, type PrivateRedis, PrivateRedisCluster } from '../support/private-redis.mjs';
 import { describeWith } from '../support/servers.js';
-import { Load } from './load.js';
+import { expectPerformed, heldBack, Load, untilBackAndIdle } from './load.js';
 
 const PREFIX = '{nestjs-callbacks}';
 const NODE_TIMEOUT_MS = 1_000;
@@ -32,45 +31,29 @@ describeWith('With a Redis Cluster that changes (redis-server)', findRedisProgra
 
   const start = (callbacks: Parameters<typeof startApp>[0] = [Emails]) =>
     startApp(callbacks, { engine: redis({ connection, prefix: PREFIX, leaseMs: 2_000 }) });
-  const loadOf = (apps: readonly StartedApp[]) =>
-    new Load(apps, ({ events }, _, what, id) => (id === undefined ? events : events.with({ id })).run('x', what));
-
-  async function expectPerformed([{ app }]: readonly StartedApp[], wanted: readonly unknown[]) {
-    const deliveries = app.get(EventDeliveries);
-    await until(() => isIdle(deliveries).catch(() => false));
-    const performed = new Set(ran);
-    expect(wanted.filter((one) => !performed.has(one))).toEqual([]);
-    expect((await deliveries.counts()).filter(({ dead }) => dead > 0)).toEqual([]);
-  }
 
   it('what ran and what waited when the master was killed is performed by instances that go on by themselves', async () => {
     const replica = await cluster.addReplica(owner);
-    const gate = deferred();
-    @Injectable()
-    class Slow {
-      @Callback('x', { delivery: 'durable', concurrency: 5 }) async go(what: unknown) {
-        await gate.promise;
-        ran.push(what);
-      }
-    }
+    const { Slow, release } = heldBack();
     const apps = [await start([Slow]), await start([Slow])];
-    const before = loadOf(apps);
+    const before = new Load(apps);
     await before.goesOn();
     await before.end();
     await until(async () => (await apps[0].app.get(EventDeliveries).counts())[0].running === 10);
     await owner.replicatedTo(replica);
     await owner.stop('SIGKILL');
-    const during = loadOf(apps);
+    const during = new Load(apps);
     await until(async () => (await replica.replication()).includes('role:master'));
-    gate.resolve();
+    release();
     await during.goesOn();
     await during.end();
+    await untilBackAndIdle(apps);
     await expectPerformed(apps, [...before.all, ...during.all]);
   });
 
   it('while its slot moves to another master, nothing that was acknowledged is lost', async () => {
     const apps = [await start(), await start()];
-    const load = loadOf(apps);
+    const load = new Load(apps);
     await load.goesOn();
     // The more there is, the longer it takes.
     const others = Array.from({ length: 1_000 }, (_, index) => `backlog ${index}`);
@@ -79,6 +62,7 @@ describeWith('With a Redis Cluster that changes (redis-server)', findRedisProgra
     await cluster.moveSlot(slot, owner, other);
     await load.goesOn();
     await load.end();
+    await untilBackAndIdle(apps);
     await expectPerformed(apps, [...load.all, ...others]);
     expect((await cluster.ownerOf(PREFIX)).owner).toBe(other);
   });

@@ -1,5 +1,9 @@
+import { expect } from '@jest/globals';
+import { Injectable } from '@nestjs/common';
+import { Callback, EventDeliveries } from 'nestjs-callbacks';
 import { timers } from 'nestjs-callbacks/engine';
-import { type StartedApp, until } from '../support/app.js';
+import { deferred, type StartedApp, until } from '../support/app.js';
+import { isIdle, ran } from '../support/engine-suite.js';
 
 /** What `run()` rejects with where the store is at fault. */
 interface Refusal {
@@ -9,6 +13,10 @@ interface Refusal {
 }
 
 const PAUSE_MS = 3;
+const LINES_OF_EACH = 3;
+
+/** What a line runs with: it has the id of what was refused before. */
+type Runs = Pick<StartedApp['events'], 'run' | 'with'>;
 
 /** Runs of several instances, one after the other on each line, while things happen to their server. */
 export class Load {
@@ -19,14 +27,14 @@ export class Load {
   private next = 0;
   private readonly lines: Promise<void>[];
 
-  /** @param run stores a number of a line, under an id if there is one */
+  /** @param run stores a number of a line */
   constructor(
     apps: readonly StartedApp[],
-    private readonly run: (app: StartedApp, line: number, what: number, id?: string) => Promise<unknown>,
-    linesOfEach = 3,
+    private readonly run: (runs: Runs, line: number, what: number) => Promise<unknown> = (runs, _, what) =>
+      runs.run('x', what),
   ) {
     this.lines = apps.flatMap((app, index) =>
-      Array.from({ length: linesOfEach }, (_, own) => this.go(app, index * linesOfEach + own)),
+      Array.from({ length: LINES_OF_EACH }, (_, own) => this.go(app, index * LINES_OF_EACH + own)),
     );
   }
 
@@ -46,13 +54,13 @@ export class Load {
     await Promise.all(this.lines);
   }
 
-  private async go(app: StartedApp, line: number): Promise<void> {
+  private async go({ events }: StartedApp, line: number): Promise<void> {
     const own: number[] = (this.acknowledged[line] = []);
     while (!this.isOver) {
       const what = this.next++;
       let id: string | undefined;
       const store = () =>
-        this.run(app, line, what, id).then(
+        this.run(id === undefined ? events : events.with({ id }), line, what).then(
           () => true,
           (refusal: Refusal) => {
             this.refusals.push(refusal);
@@ -65,6 +73,32 @@ export class Load {
       await timers.sleep(PAUSE_MS);
     }
   }
+}
+
+/** A callback of `x` that performs nothing until it is released. */
+export function heldBack() {
+  const gate = deferred();
+  @Injectable()
+  class Slow {
+    @Callback('x', { delivery: 'durable', concurrency: 5 }) async go(what: unknown) {
+      await gate.promise;
+      ran.push(what);
+    }
+  }
+  return { Slow, release: () => gate.resolve() };
+}
+
+/** The store may be away still. */
+export const untilBackAndIdle = ([{ app }]: readonly StartedApp[]) =>
+  until(() => isIdle(app.get(EventDeliveries)).catch(() => false));
+
+/** All of it was performed, once nothing is left to do, and nothing is dead. */
+export async function expectPerformed([{ app }]: readonly StartedApp[], wanted: readonly unknown[]): Promise<void> {
+  const deliveries = app.get(EventDeliveries);
+  await until(() => isIdle(deliveries));
+  const performed = new Set(ran);
+  expect(wanted.filter((one) => !performed.has(one))).toEqual([]);
+  expect((await deliveries.counts()).filter(({ dead }) => dead > 0)).toEqual([]);
 }
 
 /** What was performed of what, in the order of the first time. */

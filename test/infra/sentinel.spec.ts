@@ -1,14 +1,13 @@
 /** What the Redis engine does when Sentinels make a replica the master, and when the master refuses what it could lose. */
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { Injectable } from '@nestjs/common';
 import { Redis } from 'ioredis';
-import { Callback, EventDeliveries } from 'nestjs-callbacks';
+import { EventDeliveries } from 'nestjs-callbacks';
 import { redis } from 'nestjs-callbacks/redis';
-import { closeApps, deferred, type StartedApp, startApp, until } from '../support/app.js';
+import { closeApps, startApp, until } from '../support/app.js';
 import { Emails, isIdle, ran } from '../support/engine-suite.js';
 import { findRedisProgram, PrivateRedis } from '../support/private-redis.mjs';
 import { describeWith } from '../support/servers.js';
-import { Load } from './load.js';
+import { expectPerformed, heldBack, Load, untilBackAndIdle } from './load.js';
 import { Proxy } from './proxy.mjs';
 import { SentinelServers } from './sentinel.mjs';
 
@@ -31,7 +30,7 @@ describeWith('With Redis Sentinels (redis-server)', findRedisProgram(), () => {
   it('all that the replica had is performed when the master is killed under load, and instances go on by themselves', async () => {
     const start = () => startApp([Emails], { engine: redis({ connection, leaseMs: 2_000 }) });
     const apps = [await start(), await start()];
-    const load = loadOf(apps);
+    const load = new Load(apps);
     await load.goesOn();
     const replicatedOnes = load.all;
     await servers.master.replicatedTo(servers.replica);
@@ -41,29 +40,17 @@ describeWith('With Redis Sentinels (redis-server)', findRedisProgram(), () => {
     const before = load.acknowledged.map(({ length }) => length);
     await load.goesOn();
     await load.end();
-    const deliveries = apps[0].app.get(EventDeliveries);
-    await until(() => isIdle(deliveries));
-    const performed = new Set(ran);
-    expect(replicatedOnes.filter((one) => !performed.has(one))).toEqual([]);
     const later = load.acknowledged.flatMap((line, index) => line.slice(before[index] + 1));
-    expect(later.filter((one) => !performed.has(one))).toEqual([]);
-    expect((await deliveries.counts()).filter(({ dead }) => dead > 0)).toEqual([]);
+    await expectPerformed(apps, [...replicatedOnes, ...later]);
     expect(codesOf(load)).toEqual([]);
     await until(() => apps.some(({ log }) => log.of('log').some((line) => line.startsWith('Redis works again'))));
   });
 
   it('what ran and what waited when the master was killed is performed once all was quiet, and none of it is lost', async () => {
-    const gate = deferred();
-    @Injectable()
-    class Slow {
-      @Callback('x', { delivery: 'durable', concurrency: 5 }) async go(what: unknown) {
-        await gate.promise;
-        ran.push(what);
-      }
-    }
+    const { Slow, release } = heldBack();
     const options = { engine: redis({ connection: servers.options, leaseMs: 2_000 }) };
     const apps = [await startApp([Slow], options), await startApp([Slow], options)];
-    const load = loadOf(apps);
+    const load = new Load(apps);
     await load.goesOn();
     await load.end();
     const deliveries = apps[0].app.get(EventDeliveries);
@@ -71,11 +58,9 @@ describeWith('With Redis Sentinels (redis-server)', findRedisProgram(), () => {
     await servers.master.replicatedTo(servers.replica);
     await servers.master.stop('SIGKILL');
     await until(isPromoted);
-    gate.resolve();
-    await until(() => isIdle(deliveries).catch(() => false));
-    const performed = new Set(ran);
-    expect(load.all.filter((one) => !performed.has(one))).toEqual([]);
-    expect((await deliveries.counts()).filter(({ dead }) => dead > 0)).toEqual([]);
+    release();
+    await untilBackAndIdle(apps);
+    await expectPerformed(apps, load.all);
     expect(load.refusals).toEqual([]);
   });
 
@@ -112,7 +97,7 @@ describeWith('With a Redis master that becomes a replica (redis-server)', findRe
       await next.follow(former);
       const start = () => startApp([Emails], { engine: redis({ url: proxy.url(former.url) }) });
       const apps = [await start(), await start()];
-      const load = loadOf(apps);
+      const load = new Load(apps);
       await load.goesOn();
       // Nothing is written while the two change places.
       await former.ask((client: Redis) => client.call('FAILOVER'));
@@ -121,8 +106,7 @@ describeWith('With a Redis master that becomes a replica (redis-server)', findRe
       proxy.leadTo(next.port);
       await load.goesOn();
       await load.end();
-      await until(() => isIdle(apps[0].app.get(EventDeliveries)));
-      expect(load.all.filter((one) => !ran.includes(one))).toEqual([]);
+      await expectPerformed(apps, load.all);
     } finally {
       await closeApps();
       await proxy.end();
@@ -131,9 +115,6 @@ describeWith('With a Redis master that becomes a replica (redis-server)', findRe
     }
   });
 });
-
-const loadOf = (apps: readonly StartedApp[]) =>
-  new Load(apps, ({ events }, _, what, id) => (id === undefined ? events : events.with({ id })).run('x', what));
 
 /** Codes of what was refused, but for those by which the store is at fault. */
 const codesOf = ({ refusals }: Load) =>
