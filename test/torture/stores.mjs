@@ -22,31 +22,49 @@ export async function keptIn(query) {
   };
 }
 
-/** What networks do to a server, whichever it is. Each lasts for some seconds. */
-const onTheWay = (server, proxy, lasting) => ({
-  freeze: () =>
-    between(
-      () => server.freeze(),
-      lasting,
-      () => server.thaw(),
-    ),
-  cut: async () => proxy.cut(),
-  stall: () =>
-    between(
-      () => proxy.stall(),
-      lasting,
-      () => proxy.resume(),
-    ),
-});
+/** A server behind a proxy, and what is done to it. */
+class Tortured {
+  /**
+   * @param crash how it stops as by a crash
+   * @param orderly how it stops in good order
+   */
+  constructor(server, proxy, random, { crash, orderly }) {
+    this.server = server;
+    this.proxy = proxy;
+    this.lasting = () => sleep(1_000 + random() * 6_000);
+    this.torments = {
+      restart: async () => {
+        await server.stop(random() < 0.7 ? crash : orderly);
+        await sleep(random() * 1_500);
+        await server.start();
+      },
+      freeze: this.between(
+        () => server.freeze(),
+        () => server.thaw(),
+      ),
+      cut: async () => proxy.cut(),
+      stall: this.between(
+        () => proxy.stall(),
+        () => proxy.resume(),
+      ),
+    };
+  }
 
-async function between(begin, lasting, end) {
-  await begin();
-  await lasting();
-  await end();
+  /** A torment of some seconds. */
+  between = (begin, end) => async () => {
+    await begin();
+    await this.lasting();
+    await end();
+  };
+
+  async remove() {
+    await this.proxy.end();
+    await this.server.remove();
+  }
 }
 
 /** So much is produced that a slow machine has time left: where it has none, a successor takes seconds to start. */
-export class TorturedPostgres {
+export class TorturedPostgres extends Tortured {
   static async start(random) {
     const server = await PrivatePostgres.start();
     const store = new TorturedPostgres(server, await Proxy.before(server.port), random);
@@ -55,44 +73,29 @@ export class TorturedPostgres {
   }
 
   constructor(server, proxy, random) {
-    this.server = server;
-    this.proxy = proxy;
+    super(server, proxy, random, { crash: 'immediate', orderly: 'fast' });
     this.env = { DATABASE_URL: proxy.url(server.url), PAUSE_MS: '150' };
     // The database's clock decides.
     this.skewsMs = [0, 0, 600_000, -600_000];
-    const lasting = () => sleep(1_000 + random() * 6_000);
-    this.torments = {
-      restart: async () => {
-        await server.stop(random() < 0.7 ? 'immediate' : 'fast');
-        await sleep(random() * 1_500);
-        await server.start();
-      },
-      ...onTheWay(server, proxy, lasting),
+    Object.assign(this.torments, {
       lock: () =>
         this.#onClient(async (client) => {
           await client.query('begin');
           await client.query('lock table nestjs_callbacks.job_common in access exclusive mode');
-          await lasting();
+          await this.lasting();
           await client.query('commit');
         }),
       // Whoever commits waits for it.
-      'standby gone': () =>
-        between(
-          () => this.#waitFor('gone'),
-          lasting,
-          () => this.#waitFor(''),
-        ),
-    };
+      'standby gone': this.between(
+        () => this.#waitFor('gone'),
+        () => this.#waitFor(''),
+      ),
+    });
   }
 
   query = (sql) => this.#onClient(async (client) => (await client.query(sql)).rows);
 
   look = () => keptIn(this.query);
-
-  async remove() {
-    await this.proxy.end();
-    await this.server.remove();
-  }
 
   async #waitFor(standby) {
     await this.query(`alter system set synchronous_standby_names = '${standby}'`);
@@ -111,42 +114,30 @@ export class TorturedPostgres {
 }
 
 /** With an append-only file: it is killed rather than stopped, mostly. Slower, as all that is run is for `Hanging` too. */
-export class TorturedRedis {
+export class TorturedRedis extends Tortured {
   static async start(random) {
     const server = await PrivateRedis.start();
     return new TorturedRedis(server, await Proxy.before(server.port), random);
   }
 
   constructor(server, proxy, random) {
-    this.server = server;
-    this.proxy = proxy;
+    super(server, proxy, random, { crash: 'SIGKILL', orderly: 'SIGTERM' });
     this.env = { REDIS_URL: proxy.url(server.url), PAUSE_MS: '75' };
     // Each instance's own clock decides what is due: further off, and what is to be tried again takes as long.
     this.skewsMs = [0, 0, 2_000, -2_000];
-    const lasting = () => sleep(1_000 + random() * 6_000);
-    const configure = (replicas) => server.ask((client) => client.config('SET', 'min-replicas-to-write', replicas));
-    this.torments = {
-      restart: async () => {
-        await server.stop(random() < 0.7 ? 'SIGKILL' : 'SIGTERM');
-        await sleep(random() * 1_500);
-        await server.start();
-      },
-      ...onTheWay(server, proxy, lasting),
+    const call = (...command) => server.ask((client) => client.call(...command));
+    Object.assign(this.torments, {
       // As while a failover is made ready: whoever writes waits.
-      lock: () =>
-        between(
-          () => server.ask((client) => client.call('CLIENT', 'PAUSE', '60000', 'WRITE')),
-          lasting,
-          () => server.ask((client) => client.call('CLIENT', 'UNPAUSE')),
-        ),
+      lock: this.between(
+        () => call('CLIENT', 'PAUSE', '60000', 'WRITE'),
+        () => call('CLIENT', 'UNPAUSE'),
+      ),
       // Whoever writes is refused.
-      'standby gone': () =>
-        between(
-          () => configure(1),
-          lasting,
-          () => configure(0),
-        ),
-    };
+      'standby gone': this.between(
+        () => call('CONFIG', 'SET', 'min-replicas-to-write', '1'),
+        () => call('CONFIG', 'SET', 'min-replicas-to-write', '0'),
+      ),
+    });
   }
 
   /** Reads past everything of ours. */
@@ -163,9 +154,4 @@ export class TorturedRedis {
       }
       return found;
     });
-
-  async remove() {
-    await this.proxy.end();
-    await this.server.remove();
-  }
 }
