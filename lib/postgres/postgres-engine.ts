@@ -195,7 +195,7 @@ export class PostgresEngine implements DurableEngine {
         : 'each instance looks for all deliveries by itself, and the database plans each statement each time';
       host.warn(
         `The schema "${schema}" lacks what this version of nestjs-callbacks keeps there, or this role may not use it. It works; ${price}. ` +
-          `Run what upgradeSql('${schema}') returns, grant the role what the README says on its tables and functions, and start again.`,
+          `Run what upgradeSql('${schema}') returns, grant the role what lib/postgres/README.md says on its tables and functions, and start again.`,
       );
     }
     return isThere ? { ...own, marks: hasMarks ? own.marks : undefined } : undefined;

@@ -3,7 +3,7 @@
 //   --quick        fewer samples: about a minute. What seems to miss a goal is measured again as in a full run; where
 //                  other work on the machine takes the cores away, it says "too noisy" rather than "MISSED"
 //   --json         prints JSON and nothing else
-//   --save         writes results/node-<major>.json, and renews the chart and the table of the README
+//   --save         writes results/node-<major>.json, and renews the table of lib/README.md
 //
 // Exits with 1 when a goal is missed by more than 15 %.
 import { fork } from 'node:child_process';

@@ -1,6 +1,6 @@
 import { recognizeCopies } from '../copies/shared.js';
 
-/** Every {@link EventsError.code}. The README explains each one. */
+/** Every {@link EventsError.code}. `lib/README.md` explains each one. */
 export const EVENTS_ERROR_CODES = [
   'EVENTS_NOT_A_METHOD',
   'EVENTS_EVENT_INVALID',
