@@ -84,27 +84,8 @@ export class Project {
   }
 
   /** The same, without waiting. */
-  start(file: string, { flags = [], args = [], env = {}, input = '' }: Invocation = {}): Running {
-    const child = spawn(process.execPath, [...flags, join(this.folder, file), ...args], {
-      env: { ...process.env, NO_COLOR: '1', NODE_OPTIONS: '', ...env },
-    });
-    const running = {
-      output: '',
-      pid: child.pid!,
-      printed: (text: string) =>
-        new Promise<void>((resolve, reject) => {
-          const look = () => running.output.includes(text) && resolve();
-          for (const stream of [child.stdout, child.stderr]) stream.on('data', look);
-          void running.ended.then(({ output }) => reject(new Error(`It has ended, and printed:\n${output}`)));
-          look();
-        }),
-      kill: (signal: NodeJS.Signals) => child.kill(signal),
-      ended: new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, output: running.output }))),
-    };
-    child.stdout.on('data', (chunk) => (running.output += chunk));
-    child.stderr.on('data', (chunk) => (running.output += chunk));
-    child.stdin.end(input);
-    return running;
+  start(file: string, { flags = [], args = [], env, input }: Invocation = {}): Running {
+    return startProcess(process.execPath, [...flags, join(this.folder, file), ...args], { env, input });
   }
 
   remove(): void {
@@ -112,12 +93,45 @@ export class Project {
   }
 }
 
-export interface Invocation {
+export interface Surroundings {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly input?: string;
+}
+
+export interface Invocation extends Omit<Surroundings, 'cwd'> {
   /** For Node. */
   readonly flags?: readonly string[];
   readonly args?: readonly string[];
-  readonly env?: Readonly<Record<string, string | undefined>>;
-  readonly input?: string;
+}
+
+/** Starts a program as a process of its own. */
+export function startProcess(
+  program: string,
+  args: readonly string[],
+  { cwd, env, input = '' }: Surroundings,
+): Running {
+  const child = spawn(program, args, {
+    cwd,
+    env: { ...process.env, NO_COLOR: '1', NODE_OPTIONS: '', ...env },
+  });
+  const running = {
+    output: '',
+    pid: child.pid!,
+    printed: (text: string) =>
+      new Promise<void>((resolve, reject) => {
+        const look = () => running.output.includes(text) && resolve();
+        for (const stream of [child.stdout, child.stderr]) stream.on('data', look);
+        void running.ended.then(({ output }) => reject(new Error(`It has ended, and printed:\n${output}`)));
+        look();
+      }),
+    kill: (signal: NodeJS.Signals) => child.kill(signal),
+    ended: new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, output: running.output }))),
+  };
+  child.stdout.on('data', (chunk) => (running.output += chunk));
+  child.stderr.on('data', (chunk) => (running.output += chunk));
+  child.stdin.end(input);
+  return running;
 }
 
 /** Runs a program of one file as a user's would run, and waits for its end. */

@@ -1,0 +1,7 @@
+import type {} from 'nestjs-callbacks';
+
+declare module 'nestjs-callbacks' {
+  interface EventMap {
+    user_joined: [name: string, email: string];
+  }
+}
