@@ -8,7 +8,7 @@ import pg from 'pg';
 import { until } from '../../test/support/app.js';
 import { type Running, startProcess } from '../../test/support/child-process.js';
 import { freePort } from '../../test/support/private-postgres.mjs';
-import { linksOf, root } from '../../test/support/readmes.js';
+import { root } from '../../test/support/manual.js';
 import { mailServer, sentTo } from '../../test/support/receivers.js';
 import { describeWith, findPostgres } from '../../test/support/servers.js';
 import { temporaryDatabase } from '../../test/transactions/temporary-database.js';
@@ -72,11 +72,6 @@ describe('Of the starters', () => {
     const there = execFileSync('git', files, { cwd: root, encoding: 'utf8' }).trim().split('\n');
     const ofStarters = packed.filter((file) => file.startsWith('sample/'));
     expect(ofStarters.toSorted()).toEqual(there.filter((file) => !/starters\/[^/]+\.spec\.ts$/.test(file)).toSorted());
-  });
-
-  it('the README links only to what the package holds', () => {
-    const links = linksOf('sample/starters/README.md').map(({ file }) => file.replace(/\/$/, ''));
-    expect(links.filter((link) => !packed.some((file) => file === link || file.startsWith(`${link}/`)))).toEqual([]);
   });
 });
 

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import ts from 'typescript';
-import { read, root } from '../support/readmes.js';
+import { read, root } from '../support/manual.js';
 
 const source = (name: string) => read(`test/consumers/declarations/${name}.txt`);
 

@@ -98,7 +98,10 @@ describe('The README of an entry', () => {
 });
 
 describe('A page', () => {
-  const ALSO_PACKED = ['CHANGELOG.md', 'LICENSE'];
+  const starters = readdirSync(join(root, 'sample/starters'), { withFileTypes: true }).filter((one) =>
+    one.isDirectory(),
+  );
+  const ALSO_PACKED = ['CHANGELOG.md', 'LICENSE', ...starters.map(({ name }) => `sample/starters/${name}`)];
 
   it.each([...PAGES, 'CHANGELOG.md'])('links to what is packed, and there: %s', (page) => {
     const isThere = ({ file, anchor }: ReturnType<typeof linksOf>[number]) =>
