@@ -14,7 +14,7 @@ export class User {
 
 class CreateUsers1767225600000 implements MigrationInterface {
   async up(runner: QueryRunner) {
-    await runner.query('create table users (email text primary key, name text not null)');
+    await runner.query('create table if not exists users (email text primary key, name text not null)');
   }
 
   async down(runner: QueryRunner) {
