@@ -28,7 +28,7 @@ describe('The application', () => {
       code: 'EVENTS_ENGINE_MISSING',
       message:
         'Answers.go asks for durable deliveries of "x", and EventsModule has no engine that stores deliveries. ' +
-        "Add one: EventsModule.forRoot({ engine: postgres({ connectionString }) }), with postgres from 'nestjs-callbacks/postgres'.",
+        "Add one: EventsModule.forRoot({ engine: postgres({ connectionString }) }), with postgres from 'nestjs-callbacks/postgres'; without a server, postgres({ folder: '.data' }).",
     });
     const { app } = await startApp([]);
     await expect(app.get(EventDeliveries).list()).rejects.toMatchObject({ code: 'EVENTS_ENGINE_MISSING' });

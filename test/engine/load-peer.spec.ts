@@ -62,11 +62,11 @@ describe.each([
   it('A11: that are missing, all at once', async () => {
     expect(await said()).toEqual({
       server:
-        'the packages pg, pg-boss and @opentelemetry/api are not there. Install them: npm install pg pg-boss @opentelemetry/api',
+        'the packages pg, pg-boss and @opentelemetry/api are not there. Install them: npm install pg@8 pg-boss@12 @opentelemetry/api@1',
       folder:
         'the packages @electric-sql/pglite, pg-boss and @opentelemetry/api are not there. ' +
-        'Install them: npm install @electric-sql/pglite pg-boss @opentelemetry/api',
-      redis: 'the packages ioredis and bullmq are not there. Install them: npm install ioredis bullmq',
+        'Install them: npm install @electric-sql/pglite@0.5 pg-boss@12 @opentelemetry/api@1',
+      redis: 'the packages ioredis and bullmq are not there. Install them: npm install ioredis@5 bullmq@6',
     });
   });
 
@@ -80,7 +80,7 @@ describe.each([
     });
     const { server, redis } = await said();
     expect(server).toBe(
-      'the package @opentelemetry/api, which pg-boss needs, is not there. Install it: npm install @opentelemetry/api',
+      'the package @opentelemetry/api, which pg-boss needs, is not there. Install it: npm install @opentelemetry/api@1',
     );
     expect(redis).toBe(
       'the package redis-parser, which ioredis needs, is not there. Install it: npm install redis-parser',

@@ -1,4 +1,6 @@
 /** What `lockFolder()` promises: one process a folder, and no lock that outlives its holder. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -13,6 +15,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { lockFolder } from 'nestjs-callbacks/postgres';
+import { until } from '../support/app.js';
 
 describe('The lock of a folder', () => {
   let folder: string;
@@ -84,6 +87,31 @@ describe('The lock of a folder', () => {
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ pid: process.pid });
     unlock();
   });
+
+  (existsSync('/proc/self/stat') ? it : it.skip)(
+    'of a killed process that nobody has asked about is taken over',
+    async () => {
+      // The shell goes on as another program, which does not know that it has a child: as in a container without an init.
+      const parent = spawn('sh', [
+        '-c',
+        '"$0" -e "setInterval(() => {}, 1000)" & echo $!; exec sleep 600',
+        process.execPath,
+      ]);
+      try {
+        const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+        const pid = Number(line.toString());
+        const fields = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+        const started = `${fields()[19]} after boot ${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`;
+        writeFileSync(file, holder({ pid, started }));
+        await expect(lockFolder(folder)).rejects.toThrow(`is in use by process ${pid}`);
+        process.kill(pid, 'SIGKILL');
+        await until(() => fields()[0] === 'Z');
+        (await lockFolder(folder))();
+      } finally {
+        parent.kill('SIGKILL');
+      }
+    },
+  );
 
   it('of another host is respected while it gives signs of life', async () => {
     writeFileSync(file, holder({ host: 'elsewhere', pid: 7 }));

@@ -1,5 +1,5 @@
 /** What engines that share the application's own PGlite do to its `transaction()`, and that they put it back. */
-import type { PGlite } from '@electric-sql/pglite';
+import { PGlite } from '@electric-sql/pglite';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback, type EventRunner } from 'nestjs-callbacks';
@@ -57,5 +57,22 @@ describe('Two engines on one PGlite', () => {
     await again.app.close();
     expect(pglite.transaction).toBe(spy);
     spy.mockRestore();
+  });
+});
+
+describe("The application's own PGlite", () => {
+  const said = async (pglite: PGlite) => {
+    const { log } = await startApp([Emails], { engine: postgres({ pglite }) });
+    await closeApps();
+    await pglite.close();
+    return log.of('log').filter((line) => line.startsWith('Deliveries are kept'));
+  };
+
+  it('is said to lose deliveries with the process, if it is in memory', async () => {
+    expect(await said(await PGlite.create())).toEqual([
+      'Deliveries are kept in memory, in the PGlite that postgres() was given: they are gone when this process ends. ' +
+        'Open it with a folder, or use a Postgres server.',
+    ]);
+    expect(await said(await openPGlite())).toEqual([]);
   });
 });

@@ -28,6 +28,13 @@ export function wrongVersion(name: string): { readonly found: string; readonly w
   return wanted === undefined || found === undefined || fits(found, wanted) ? undefined : { found, wanted };
 }
 
+/** A package with the oldest major version that this one wants, as `npm install` takes it: `pg-boss@12`. */
+export function withVersion(name: string): string {
+  const [major, minor] = numbersOf(own()?.manifest.peerDependencies?.[name] ?? '');
+  if (major === undefined) return name;
+  return `${name}@${major === 0 ? `0.${minor}` : major}`;
+}
+
 let known: { readonly file: string; readonly manifest: Manifest } | false | undefined;
 
 /** This package, where it lies by itself. A bundle has none, and says nothing of what is installed. */

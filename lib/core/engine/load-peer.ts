@@ -1,4 +1,4 @@
-import { isMissing, wrongVersion } from './installed-packages.js';
+import { isMissing, withVersion, wrongVersion } from './installed-packages.js';
 
 /**
  * Imports an optional peer. Says which packages are missing, and how to get them, when it or something that it needs is not
@@ -22,7 +22,7 @@ export async function loadPeer<T>(
     const needed = all.length === 1 && missing !== name ? `, which ${name} needs,` : '';
     throw new Error(
       `the package${all.length > 1 ? 's' : ''} ${inWords(all)}${needed} ${all.length > 1 ? 'are' : 'is'} not there. ` +
-        `Install ${all.length > 1 ? 'them' : 'it'}: npm install ${all.join(' ')}`,
+        `Install ${all.length > 1 ? 'them' : 'it'}: npm install ${all.map(withVersion).join(' ')}`,
       { cause },
     );
   }

@@ -5,7 +5,8 @@ export const engineMissing = (who: string) =>
   new EventsError(
     'EVENTS_ENGINE_MISSING',
     `${who}, and EventsModule has no engine that stores deliveries. ` +
-      `Add one: EventsModule.forRoot({ engine: postgres({ connectionString }) }), with postgres from 'nestjs-callbacks/postgres'.`,
+      `Add one: EventsModule.forRoot({ engine: postgres({ connectionString }) }), with postgres from 'nestjs-callbacks/postgres'; ` +
+      `without a server, postgres({ folder: '.data' }).`,
   );
 
 export const engineInvalid = (cause: unknown) =>

@@ -147,12 +147,20 @@ function takeOver(file: string): boolean {
 /** Removes a guard, which another process may already have done. */
 const remove = (guard: string) => rmSync(guard, { recursive: true, force: true });
 
-/** Tells when a process started, on Linux. Elsewhere it cannot tell, so a lock counts as alive while its process id is. */
+/** States of a process that has ended, and has an id until its parent asks how: in a container, nobody may ever ask. */
+const ENDED = ['Z', 'X'];
+
+/**
+ * Tells when a process started, on Linux, and that it has ended, though it has its id yet. Elsewhere it cannot tell, so a lock
+ * counts as alive while its process id is.
+ */
 function startOf(pid: number): string {
   try {
-    // The start time, in ticks since boot, comes after a name in parentheses that may hold anything.
+    // The state, and the start time in ticks since boot, come after a name in parentheses that may hold anything.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const ticks = stat.slice(stat.lastIndexOf(') ') + 2).split(' ')[19];
+    const fields = stat.slice(stat.lastIndexOf(') ') + 2).split(' ');
+    const [state, ticks] = [fields[0], fields[19]];
+    if (ENDED.includes(state)) return 'never: it has ended';
     return `${ticks} after boot ${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`;
   } catch {
     return '';

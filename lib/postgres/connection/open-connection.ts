@@ -15,7 +15,14 @@ const CLOSE_TIMEOUT_MS = 2_000;
 export async function openConnection(options: CompleteOptions, host: EngineHost): Promise<Connection> {
   const { connectionString, pool, folder, pglite, connections } = options;
   if (pool) return new ServerConnection(pool, host);
-  if (pglite) return new PGliteConnection(pglite);
+  if (pglite) {
+    if (isInMemory(pglite)) {
+      const message =
+        'Deliveries are kept in memory, in the PGlite that postgres() was given: they are gone when this process ends.';
+      tellOfPlace(host, `${message} Open it with a folder, or use a Postgres server.`);
+    }
+    return new PGliteConnection(pglite);
+  }
   if (connectionString !== undefined) {
     const { default: pg } = await importPg();
     const own = new pg.Pool({
@@ -29,17 +36,25 @@ export async function openConnection(options: CompleteOptions, host: EngineHost)
   return openFolder(folder!, host);
 }
 
+/** A PGlite that has no folder, or says that it is in memory. */
+const isInMemory = ({ dataDir }: { readonly dataDir?: string }) => !dataDir || dataDir.startsWith('memory://');
+
+/** A variable that is not set must not keep the deliveries of a container in the container: so production is warned. */
+function tellOfPlace(host: EngineHost, message: string): void {
+  if (process.env.NODE_ENV === 'production') host.warn(`${message} No connectionString was given.`);
+  else host.log(message);
+}
+
 async function openFolder(folder: string, host: EngineHost): Promise<Connection> {
   const { PGlite } = await importPGlite();
   const unlock = await lockFolder(folder);
   try {
     const database = await PGlite.create(folder).catch(refuseBundled);
-    const message =
+    tellOfPlace(
+      host,
       `Deliveries are kept in ${folder}, in an embedded database: for this one process, and not safe against power loss. ` +
-      'For more than that use a Postgres server.';
-    // A variable that is not set must not keep the deliveries of a container in the container.
-    if (process.env.NODE_ENV === 'production') host.warn(`${message} No connectionString was given.`);
-    else host.log(message);
+        'For more than that use a Postgres server.',
+    );
     // A database that does not close any more must not keep its folder.
     return new PGliteConnection(database, async () => {
       await atMost(CLOSE_TIMEOUT_MS, database.close());
