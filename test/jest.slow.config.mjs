@@ -9,5 +9,5 @@ export default {
   rootDir: fileURLToPath(new URL('..', import.meta.url)),
   globalSetup: '<rootDir>/test/support/pglite-template.mjs',
   testMatch: ['**/*.slow.spec.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/test/generated/'],
+  testPathIgnorePatterns: ['/node_modules/', '/test/generated/', '/sample/starters/'],
 };

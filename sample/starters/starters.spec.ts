@@ -30,8 +30,6 @@ const prisma = temporaryDatabase(postgres, 'starters_prisma');
 
 let packed: string[];
 let tarball: string;
-/** All at once, since installing waits for the network, and an application for the end of a claim. */
-const preparing = new Map<string, Promise<App>>();
 /** What a test has started, the last first. */
 const started: (() => Promise<unknown>)[] = [];
 
@@ -42,29 +40,11 @@ beforeAll(async () => {
   packed = files.map(({ path }) => path);
   tarball = join(folder, filename);
   execFileSync('tar', ['-xzf', tarball, '-C', folder]);
-
-  start('drizzle-vitest', async () => ({ DATA_FOLDER: join(folder, 'data') }));
-  if (!postgres) return;
-  start('typeorm-jest', async () => {
-    await typeorm.create();
-    return { DATABASE_URL: typeorm.url };
-  });
-  start('prisma', async (app) => {
-    await prisma.create();
-    await migrate(join(app, 'prisma/migrations'), prisma.url);
-    const env = { DATABASE_URL: prisma.url, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath };
-    await run('npm', ['run', 'generate'], { folder: app, env });
-    return env;
-  });
 }, PATIENCE_MS);
 afterEach(async () => {
   for (const end of started.splice(0).toReversed()) await end();
 });
-afterAll(async () => {
-  await Promise.allSettled(preparing.values());
-  if (postgres) await Promise.all([typeorm.drop(), prisma.drop()]);
-  rmSync(folder, { recursive: true });
-}, PATIENCE_MS);
+afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('Of the starters', () => {
   it('the package holds every file, and nothing that they make', () => {
@@ -76,19 +56,32 @@ describe('Of the starters', () => {
 });
 
 describe('With nothing but Node', () => {
-  works('drizzle-vitest');
+  works('drizzle-vitest', async () => ({ DATA_FOLDER: join(folder, 'data') }));
 });
 
 describeWith('With Postgres (DATABASE_URL, or the local server)', postgres, () => {
-  works('typeorm-jest');
-  works('prisma');
+  works('typeorm-jest', async () => {
+    await typeorm.create();
+    started.push(typeorm.drop);
+    return { DATABASE_URL: typeorm.url };
+  });
+
+  works('prisma', async (app) => {
+    await prisma.create();
+    started.push(prisma.drop);
+    await migrate(join(app, 'prisma/migrations'), prisma.url);
+    const env = { DATABASE_URL: prisma.url, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath };
+    await run('npm', ['run', 'generate'], { folder: app, env });
+    return env;
+  });
 });
 
-function works(name: string): void {
+/** @param open makes what it stores in, once it is installed */
+function works(name: string, open: (folder: string) => Promise<Environment>): void {
   it(
     `${name} passes its specs, sends the e-mail, and sends it still when it was killed and the mail server was down`,
     async () => {
-      const app = await preparing.get(name)!;
+      const app = await prepare(name, open);
       const mails = await receive();
       const env = { ...app.env, SMTP_URL: mails.url, PORT: String(await freePort()) };
 
@@ -108,13 +101,6 @@ function works(name: string): void {
     },
     PATIENCE_MS,
   );
-}
-
-/** @param open makes what it stores in, once it is installed */
-function start(name: string, open: (folder: string) => Promise<Environment>): void {
-  const app = prepare(name, open);
-  app.catch(() => {}); // its own test tells
-  preparing.set(name, app);
 }
 
 async function prepare(name: string, open: (folder: string) => Promise<Environment>): Promise<App> {
