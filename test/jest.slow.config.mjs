@@ -6,8 +6,6 @@ const config = JSON.parse(readFileSync(new URL('../jest.config.json', import.met
 
 export default {
   ...config,
-  // Each of them keeps a core busy, or starts processes that do.
-  maxWorkers: '100%',
   rootDir: fileURLToPath(new URL('..', import.meta.url)),
   globalSetup: '<rootDir>/test/support/pglite-template.mjs',
   testMatch: ['**/*.slow.spec.ts'],
