@@ -18,12 +18,9 @@ if (!heading.test(read('CHANGELOG.md'))) missing.push(`CHANGELOG.md has no headi
 const starters = readdirSync(new URL('sample/starters', root), { withFileTypes: true }).filter((one) =>
   one.isDirectory(),
 );
-const [major, minor] = version.split('.');
-/** What `^` lets in: the same major version, and before 1.0.0 the same minor one. */
-const range = new RegExp(major === '0' ? `^\\^0\\.${minor}\\.` : `^\\^${major}\\.`);
 for (const { name } of starters) {
   const asked = JSON.parse(read(`sample/starters/${name}/package.json`)).dependencies[manifest.name];
-  if (!range.test(asked)) missing.push(`sample/starters/${name} asks for ${asked}`);
+  if (asked !== `^${version}`) missing.push(`sample/starters/${name} asks for ${asked}, not for ^${version}`);
 }
 
 if (missing.length > 0) {

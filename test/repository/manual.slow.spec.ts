@@ -1,6 +1,6 @@
-/** That what the manual shows compiles at every step, and that its pages are in the package. */
+/** That what the manual shows compiles at every step, and that its pages and the starters are in the package. */
 import { execFileSync } from 'node:child_process';
-import { expect, it } from '@jest/globals';
+import { beforeAll, describe, expect, it } from '@jest/globals';
 import { compile } from '../support/compile.js';
 import { ALONE, BLOCKS, PAGES, projectsOf, root } from '../support/manual.js';
 
@@ -28,13 +28,23 @@ it('The ts blocks of other applications compile, each alone', () => {
   expect(ALONE.map((source) => compile([source]))).toEqual(ALONE.map(() => [[]]));
 });
 
-it('All pages are packed, each at its place', () => {
-  const output = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
-    cwd: root,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
+describe('The package', () => {
+  let packed: string[];
+  beforeAll(() => {
+    const command = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+    const output = execFileSync('npm', command, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    const [{ files }] = JSON.parse(output) as [{ files: { path: string }[] }];
+    packed = files.map(({ path }) => path);
   });
-  const [{ files }] = JSON.parse(output) as [{ files: { path: string }[] }];
-  const packed = files.map(({ path }) => path).filter((path) => path.endsWith('.md'));
-  expect(packed.toSorted()).toEqual([...PAGES, 'CHANGELOG.md'].toSorted());
+
+  it('holds all pages, each at its place', () => {
+    expect(packed.filter((path) => path.endsWith('.md')).toSorted()).toEqual([...PAGES, 'CHANGELOG.md'].toSorted());
+  });
+
+  it('holds every file of the starters, and nothing that they make', () => {
+    const files = ['ls-files', '--cached', '--others', '--exclude-standard', 'sample/starters'];
+    const there = execFileSync('git', files, { cwd: root, encoding: 'utf8' }).trim().split('\n');
+    const ofStarters = packed.filter((file) => file.startsWith('sample/'));
+    expect(ofStarters.toSorted()).toEqual(there.filter((file) => !/starters\/[^/]+\.spec\.ts$/.test(file)).toSorted());
+  });
 });

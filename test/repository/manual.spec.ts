@@ -15,6 +15,7 @@ import {
   readmeOf,
   REFERENCE,
   root,
+  STARTERS,
 } from '../support/manual.js';
 
 const filesOf = (folder: string) =>
@@ -98,10 +99,7 @@ describe('The README of an entry', () => {
 });
 
 describe('A page', () => {
-  const starters = readdirSync(join(root, 'sample/starters'), { withFileTypes: true }).filter((one) =>
-    one.isDirectory(),
-  );
-  const ALSO_PACKED = ['CHANGELOG.md', 'LICENSE', ...starters.map(({ name }) => `sample/starters/${name}`)];
+  const ALSO_PACKED = ['CHANGELOG.md', 'LICENSE', ...STARTERS];
 
   it.each([...PAGES, 'CHANGELOG.md'])('links to what is packed, and there: %s', (page) => {
     const isThere = ({ file, anchor }: ReturnType<typeof linksOf>[number]) =>

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -10,6 +10,11 @@ const namesIn = (folder: string) => readdirSync(join(root, folder), { withFileTy
 export const ENTRIES = namesIn('lib')
   .filter((found) => found.isDirectory() && found.name !== 'core')
   .map(({ name }) => name);
+
+/** The folders of the starters. */
+export const STARTERS = namesIn('sample/starters')
+  .filter((found) => found.isDirectory())
+  .map(({ name }) => `sample/starters/${name}`);
 
 /** The README of an entry. */
 export const readmeOf = (entry: string) => `lib/${entry}/README.md`;
@@ -26,7 +31,7 @@ export const PAGES = [
     .filter((file) => file.endsWith('.md') && file !== REFERENCE),
   ...ENTRIES.map(readmeOf),
   'sample/starters/README.md',
-].filter((file) => existsSync(join(root, file)));
+];
 
 /** The source of each file of a project, by its path. */
 export type Project = ReadonlyMap<string, string>;

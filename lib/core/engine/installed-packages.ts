@@ -23,17 +23,20 @@ export function isMissing(name: string): boolean {
 
 /** The version of a peer that is installed, and those that this package wants, if that is not among them. */
 export function wrongVersion(name: string): { readonly found: string; readonly wanted: string } | undefined {
-  const wanted = own()?.manifest.peerDependencies?.[name];
+  const wanted = rangeOf(name);
   const found = wanted === undefined ? undefined : manifestOf(name)?.version;
   return wanted === undefined || found === undefined || fits(found, wanted) ? undefined : { found, wanted };
 }
 
 /** A package with the oldest major version that this one wants, as `npm install` takes it: `pg-boss@12`. */
 export function withVersion(name: string): string {
-  const [major, minor] = numbersOf(own()?.manifest.peerDependencies?.[name] ?? '');
+  const [major, minor] = numbersOf(rangeOf(name) ?? '');
   if (major === undefined) return name;
   return `${name}@${major === 0 ? `0.${minor}` : major}`;
 }
+
+/** The versions of a peer that this package wants. */
+const rangeOf = (name: string) => own()?.manifest.peerDependencies?.[name];
 
 let known: { readonly file: string; readonly manifest: Manifest } | false | undefined;
 

@@ -17,9 +17,11 @@ export async function openConnection(options: CompleteOptions, host: EngineHost)
   if (pool) return new ServerConnection(pool, host);
   if (pglite) {
     if (isInMemory(pglite)) {
-      const message =
-        'Deliveries are kept in memory, in the PGlite that postgres() was given: they are gone when this process ends.';
-      tellOfPlace(host, `${message} Open it with a folder, or use a Postgres server.`);
+      tellOfPlace(
+        host,
+        'Deliveries are kept in memory, in the PGlite that postgres() was given: they are gone when this process ends. ' +
+          'Open it with a folder, or use a Postgres server.',
+      );
     }
     return new PGliteConnection(pglite);
   }
@@ -39,11 +41,10 @@ export async function openConnection(options: CompleteOptions, host: EngineHost)
 /** A PGlite that has no folder, or says that it is in memory. */
 const isInMemory = ({ dataDir }: { readonly dataDir?: string }) => !dataDir || dataDir.startsWith('memory://');
 
+const isProduction = () => process.env.NODE_ENV === 'production';
+
 /** A variable that is not set must not keep the deliveries of a container in the container: so production is warned. */
-function tellOfPlace(host: EngineHost, message: string): void {
-  if (process.env.NODE_ENV === 'production') host.warn(`${message} No connectionString was given.`);
-  else host.log(message);
-}
+const tellOfPlace = (host: EngineHost, message: string) => (isProduction() ? host.warn(message) : host.log(message));
 
 async function openFolder(folder: string, host: EngineHost): Promise<Connection> {
   const { PGlite } = await importPGlite();
@@ -53,7 +54,7 @@ async function openFolder(folder: string, host: EngineHost): Promise<Connection>
     tellOfPlace(
       host,
       `Deliveries are kept in ${folder}, in an embedded database: for this one process, and not safe against power loss. ` +
-        'For more than that use a Postgres server.',
+        `For more than that use a Postgres server.${isProduction() ? ' No connectionString was given.' : ''}`,
     );
     // A database that does not close any more must not keep its folder.
     return new PGliteConnection(database, async () => {
