@@ -30,6 +30,7 @@ export { switchToEvent, type EventHost } from './core/nest/event-host.js';
 export { inTransaction, type TransactionScope } from './core/transactions/in-transaction.js';
 export { EventRunner } from './core/runs/event-runner.js';
 export type { RunContext } from './core/runs/run-context.js';
+export type { EventHeaders } from './core/events/event-headers.js';
 export type { TransactionHandle } from './core/transactions/transaction-handle.js';
 export type { Outcome } from './core/runs/outcome.js';
 

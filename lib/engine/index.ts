@@ -27,6 +27,7 @@ export {
   UnknownOutcomeError,
 } from '../core/engine/refusals.js';
 
+export type { EventHeaders } from '../core/events/event-headers.js';
 export type { StoredError } from '../core/errors/stored-error.js';
 
 // Addresses as names, and errors as text

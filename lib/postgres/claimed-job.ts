@@ -4,6 +4,7 @@ import type { EngineAttempt, StoredError } from '../engine/index.js';
 export interface JobData {
   readonly event: string;
   readonly key?: string;
+  readonly headers?: EngineAttempt['delivery']['headers'];
   readonly arguments: EngineAttempt['delivery']['arguments'];
   /** How many attempts do not count, of those that earlier versions of this package have made. */
   readonly uncounted?: number;

@@ -116,7 +116,7 @@ export class Claims {
   private attemptAt(claim: HeldClaim<ClaimedJob>, data: JobData, events: AttemptEvents): EngineAttempt {
     const job = claim.claimed;
     const { id, name, retryCount, spared } = job;
-    const { event, key, arguments: args, uncounted = 0 } = data;
+    const { event, key, headers, arguments: args, uncounted = 0 } = data;
     const attempt = retryCount + 1 - uncounted;
     const told = (settling: Promise<boolean>) => settling.finally(() => events.onSettled());
     const settle = (rest: Omit<Verdict, keyof NamedAttempt>) =>
@@ -127,6 +127,7 @@ export class Claims {
         callback: requireAddress(name).callback,
         id,
         ...(key !== undefined && { key }),
+        ...(headers && { headers }),
         arguments: args,
       },
       attempt,

@@ -35,7 +35,7 @@ interface Place {
 /** A delivery, as it lies in the database. */
 interface Row extends Place {
   readonly key: string | null;
-  readonly data: { readonly arguments: KeptDelivery['arguments'] };
+  readonly data: Pick<KeptDelivery, 'headers' | 'arguments'>;
   readonly output: StoredError | { readonly value?: { readonly message?: unknown } } | null;
   readonly storedAt: number;
   readonly attempts: number;
@@ -153,6 +153,7 @@ function keptOf(row: Row, state: DeliveryState): KeptDelivery {
     callback,
     id: row.id,
     ...(row.key !== null && { key: row.key }),
+    ...(row.data.headers && { headers: row.data.headers }),
     arguments: row.data.arguments,
     state,
     attempts: row.attempts,

@@ -52,8 +52,9 @@ export function writeRun(deliveries: readonly Addressed[], isOrdered: boolean): 
   }
 }
 
-function jsonOf({ queue, call, storedAt, delivery: { id, key, delayMs, event, arguments: args } }: Addressed): string {
-  const data = { event, ...(key !== undefined && { key }), arguments: args };
+function jsonOf({ queue, call, storedAt, delivery }: Addressed): string {
+  const { id, key, delayMs, event, headers, arguments: args } = delivery;
+  const data = { event, ...(key !== undefined && { key }), ...(headers && { headers }), arguments: args };
   return JSON.stringify({ name: queue, id, key, delayMs, call, storedAt, data });
 }
 

@@ -10,7 +10,7 @@ import type {
 import { asScriptJob, isScriptsVerdict, type Queue, type ScriptJob } from './queues.js';
 import type { Client } from './connections.js';
 import { Standing } from './standing.js';
-import { fieldsOf, type OwnFields, readData } from './stored-job.js';
+import { fieldsOf, type JobOptions, type OwnFields, readData } from './stored-job.js';
 import { tellable } from './tellable.js';
 
 /** A job that this instance has taken. */
@@ -72,7 +72,8 @@ export class JobAttempt implements EngineAttempt {
     const data = readData(job.data);
     this.claim = options.claims.hold(taken, takenAt);
     const { key, arguments: args } = data;
-    this.delivery = { ...address, id, ...(key !== undefined && { key }), arguments: args };
+    const { headers } = job.opts as JobOptions;
+    this.delivery = { ...address, id, ...(key !== undefined && { key }), ...(headers && { headers }), arguments: args };
     this.standing = new Standing(job.attemptsStarted, job.stalledCounter, data);
     this.attempt = this.standing.attempt;
     this.charged = this.standing.charged;

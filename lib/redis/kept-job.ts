@@ -1,6 +1,6 @@
 import type { DeliveryAddress, DeliveryState, KeptDelivery, StoredError } from '../engine/index.js';
 import { Standing } from './standing.js';
-import { parsed, readData } from './stored-job.js';
+import { type JobOptions, parsed, readData } from './stored-job.js';
 
 /** The fields of a job that are read. */
 export const FIELDS = [
@@ -26,10 +26,12 @@ export const fieldsIn = (values: readonly (string | null)[]) =>
 /** Reads the time out of a score: BullMQ orders delayed jobs by time and, within a millisecond, by a number of 12 bits. */
 const timeOf = (score: number) => Math.floor(score / 0x1000);
 
+const optionsOf = (opts: string | null) => (parsed(opts ?? '') ?? {}) as JobOptions;
+
 /** When a job that waits was, or will be, due, in milliseconds since 1970; and `undefined` if it was due from the beginning. */
 export function delayedUntil({ due, opts, timestamp }: Fields): number | undefined {
   if (due !== null) return Number(due);
-  const { delay = 0 } = (parsed(opts ?? '') ?? {}) as { delay?: number };
+  const { delay = 0 } = optionsOf(opts);
   return delay > 0 ? Number(timestamp) + delay : undefined;
 }
 
@@ -49,9 +51,11 @@ export function keptOf({ delayed, ...found }: Found, fields: Fields): KeptDelive
   const waitingSince = delayed === undefined ? (delayedUntil(fields) ?? storedAt) : timeOf(delayed);
   const since = { waiting: waitingSince, running: Number(fields.processedOn), dead: Number(fields.finishedOn) }[state];
   const error = errorOf(fields);
+  const { headers } = optionsOf(fields.opts);
   return {
     ...found,
     ...(data.key !== undefined && { key: data.key }),
+    ...(headers && { headers }),
     arguments: data.arguments ?? [],
     attempts:
       state === 'dead' && fields.attempts

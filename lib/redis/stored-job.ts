@@ -16,6 +16,15 @@ export interface JobData {
 }
 
 /**
+ * The `opts` of a job. BullMQ keeps those that it does not know as they are, and so does every version of this package, which
+ * writes the data anew.
+ */
+export interface JobOptions {
+  readonly delay?: number;
+  readonly headers?: Delivery['headers'];
+}
+
+/**
  * Reads the `data` of a job. Somebody else may have added a job that is none of ours. It has no arguments here, and the
  * core refuses it as unreadable for that.
  */
@@ -70,11 +79,11 @@ function* dataOf(deliveries: readonly NewDelivery[]): Generator<string> {
 }
 
 /** Makes a job of a delivery, for its callback's queue. It keeps the delivery's id. */
-const jobOf = ({ id, callback, delayMs }: NewDelivery, data: string): JobJson => ({
+const jobOf = ({ id, callback, headers, delayMs }: NewDelivery, data: string): JobJson => ({
   id,
   name: callback,
   data,
-  opts: delayMs > 0 ? { delay: Math.round(delayMs) } : {},
+  opts: { ...(delayMs > 0 && { delay: Math.round(delayMs) }), ...(headers && { headers }) } satisfies JobOptions,
   timestamp: Date.now(),
   progress: 0,
   attemptsMade: 0,

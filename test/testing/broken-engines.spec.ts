@@ -1,95 +1,26 @@
 /** The contract of engines is itself tested: for each of its rules an engine that breaks it, and no other than that. */
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { DurableEngine, EngineAttempt, NewDelivery } from 'nestjs-callbacks/engine';
-import { type EngineHarness, engineContract, MemoryStore } from 'nestjs-callbacks/testing';
+import type { EngineAttempt, NewDelivery } from 'nestjs-callbacks/engine';
+import { engineContract, MemoryStore } from 'nestjs-callbacks/testing';
 import { uuidv7 } from 'uuidv7';
-import {
-  inMemoryTransaction,
-  type MemoryTransaction,
-  TransactionalMemoryEngine,
-} from '../support/transactional-memory-engine.js';
+import type { MemoryTransaction } from '../support/transactional-memory-engine.js';
+import { apart, type Break, type Broken, byTheLast, harnessOf, performing, seen, storing } from './breaking.js';
 import {
   ChargingStore,
   ForgetfulStore,
   GrudgingStore,
-  LEASE_MS,
   SparingStore,
   StoreThatStoodStill,
   SuspiciousStore,
 } from './broken-stores.js';
 
-/** A sound engine with some of its methods replaced; `engine` is the sound one. */
-type Break = (engine: DurableEngine) => Partial<DurableEngine>;
+const withoutHeaders = (attempt: EngineAttempt): EngineAttempt => ({
+  ...attempt,
+  delivery: { ...attempt.delivery, headers: undefined },
+});
 
-/** An engine that breaks a rule by its methods, or by what it stands on. */
-interface Broken {
-  readonly breaking?: Break;
-  readonly leaseMs?: number;
-  readonly store?: MemoryStore;
-}
-
-function harnessOf({ breaking = () => ({}), leaseMs: ownLeaseMs, store = new MemoryStore() }: Broken): EngineHarness {
-  return {
-    leaseMs: LEASE_MS,
-    open(leaseMs) {
-      const engine = new TransactionalMemoryEngine(store, ownLeaseMs ?? leaseMs);
-      const replaced = breaking(engine);
-      return new Proxy<DurableEngine>(engine, {
-        get: (target, name: keyof DurableEngine) => {
-          const member = replaced[name] ?? target[name];
-          return typeof member === 'function' ? member.bind(target) : member;
-        },
-      });
-    },
-    cutOff: (engine) => engine.stop(),
-    transaction: inMemoryTransaction,
-  };
-}
-
-/** Each callback of an instance has an instance of its own. */
-const apart = (store: MemoryStore): Break => {
-  const host = { log() {}, warn() {}, report() {} };
-  return (engine) => {
-    const others: DurableEngine[] = [];
-    const all = async (does: (one: DurableEngine) => Promise<void>) => {
-      for (const one of [engine, ...others]) await does(one);
-    };
-    return {
-      work: (callback, perform) => {
-        const own = new TransactionalMemoryEngine(store, LEASE_MS);
-        others.push(own);
-        void own.start(host).then(() => own.work(callback, perform));
-      },
-      stopWorking: () => all((one) => one.stopWorking()),
-      stop: () => all((one) => one.stop()),
-    };
-  };
-};
-
-const storing =
-  (change: (deliveries: readonly NewDelivery[]) => NewDelivery[]): Break =>
-  (engine) => ({ store: (deliveries, transaction) => engine.store(change(deliveries), transaction) });
-
-const performing =
-  (change: (attempt: EngineAttempt) => Partial<EngineAttempt>): Break =>
-  (engine) => ({
-    work: (callback, perform) => engine.work(callback, (attempt) => perform({ ...attempt, ...change(attempt) })),
-  });
-
-/** Has an attempt do what the last attempt at its delivery is to do. */
-const byTheLast = (change: (last: () => EngineAttempt) => Partial<EngineAttempt>): Break => {
-  const attempts = new Map<string, EngineAttempt>();
-  return performing((attempt) => {
-    const { id } = attempt.delivery;
-    attempts.set(id, attempt);
-    return change(() => attempts.get(id)!);
-  });
-};
-
-const seen = () => {
-  const ids = new Set<string>();
-  return (id: string) => ids.has(id) || !ids.add(id);
-};
+const losingHeaders = (isLost: (attempt: EngineAttempt) => boolean): Break =>
+  performing((attempt) => (isLost(attempt) ? withoutHeaders(attempt) : {}));
 
 const broken: Record<string, Break | Broken> = {
   'performs what is stored, with event, callback, key and arguments as they were': storing((deliveries) =>
@@ -195,6 +126,19 @@ const broken: Record<string, Break | Broken> = {
         engine.work(callback, (attempt) => (last = last.then(() => perform(attempt))) as Promise<void>),
     };
   },
+  'brings the headers of a delivery to its attempt and to lists, and none where it has none': storing((deliveries) =>
+    deliveries.map(({ headers = {}, ...delivery }) => ({ ...delivery, headers })),
+  ),
+  'brings the same headers to each attempt: tried again, released, dead and retried': losingHeaders(
+    ({ attempt }) => attempt > 1,
+  ),
+  'brings the same headers to the attempt that follows when an instance has died': losingHeaders(
+    ({ attempt, charged }) => charged < attempt,
+  ),
+  'leaves the headers to deliveries that a callback has from a former id, waiting and dead': (engine) => ({
+    work: (callback, perform) =>
+      engine.work(callback, (attempt) => perform(callback.formerly.length > 0 ? withoutHeaders(attempt) : attempt)),
+  }),
   'tries again after the delay that was asked for, counting attempts, and leaves the others alone': performing(
     (attempt) => ({ retryIn: (_ms, error) => attempt.retryIn(0, error) }),
   ),

@@ -1,4 +1,5 @@
 import type { StoredError } from '../errors/stored-error.js';
+import type { EventHeaders } from '../events/event-headers.js';
 
 /**
  * Stores durable deliveries and brings each to an instance that works on it. An application has one engine, which
@@ -149,6 +150,11 @@ export interface Delivery extends DeliveryAddress {
   readonly id: string;
   /** The key by which order is kept. Deliveries to ordered callbacks always have one. */
   readonly key?: string;
+  /**
+   * What travels with it beside its arguments, by names in lower case. It stays readable in the store, and as it was stored, whatever
+   * becomes of the delivery. Absent where nothing does, as of those that were stored before there were headers.
+   */
+  readonly headers?: EventHeaders;
   readonly arguments: readonly Json[];
 }
 

@@ -1,6 +1,7 @@
 import { chargingRules } from './charging.js';
 import { endingRules } from './ending.js';
 import { failingRules } from './failing.js';
+import { headersRules } from './headers.js';
 import { keepingRules } from './keeping.js';
 import { orderRules } from './order.js';
 import type { ContractRule } from './rule.js';
@@ -18,6 +19,7 @@ import { transactionsRules } from './transactions.js';
  */
 export const engineContract: readonly ContractRule[] = [
   ...storingRules,
+  ...headersRules,
   ...failingRules,
   ...keepingRules,
   ...endingRules,

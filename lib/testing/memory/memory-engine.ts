@@ -193,7 +193,7 @@ export class MemoryEngine implements DurableEngine {
   }
 
   protected attemptAt(row: Row, claim: Claim): EngineAttempt {
-    const { event, callback, id, key, arguments: args } = row;
+    const { event, callback, id, key, headers, arguments: args } = row;
     const settle = async (change: Partial<Row>): Promise<boolean> => {
       this.drop(claim);
       if (row.claim !== claim) return false;
@@ -202,7 +202,14 @@ export class MemoryEngine implements DurableEngine {
       return true;
     };
     return {
-      delivery: { event, callback, id, ...(key !== undefined && { key }), arguments: copyOf(args) },
+      delivery: {
+        event,
+        callback,
+        id,
+        ...(key !== undefined && { key }),
+        ...(headers && { headers: copyOf(headers) }),
+        arguments: copyOf(args),
+      },
       attempt: row.attempts,
       charged: row.attempts - row.spared,
       signal: claim.abort.signal,

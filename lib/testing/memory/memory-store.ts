@@ -156,6 +156,7 @@ export class MemoryStore {
         callback: row.callback,
         id: row.id,
         ...(row.key !== undefined && { key: row.key }),
+        ...(row.headers && { headers: copyOf(row.headers) }),
         arguments: copyOf(row.arguments),
         state,
         attempts: row.attempts,

@@ -6,6 +6,7 @@ export interface Row {
   callback: string;
   readonly id: string;
   readonly key?: string;
+  readonly headers?: NewDelivery['headers'];
   readonly arguments: NewDelivery['arguments'];
   readonly storedAt: number;
   /** Tells the order of storing. */

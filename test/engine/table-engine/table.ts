@@ -29,9 +29,10 @@ export interface Database extends SqlTransaction {
 }
 
 /** A row as it comes back. */
-interface Row extends Omit<Delivery, 'key'> {
+interface Row extends Omit<Delivery, 'key' | 'headers'> {
   readonly position: string | number;
   readonly key: string | null;
+  readonly headers: Delivery['headers'] | null;
   readonly state: KeptDelivery['state'];
   readonly attempts: number;
   readonly spared: number;
@@ -61,6 +62,7 @@ const SCHEMA = `
     callback text collate "C" not null,
     id uuid not null,
     key text,
+    headers json,
     arguments json not null,
     state text not null default 'waiting',
     attempts int not null default 0,
@@ -87,10 +89,10 @@ const SCHEMA = `
   delete from deliveries where state = 'done' and since < now() - interval '14 days';`;
 
 const STORE = `
-  insert into deliveries (event, callback, id, key, arguments, since)
-  select event, callback, id, key, arguments, now() + "delayMs" * interval '1 millisecond'
+  insert into deliveries (event, callback, id, key, headers, arguments, since)
+  select event, callback, id, key, headers, arguments, now() + "delayMs" * interval '1 millisecond'
   from json_to_recordset($1::json)
-    as (event text, callback text, id uuid, key text, arguments json, "delayMs" float8)
+    as (event text, callback text, id uuid, key text, headers json, arguments json, "delayMs" float8)
   on conflict do nothing`;
 
 const ADOPT = `
@@ -304,6 +306,7 @@ export const deliveryOf = (row: Row): Delivery => ({
   ...addressOfRow(row),
   id: row.id,
   ...(row.key !== null && { key: row.key }),
+  ...(row.headers && { headers: row.headers }),
   arguments: row.arguments,
 });
 
