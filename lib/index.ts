@@ -1,6 +1,7 @@
 // Setting up
 export { EventsModule } from './core/app/events.module.js';
 export type { EventsOptions } from './core/options/events.options.js';
+export type { Propagator } from './core/options/propagator.options.js';
 
 // Declaring events
 export type * from './core/events/declared-events.js';

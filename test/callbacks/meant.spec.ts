@@ -108,7 +108,7 @@ describe('with() says what was probably meant', () => {
   it('A21: by a field that says nothing', async () => {
     const { events } = await startApp([]);
     expect(messageOf(() => (events as EventRunner).with({ colour: 'red' } as object))).toBe(
-      `with() was given colour: 'red'. It has no such field. There are tx, request, key, delayMs, id. ` +
+      `with() was given colour: 'red'. It has no such field. There are tx, request, key, delayMs, id, headers. ` +
         'What the event carries is passed to run() after the event.',
     );
   });

@@ -134,6 +134,7 @@ describe('A durable attempt', () => {
       event: 'x',
       callback: 'Answers.go',
       key: 'Ada',
+      headers: { 'correlation-id': dead.id },
       arguments: [{ at }],
       state: 'dead',
       attempts: 3,

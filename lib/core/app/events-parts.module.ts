@@ -122,6 +122,7 @@ const runtimeOf = (
           failures,
           settlements,
           engine,
+          propagators: options.propagators,
           random: options.hooks?.random,
         }),
       inject: [EVENTS_RUNTIME, Settlements],

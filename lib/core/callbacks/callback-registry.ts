@@ -171,6 +171,7 @@ export class CallbackRegistry {
     const durable = [...own, ...remoteCallbacksOf(key, this.settings)];
     refuseOwn(durable);
     const held = ordered.filter(({ delivery }) => delivery === 'after-commit' || delivery === 'after-rollback');
+    const isInline = durable.length === 0 && ordered.every(({ delivery }) => delivery === 'inline');
     return {
       key,
       label,
@@ -183,7 +184,7 @@ export class CallbackRegistry {
       background: ordered.filter(({ delivery }) => delivery === 'background'),
       isScoped: ordered.some(({ invoke }) => invoke !== undefined),
       problem,
-      isPlain: definitions.size === 0 && durable.length + held.length === 0 && problem === undefined,
+      isPlain: isInline && definitions.size === 0 && problem === undefined,
     };
   }
 

@@ -3,6 +3,7 @@ import { Ambient } from '../async/ambient.js';
 import { currentTransaction } from '../transactions/current-transaction.js';
 import type { Transaction } from '../transactions/transaction.js';
 import type { TransactionHandle } from '../transactions/transaction-handle.js';
+import type { EventHeaders } from '../events/event-headers.js';
 import type { EventKey } from '../events/event-map.js';
 import { InstanceScope } from '../nest/instance-scope.js';
 import type { RegisteredEvent } from './registered-event.js';
@@ -18,6 +19,11 @@ export interface CurrentEvent {
    * over, and when the claim on the delivery has run out, so that another instance may take it.
    */
   readonly signal: AbortSignal;
+  /**
+   * What travels with the run beside its arguments: what was passed to `events.with({ headers })`, `correlation-id` and
+   * `causation-id` where a callback of the run is called later, and what propagators add. Names are in lower case.
+   */
+  readonly headers: EventHeaders;
   /** The HTTP request that the run was made in, as passed to `events.with({ request })`. */
   readonly request?: object;
   /**
@@ -61,8 +67,9 @@ export interface CurrentDelivery {
 const ambient = shared('current event', () => new Ambient<CurrentEvent>());
 
 /**
- * Answers with the run that the calling code is part of: in durable callbacks, in callbacks of runs made through
- * `events.with()` or in a transaction, and with the option `tracksCurrentEvent` in all. Elsewhere it answers `undefined`.
+ * Answers with the run that the calling code is part of: in durable, background, after-commit and after-rollback callbacks, in
+ * callbacks of runs made through `events.with()` or in a transaction, and with the option `tracksCurrentEvent` in all. Elsewhere it
+ * answers `undefined`.
  *
  * @example
  * const response = await fetch(url, { signal: currentEvent()?.signal });
@@ -74,15 +81,21 @@ export function withCurrentEvent<T>(current: CurrentEvent, work: () => T): T {
   return ambient.run(current, work);
 }
 
+/** The things about a run that its callbacks may ask for. */
+export interface About {
+  readonly headers: EventHeaders;
+  readonly request: object | undefined;
+  readonly transaction?: Transaction | undefined;
+}
+
 /** Describes a run for its callbacks: the value that `currentEvent()` answers with. */
 export function describeRun(
   { signal }: { readonly signal: AbortSignal },
   { key }: RegisteredEvent,
   args: readonly unknown[],
-  request: object | undefined,
-  transaction?: Transaction,
+  { headers, request, transaction }: About,
 ): CurrentEvent {
-  const current = { event: key, arguments: args, signal, ...(request && { request }) };
+  const current = { event: key, arguments: args, headers, signal, ...(request && { request }) };
   // An optional callback may be given a transaction of its own within that of the run.
   const handleNow = () => {
     const now = currentTransaction();
@@ -93,15 +106,15 @@ export function describeRun(
 }
 
 /**
- * The scope in which callbacks of an event get their request-scoped instances; `undefined` when none of them needs one.
- *
- * @param sharesRequest whether they are those of the HTTP request; not for a background attempt, which may outlive it
+ * The scope in which the inline callbacks of a run get their request-scoped instances, which are those of its HTTP request if it
+ * has one; `undefined` when none of them needs one.
  */
 export const scopeOf = (
   host: { readonly signal: AbortSignal },
   event: RegisteredEvent,
   args: readonly unknown[],
-  request: object | undefined,
-  sharesRequest = request !== undefined,
+  { headers, request }: About,
 ): InstanceScope | undefined =>
-  event.isScoped ? new InstanceScope(describeRun(host, event, args, request), sharesRequest) : undefined;
+  event.isScoped
+    ? new InstanceScope(describeRun(host, event, args, { headers, request }), request !== undefined)
+    : undefined;

@@ -1,4 +1,6 @@
 import { LazyAbort } from '../async/lazy-abort.js';
+import type { EngineAttempt } from '../engine/engine.js';
+import { type EventHeaders, NO_HEADERS } from '../events/event-headers.js';
 import type { CurrentDelivery, CurrentEvent } from '../callbacks/current-event.js';
 
 /** Tells a callback that its attempt is broken off: its time is over, its claim is lost, or the application gives it up. */
@@ -45,15 +47,20 @@ export class AttemptSignal {
 /** The event of a durable attempt, as `currentEvent()` shows it. Its signal is made when the callback asks for it. */
 export class AttemptedEvent implements CurrentEvent {
   readonly arguments: readonly unknown[];
+  readonly headers: EventHeaders;
+  readonly delivery: CurrentDelivery;
   readonly #signal: AttemptSignal;
 
   constructor(
     readonly event: CurrentEvent['event'],
     args: readonly unknown[],
-    readonly delivery: CurrentDelivery,
+    { attempt, delivery: { id, key, headers = NO_HEADERS } }: EngineAttempt,
+    completeIn: CurrentDelivery['completeIn'],
     signal: AttemptSignal,
   ) {
     this.arguments = args;
+    this.headers = Object.freeze(headers);
+    this.delivery = Object.freeze({ id, attempt, ...(key !== undefined && { key }), completeIn });
     this.#signal = signal;
     Object.freeze(this);
   }

@@ -2,20 +2,23 @@ import type { InFlight, Pending } from '../async/in-flight.js';
 import { atMost } from '../async/time-limits.js';
 import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../async/timers.js';
 import { callAndTrace } from '../callbacks/call.js';
-import { type CurrentDelivery, type CurrentEvent, withCurrentEvent } from '../callbacks/current-event.js';
+import { type CurrentEvent, withCurrentEvent } from '../callbacks/current-event.js';
 import type { RegisteredDurable, RegisteredEvent } from '../callbacks/registered-event.js';
 import type { EngineAttempt } from '../engine/engine.js';
 import { deliveryExhausted, deliveryLate, deliveryLost, deliveryTimeout } from '../errors/delivery-errors.js';
 import { storedError } from '../errors/stored-error.js';
 import { isInstance } from '../errors/thrown.js';
 import { checkArguments } from '../events/event-definition.js';
+import { NO_HEADERS } from '../events/event-headers.js';
 import { isRefusal } from '../nest/guard-refusals.js';
 import { InstanceScope } from '../nest/instance-scope.js';
+import type { Propagator } from '../options/propagator.options.js';
 import { retryDelay } from '../options/durable.options.js';
 import type { Failures } from '../reports/failures.js';
 import { AttemptedEvent, AttemptSignal } from './attempted-event.js';
 import { Completing } from './completing.js';
 import { DeliveryRefused } from './delivery-refused.js';
+import { inPropagated } from './propagation.js';
 import type { RunningEngine } from './running-engine.js';
 import type { Settlements } from './settlements.js';
 import { readArguments } from './stored-arguments.js';
@@ -26,6 +29,7 @@ export interface AttemptHost {
   readonly failures: Failures;
   readonly settlements: Settlements;
   readonly engine: Pick<RunningEngine, 'name' | 'takesTransactions' | 'report'>;
+  readonly propagators: readonly Propagator[];
   /** Returns a number from 0 to 1, which replaces chance in the delays of retries. */
   readonly random?: () => number;
 }
@@ -72,12 +76,22 @@ export class DeliveryAttempt implements Pending {
     const { inFlight, engine } = this.host;
     inFlight.add(this);
     try {
-      await this.callInTime();
+      await this.inContext();
     } catch (problem) {
       // An engine does not expect it, and nobody else would hear of it.
       engine.report(`An attempt of ${this.callback.id} came to no proper end`, problem);
     } finally {
       this.leave();
+    }
+  }
+
+  /** Makes the attempt in the async context that the application has propagated. */
+  private async inContext(): Promise<void> {
+    const { headers = NO_HEADERS } = this.attempt.delivery;
+    try {
+      await inPropagated(this.host.propagators, headers, () => this.callInTime());
+    } catch (error) {
+      await this.end(error, false);
     }
   }
 
@@ -126,16 +140,12 @@ export class DeliveryAttempt implements Pending {
   }
 
   private async call(): Promise<unknown> {
-    const { event, callback, args, attempt } = this;
-    const { id, key } = attempt.delivery;
-    const delivery: CurrentDelivery = {
-      id,
-      attempt: attempt.attempt,
-      ...(key !== undefined && { key }),
-      completeIn: (handle) => new Completing(this.host.engine, event, callback, attempt).in(handle),
-    };
-    const current: CurrentEvent = new AttemptedEvent(event.key, args, Object.freeze(delivery), this.signal);
+    const { event, callback, args, attempt, host } = this;
+    const completing = new Completing(host.engine, event, callback, attempt);
+    const completeIn: Completing['in'] = (handle) => completing.in(handle);
+    const current: CurrentEvent = new AttemptedEvent(event.key, args, attempt, completeIn, this.signal);
     const scope = event.isScoped ? new InstanceScope(current, false) : undefined;
+    const { id } = attempt.delivery;
     return withCurrentEvent(current, () =>
       callAndTrace(callback, event, args, scope, { id, attempt: attempt.attempt }),
     );

@@ -1,6 +1,7 @@
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import type { Json, NewDelivery } from '../engine/engine.js';
 import { TransactionRefusedError, UnknownOutcomeError } from '../engine/refusals.js';
+import type { EventHeaders } from '../events/event-headers.js';
 import { keyMissing, storeFailed, storeUnknown } from '../errors/delivery-errors.js';
 import { sentenceOf } from '../errors/describe.js';
 import type { EventsError } from '../errors/events-error.js';
@@ -16,6 +17,7 @@ export interface DeliveryOptions {
   readonly id?: string;
   readonly key?: string;
   readonly delayMs?: number;
+  readonly headers?: EventHeaders;
 }
 
 /** Stores the deliveries of one run. Refuses all of them before any callback runs, if one could not be stored. */
@@ -46,9 +48,9 @@ export class DeliveryWriter {
   write(): readonly NewDelivery[] {
     const { event, options, id } = this;
     const args = event.inline.length > 0 ? this.writeArguments() : this.args;
-    const { key, delayMs = 0 } = options;
+    const { key, headers, delayMs = 0 } = options;
     return event.durable.map((callback): NewDelivery => {
-      const delivery = { event: event.label, callback: callback.id, id, arguments: args, delayMs };
+      const delivery = { event: event.label, callback: callback.id, id, headers, arguments: args, delayMs };
       return key === undefined ? delivery : { ...delivery, key };
     });
   }

@@ -7,6 +7,9 @@ export const eventInvalid = (where: string, found: unknown, hint: string, shown 
 export const withInvalid = (found: string, remedy: string, where = 'with()') =>
   new EventsError('EVENTS_WITH_INVALID', `${where} was given ${found}. ${remedy}`);
 
+export const propagatorFailed = (problem: string, cause?: unknown) =>
+  new EventsError('EVENTS_PROPAGATOR_FAILED', `${problem}.`, { cause });
+
 export const nobodyAnswers = (event: string, hint: string) =>
   new EventsError('EVENTS_NOBODY_ANSWERS', `"${event}" was run, but no callback answers it. ${hint}`);
 

@@ -11,6 +11,7 @@ import type { CallbackFailure } from './callback-failure.js';
 import type { EventsTestHooks } from './test-hooks.js';
 import { type Check, type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
 import { completeRemote, type CompleteRemote, type RemoteCallback } from './remote.options.js';
+import { type Propagator, requirePropagators } from './propagator.options.js';
 import { LONGEST_TIMER_MS } from '../async/timers.js';
 
 /** The options that `EventsModule.forRoot()` takes. You can leave out each of them. */
@@ -72,6 +73,12 @@ export interface EventsOptions {
    * @default none
    */
   remote?: readonly RemoteCallback[];
+  /**
+   * Carry what the application keeps in async context, a tenant say, to durable and after-commit callbacks: by headers, to each
+   * attempt, in any process. The first is the outermost.
+   * @default none
+   */
+  propagators?: readonly Propagator[];
   /** Sets the defaults of durable callbacks. */
   durable?: DurableOptions;
   /**
@@ -137,6 +144,7 @@ const CHECKS: Checks = {
   },
   work: IS_BOOLEAN,
   remote: { isValid: Array.isArray, expected: 'Pass an array of { event, callback, ordered }.' },
+  propagators: { isValid: Array.isArray, expected: 'Pass an array of { inject, run }.' },
   durable: isObject('Pass { retry, timeoutMs, concurrency }.'),
   ...Object.fromEntries(Object.entries(DURABLE_CHECKS).map(([option, check]) => [`durable.${option}`, check])),
   tracksCurrentEvent: IS_BOOLEAN,
@@ -167,6 +175,7 @@ export function completeOptions(options: EventsOptions = {}, hooks?: EventsTestH
     engine: hooks?.engine ? hooks.engine(options.engine) : options.engine,
     work: hooks?.works ?? options.work ?? true,
     remote: completeRemote(options.remote),
+    propagators: requirePropagators(options.propagators ?? []),
     durable: completeDurableOptions(options.durable),
     tracksCurrentEvent: options.tracksCurrentEvent ?? false,
     reportsOutsideCalls: options.reportsOutsideCalls ?? false,

@@ -1,8 +1,10 @@
-import { describeRun, withCurrentEvent } from '../callbacks/current-event.js';
+import { type About, describeRun, withCurrentEvent } from '../callbacks/current-event.js';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import { DeliveryWriter } from '../delivery/delivery-writer.js';
+import { inPropagated } from '../delivery/propagation.js';
 import { delayUseless } from '../errors/delivery-errors.js';
 import { commitUnseen, transactionForeign, transactionOver } from '../errors/transaction-errors.js';
+import { NO_HEADERS } from '../events/event-headers.js';
 import type { InstanceScope } from '../nest/instance-scope.js';
 import { asPartOf, tracedRun } from '../reports/traces.js';
 import { withTransaction } from '../transactions/current-transaction.js';
@@ -26,7 +28,7 @@ export class AfterInline {
     private readonly runtime: Runtime,
     private readonly event: RegisteredEvent,
     private readonly writer: DeliveryWriter | undefined,
-    private readonly request: object | undefined,
+    private readonly about: About,
     private readonly transaction: Transaction | undefined,
   ) {}
 
@@ -111,16 +113,19 @@ export class AfterInline {
     const { runtime } = this;
     const { inFlight, failures } = runtime;
     const { callback, event, args } = call;
-    const current = describeRun(inFlight, event, args, this.request);
+    const { about } = this;
+    const current = describeRun(inFlight, event, args, about);
     const run = tracedRun();
-    const called = () => asPartOf(run, () => withCurrentEvent(current, () => settle(runtime, call, false)));
-    // Rejects when the application gives it up, and has told so.
-    const work = () => withTransaction(undefined, called).catch(() => {});
     const tell = (error: unknown) => {
       const failure = { event, callback, args, error };
       if (inFlight.isGivenUpBy(error)) failures.tell(failure);
       else failures.report(failure);
     };
+    // Rejects when the application gives it up, and has told so.
+    const settled = async () => void (await settle(runtime, call, false).catch(() => {}));
+    const called = () => asPartOf(run, () => withCurrentEvent(current, settled));
+    const within = () => inPropagated(runtime.options.propagators, about.headers, called).catch(tell);
+    const work = () => withTransaction(undefined, within);
     const on = callback.delivery === 'after-commit' ? 'commit' : 'rollback';
     this.hold(transaction, { on, name: callback.id, work, tell });
     return { callback: callback.id, status: 'held', durationMs: 0 };
@@ -131,8 +136,6 @@ export class AfterInline {
     transaction.hold(new HeldWork(inFlight, failures.logger, { event: this.event.label, ...work }));
   }
 }
-
-const NONE: RunContext = {};
 
 /**
  * Finds out what follows the inline callbacks of a run; `undefined` when nothing does. Refuses, before any callback runs, a
@@ -146,7 +149,7 @@ export function afterInlineOf(
   runtime: Runtime,
   event: RegisteredEvent,
   passed: readonly unknown[],
-  context = NONE,
+  context: RunContext,
   transaction?: Transaction,
 ): AfterInline | undefined {
   const isDurable = event.durable.length > 0;
@@ -163,5 +166,6 @@ export function afterInlineOf(
     throw transactionForeign(event.label, engine.name, transaction.kind, false);
   }
   const writer = isDurable ? new DeliveryWriter(runtime.declared, event, passed, context) : undefined;
-  return new AfterInline(runtime, event, writer, context.request, transaction);
+  const { headers = NO_HEADERS, request } = context;
+  return new AfterInline(runtime, event, writer, { headers, request }, transaction);
 }

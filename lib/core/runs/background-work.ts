@@ -8,7 +8,8 @@ import type { Failure, Failures } from '../reports/failures.js';
 import { Deferred, type InFlight } from '../async/in-flight.js';
 import { callAndTrace } from '../callbacks/call.js';
 import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
-import { scopeOf } from '../callbacks/current-event.js';
+import { type About, describeRun, withCurrentEvent } from '../callbacks/current-event.js';
+import { InstanceScope } from '../nest/instance-scope.js';
 import { outsideTransactions } from '../transactions/current-transaction.js';
 
 /** Calls background callbacks, which nobody waits for: at most so many at once, in the order in which they came. */
@@ -27,15 +28,15 @@ export class BackgroundWork {
   ) {}
 
   /** Starts all background callbacks of a run, after the code that called `run()` had its turn. */
-  start(event: RegisteredEvent, args: readonly unknown[], request: object | undefined): void {
-    for (const callback of event.background) this.accept(callback, event, args, request);
+  start(event: RegisteredEvent, args: readonly unknown[], about: About): void {
+    for (const callback of event.background) this.accept(callback, event, args, about);
   }
 
   accept(
     callback: RegisteredCallback,
     event: RegisteredEvent,
     args: readonly unknown[],
-    request: object | undefined,
+    { headers, request }: About,
   ): void {
     const { concurrency, maxQueued } = this.limits;
     if (this.inFlight.hasGivenUp) {
@@ -47,7 +48,7 @@ export class BackgroundWork {
       return;
     }
     this.recover(callback);
-    this.queue.push(new BackgroundDelivery(this, { callback, event, args, request }));
+    this.queue.push(new BackgroundDelivery(this, { callback, event, args, about: { headers, request } }));
     this.schedule();
   }
 
@@ -126,7 +127,7 @@ interface BackgroundCall {
   readonly callback: RegisteredCallback;
   readonly event: RegisteredEvent;
   readonly args: readonly unknown[];
-  readonly request: object | undefined;
+  readonly about: About;
 }
 
 class BackgroundDelivery extends Deferred<void> {
@@ -154,14 +155,17 @@ class BackgroundDelivery extends Deferred<void> {
   }
 
   private async call(): Promise<void> {
-    const { callback, event, args, request } = this.of;
-    const since = this.work.failures.handedOver;
+    const { callback, event, args, about } = this.of;
+    const { inFlight, failures } = this.work;
+    const since = failures.handedOver;
     try {
-      const scope = scopeOf(this.work.inFlight, event, args, request, false);
-      await callAndTrace(callback, event, args, scope);
+      const current = describeRun(inFlight, event, args, about);
+      // Not of the HTTP request, which it may outlive.
+      const scope = event.isScoped ? new InstanceScope(current, false) : undefined;
+      await withCurrentEvent(current, () => callAndTrace(callback, event, args, scope));
       this.succeed(undefined);
     } catch (error) {
-      this.work.failures.report({ event, callback, args, error }, since);
+      failures.report({ event, callback, args, error }, since);
       super.fail(error);
     } finally {
       this.work.release();

@@ -5,7 +5,7 @@ import { runWatch } from '../reports/traces.js';
 import { currentTransaction, transactionOf } from '../transactions/current-transaction.js';
 import type { Outcome } from './outcome.js';
 import { type How, runInOrder, runInParallel, runSettled } from './run-all.js';
-import { checkRunContext, type RunContext } from './run-context.js';
+import { contextOf, type RunContext } from './run-context.js';
 import { NOTHING_AROUND, RunInOrder } from './run-in-order.js';
 import type { Runtime } from './runtime.js';
 import { startRun } from './start-run.js';
@@ -35,7 +35,7 @@ export class EventRunner {
    * await this.events.run(userJoined, name, email);
    *
    * @throws what a callback throws; EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED, EVENTS_EVENT_INVALID,
-   * EVENTS_DEFINITION_CONFLICT, EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT; with durable callbacks
+   * EVENTS_DEFINITION_CONFLICT, EVENTS_NOBODY_ANSWERS, EVENTS_PROPAGATOR_FAILED, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT; with durable callbacks
    * EVENTS_ARGUMENTS_UNSTORABLE, EVENTS_KEY_MISSING, EVENTS_STORE_FAILED, EVENTS_STORE_UNKNOWN, EVENTS_ENGINE_FAILED; in a
    * transaction EVENTS_COMMIT_UNSEEN, EVENTS_TRANSACTION_OVER, EVENTS_TRANSACTION_FOREIGN, EVENTS_TRANSACTION_ABORTED,
    * EVENTS_SAVEPOINT_FAILED
@@ -58,7 +58,7 @@ export class EventRunner {
    * const failed = outcomes.filter(({ status }) => status === 'rejected');
    *
    * @throws EVENTS_ARGUMENTS_INVALID, EVENTS_SCHEMA_FAILED, EVENTS_EVENT_INVALID, EVENTS_DEFINITION_CONFLICT,
-   * EVENTS_NOBODY_ANSWERS, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT; what storing rejects with
+   * EVENTS_NOBODY_ANSWERS, EVENTS_PROPAGATOR_FAILED, EVENTS_CLOSED, EVENTS_SHUTDOWN_TIMEOUT; what storing rejects with
    */
   runSettled<Event extends EventName | EventObject>(event: Event, ...args: RunArguments<Event>): Promise<Outcome[]> {
     return this.start(event, args, runSettled, []);
@@ -76,18 +76,18 @@ export class EventRunner {
   }
 
   /**
-   * Returns a runner whose runs have a transaction, a key, a delay and the like. In their callbacks `currentEvent()` answers.
+   * Returns a runner whose runs have a transaction, a key, headers, a delay and the like. In their callbacks `currentEvent()` answers.
    *
    * @example
    * await this.events.with({ request }).run('user_joined', name, email);
    * await this.events.with({ tx }).run('user_joined', name, email);
    * await this.events.with({ key: order.id, delayMs: 60_000 }).run('order_placed', order.id);
+   * await this.events.with({ headers: { tenant: 'acme' } }).run('user_joined', name, email);
    *
    * @throws EVENTS_WITH_INVALID for a field that this version does not know, or a wrong value
    */
   with(context: RunContext): EventRunner {
-    checkRunContext(context);
-    return new EventRunner(this.runtime, { ...this.context, ...context });
+    return new EventRunner(this.runtime, contextOf(this.context, context));
   }
 
   /** Whether nothing is to be done before the first callback of an event that is plain itself. */

@@ -25,8 +25,8 @@ export const runSettled: How<Outcome[]> = (runtime, run) =>
   handled(runtime.inFlight.follow(collectOutcomes(runtime, run)));
 
 async function collectOutcomes(runtime: Runtime, run: Run): Promise<Outcome[]> {
-  const { event, args, request, transaction } = run;
-  const scope = scopeOf(runtime.inFlight, event, args, request);
+  const { event, args, transaction } = run;
+  const scope = scopeOf(runtime.inFlight, event, args, run);
   const outcomes: Outcome[] = [];
   for (const callback of event.inline) {
     const startedAt = performance.now();
@@ -36,7 +36,7 @@ async function collectOutcomes(runtime: Runtime, run: Run): Promise<Outcome[]> {
   outcomes.push(...(await follow(runtime, run, scope, true)));
   for (const callback of event.background) {
     const startedAt = performance.now();
-    runtime.background.accept(callback, event, args, request);
+    runtime.background.accept(callback, event, args, run);
     outcomes.push({ callback: callback.id, status: 'started', durationMs: performance.now() - startedAt });
   }
   for (const outcome of outcomes) if (outcome.status === 'rejected') runtime.failures.handOver(outcome.reason);
@@ -47,8 +47,8 @@ async function collectOutcomes(runtime: Runtime, run: Run): Promise<Outcome[]> {
 export const runInParallel: How<void> = (runtime, run) => handled(runtime.inFlight.follow(waitForAll(runtime, run)));
 
 async function waitForAll(runtime: Runtime, run: Run): Promise<void> {
-  const { event, args, request, transaction } = run;
-  const scope = scopeOf(runtime.inFlight, event, args, request);
+  const { event, args, transaction } = run;
+  const scope = scopeOf(runtime.inFlight, event, args, run);
   const begin = (callback: RegisteredCallback) =>
     settle(runtime, { callback, event, args, scope }, !callback.isOptional, transaction);
   const results = transaction ? await oneByOne(event.inline, begin) : await Promise.all(event.inline.map(begin));
@@ -63,7 +63,7 @@ async function waitForAll(runtime: Runtime, run: Run): Promise<void> {
     throw error;
   }
   await follow(runtime, run, scope, false);
-  runtime.background.start(event, args, request);
+  runtime.background.start(event, args, run);
 }
 
 async function oneByOne(

@@ -1,4 +1,5 @@
 import { requireHandle } from '../transactions/data-layers.js';
+import { type EventHeaders, readHeaders } from '../events/event-headers.js';
 import { show } from '../errors/describe.js';
 import { withInvalid } from '../errors/run-errors.js';
 import { type Check, IS_DURATION, isUuid, wrongOption } from '../options/option-checks.js';
@@ -29,6 +30,15 @@ export interface RunContext {
    * @default a new one, of version 7
    */
   readonly id?: string;
+  /**
+   * What travels with the run to each of its callbacks, as `currentEvent().headers`: a tenant, say. Names as in HTTP, in lower
+   * case from then on; names and values have at most 8 KiB together. They are stored in the clear: put no secrets there. Those of a
+   * runner from which this one is made stay, unless they have the same name.
+   *
+   * `correlation-id` names the chain of runs that this one belongs to: pass one that comes from elsewhere, else a chain begins here.
+   * @default those of the chain alone, where a callback is called later
+   */
+  readonly headers?: EventHeaders;
 }
 
 const isKey = (value: unknown) =>
@@ -57,10 +67,29 @@ const CHECKS: Record<keyof RunContext, Check> = {
     // It would be stored as often as it is run.
     refusesUndefined: true,
   },
+  headers: {
+    isValid: (value) => areHeaders(value) && readHeaders(value, withInvalid) !== undefined,
+    expected: 'Pass an object of strings, by name.',
+  },
 };
 
+const areHeaders = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * The context of a runner that is made from another one.
+ *
+ * @throws EVENTS_WITH_INVALID
+ */
+export function contextOf(outer: RunContext | undefined, context: RunContext): RunContext {
+  checkRunContext(context);
+  if (!context.headers) return { ...outer, ...context };
+  const headers = { ...outer?.headers, ...readHeaders(context.headers, withInvalid) };
+  return { ...outer, ...context, headers: readHeaders(headers, withInvalid) };
+}
+
 /** @throws EVENTS_WITH_INVALID */
-export function checkRunContext(context: RunContext): void {
+function checkRunContext(context: RunContext): void {
   if (typeof context !== 'object' || context === null) throw withInvalid(show(context), 'Pass an object.');
   const wrong = wrongOption(context, CHECKS);
   if (!wrong) return;

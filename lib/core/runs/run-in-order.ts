@@ -1,8 +1,9 @@
 import type { Pending } from '../async/in-flight.js';
 import { awaitable, handled, whenSettled } from '../async/promises.js';
 import { call, callAndTrace, callTraced } from '../callbacks/call.js';
-import { scopeOf } from '../callbacks/current-event.js';
+import { type About, scopeOf } from '../callbacks/current-event.js';
 import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
+import { NO_HEADERS } from '../events/event-headers.js';
 import type { InstanceScope } from '../nest/instance-scope.js';
 import { callbackWatch } from '../reports/traces.js';
 import { inSavepoint } from '../transactions/current-transaction.js';
@@ -13,14 +14,18 @@ import type { Runtime } from './runtime.js';
 const DONE = Promise.resolve();
 
 /** The surroundings of a run. Most runs have none. */
-export interface Around {
-  readonly request: object | undefined;
+export interface Around extends About {
   readonly transaction: Transaction | undefined;
   readonly afterInline: AfterInline | undefined;
 }
 
 /** The surroundings of a run that has none. */
-export const NOTHING_AROUND: Around = { request: undefined, transaction: undefined, afterInline: undefined };
+export const NOTHING_AROUND: Around = {
+  headers: NO_HEADERS,
+  request: undefined,
+  transaction: undefined,
+  afterInline: undefined,
+};
 
 /**
  * One `run()`: calls callback after callback, each awaited, until one fails; then does what follows. It is synchronous
@@ -36,7 +41,6 @@ export class RunInOrder implements Pending {
   private isOver = false;
   private position = 0;
   private isFollowing = false;
-  private readonly request: object | undefined;
   private readonly transaction: Transaction | undefined;
   private readonly afterInline: AfterInline | undefined;
   private readonly scope: InstanceScope | undefined;
@@ -51,13 +55,12 @@ export class RunInOrder implements Pending {
     private readonly runtime: Runtime,
     private readonly event: RegisteredEvent,
     private readonly args: readonly unknown[],
-    around: Around,
+    private readonly around: Around,
   ) {
     this.since = runtime.failures.handedOver;
-    this.request = around.request;
     this.transaction = around.transaction;
     this.afterInline = around.afterInline;
-    this.scope = scopeOf(runtime.inFlight, event, args, around.request);
+    this.scope = scopeOf(runtime.inFlight, event, args, around);
   }
 
   start(): Promise<void> {
@@ -98,7 +101,7 @@ export class RunInOrder implements Pending {
       this.isFollowing = true;
       return this.afterInline.begin(this.args, this.scope);
     }
-    if (background.length > 0) this.runtime.background.start(this.event, this.args, this.request);
+    if (background.length > 0) this.runtime.background.start(this.event, this.args, this.around);
     return undefined;
   }
 

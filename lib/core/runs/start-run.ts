@@ -3,10 +3,12 @@ import { currentEvent, describeRun, withCurrentEvent } from '../callbacks/curren
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import { closed } from '../errors/run-errors.js';
 import { transactionOver } from '../errors/transaction-errors.js';
+import { NO_HEADERS } from '../events/event-headers.js';
 import { eventLabel } from '../events/event-map.js';
 import { asPartOf, type RunTrace, runChannel, runWatch, traced } from '../reports/traces.js';
 import { currentTransaction, withTransaction } from '../transactions/current-transaction.js';
 import type { Transaction } from '../transactions/transaction.js';
+import { aboutRun } from './about-run.js';
 import { afterInlineOf } from './after-inline.js';
 import { checkedArguments, type Reference, referenceOf } from './event-reference.js';
 import type { How, Run } from './run-all.js';
@@ -115,7 +117,7 @@ function whenChecked<T>(
 /**
  * @param passed the arguments as they were passed, before any schema, and what was said of the run
  * @param args the arguments that callbacks get
- * @throws EVENTS_TRANSACTION_OVER; what {@link afterInlineOf} throws
+ * @throws EVENTS_TRANSACTION_OVER, EVENTS_PROPAGATOR_FAILED; what {@link afterInlineOf} throws
  */
 function runOf(
   runtime: Runtime,
@@ -124,20 +126,21 @@ function runOf(
   args: readonly unknown[],
   trace: RunTrace | undefined,
 ): Run {
-  const { context, transaction } = passed;
+  const { transaction } = passed;
   if (transaction?.isOver) throw transactionOver(event.label, 'has ended', false);
-  const afterInline = afterInlineOf(runtime, event, passed.args, context, transaction);
+  const about = aboutRun(event, passed.context, runtime.options.propagators);
+  const afterInline = afterInlineOf(runtime, event, passed.args, about, transaction);
   if (trace && afterInline?.id) trace.id = afterInline.id;
-  return { event, args, request: context?.request, transaction, afterInline };
+  return { event, args, headers: about.headers ?? NO_HEADERS, request: about.request, transaction, afterInline };
 }
 
 function begin<T>(runtime: Runtime, { how, context }: RunRequest<T>, run: Run): Promise<T> {
-  const { event, args, request, transaction } = run;
+  const { event, args, transaction } = run;
   const work = () => how(runtime, run);
   // A run inside a tracked one is another event: its callbacks must not see the outer one as theirs.
   const isTracked = context !== undefined || runtime.options.tracksCurrentEvent || currentEvent() !== undefined;
   if (!isTracked && !transaction) return work();
-  const current = () => describeRun(runtime.inFlight, event, args, request, transaction);
+  const current = () => describeRun(runtime.inFlight, event, args, run);
   return inside(transaction, () => withCurrentEvent(current(), work));
 }
 

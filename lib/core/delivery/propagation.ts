@@ -1,0 +1,66 @@
+import { isThenable } from '../async/promises.js';
+import { propagatorFailed } from '../errors/run-errors.js';
+import { type EventHeaders, readHeaders } from '../events/event-headers.js';
+import { type Propagator, propagatorName } from '../options/propagator.options.js';
+
+/**
+ * The headers of a run, with what propagators add.
+ *
+ * @throws EVENTS_PROPAGATOR_FAILED
+ */
+export function injected(event: string, propagators: readonly Propagator[], headers: EventHeaders): EventHeaders {
+  if (propagators.length === 0) return headers;
+  const carrier: Record<string, string> = { ...headers };
+  for (const propagator of propagators) {
+    const failed = (problem: string, cause?: unknown) =>
+      propagatorFailed(`"${event}" was not run: the ${propagatorName(propagator)} ${problem}`, cause);
+    let returned: unknown;
+    try {
+      returned = propagator.inject(carrier);
+    } catch (cause) {
+      throw failed('threw in inject(). Have it leave a header out where there is nothing to write', cause);
+    }
+    if (isThenable(returned))
+      throw failed('returned a promise from inject(), for which no run waits. Have it write the headers at once');
+  }
+  const there = Object.entries(carrier).filter(([, value]) => value !== undefined);
+  return readHeaders(Object.fromEntries(there), (found, remedy) =>
+    propagatorFailed(`"${event}" was not run: its propagators have written ${found}. ${remedy.replace(/\.$/, '')}`),
+  );
+}
+
+/**
+ * Does some work in the contexts that propagators make of headers: the first of them is the outermost.
+ *
+ * @throws EVENTS_PROPAGATOR_FAILED if one of them has not let the work begin; what one throws otherwise
+ */
+export async function inPropagated(
+  propagators: readonly Propagator[],
+  headers: EventHeaders,
+  work: () => Promise<void>,
+): Promise<void> {
+  if (propagators.length === 0) return work();
+  let working: Promise<void> | undefined;
+  let current = '';
+  const begin = () => (working ??= work());
+  const around = propagators.reduceRight<() => unknown>(
+    (inner, propagator) => () => {
+      current = propagatorName(propagator);
+      return propagator.run(headers, inner);
+    },
+    begin,
+  );
+  try {
+    await around();
+  } catch (cause) {
+    if (working === undefined)
+      throw propagatorFailed(`The ${current} threw in run(), before the callback was called`, cause);
+    await working;
+    throw cause;
+  }
+  if (working === undefined) {
+    throw propagatorFailed(`The ${current} has not called the work that run() was given. Have it return work()`);
+  }
+  // It may not have returned what the work has.
+  await working;
+}

@@ -1,0 +1,39 @@
+import { currentEvent } from '../callbacks/current-event.js';
+import type { RegisteredEvent } from '../callbacks/registered-event.js';
+import { newId } from '../delivery/new-id.js';
+import { injected } from '../delivery/propagation.js';
+import { CAUSATION_ID, CORRELATION_ID, type EventHeaders } from '../events/event-headers.js';
+import type { Propagator } from '../options/propagator.options.js';
+import type { RunContext } from './run-context.js';
+
+const NOTHING: RunContext = {};
+
+/**
+ * What is about a run, with the id of its deliveries and all of its headers, if something of it is called later, or it is a part
+ * of something that has headers. Of other runs, it is what was passed.
+ *
+ * @throws EVENTS_PROPAGATOR_FAILED
+ */
+export function aboutRun(
+  event: RegisteredEvent,
+  passed: RunContext = NOTHING,
+  propagators: readonly Propagator[],
+): RunContext {
+  const { durable, held, background } = event;
+  const isCalledLater = durable.length + held.length + background.length > 0;
+  const around = currentEvent();
+  if (!isCalledLater && !around) return passed;
+  const correlation = around?.headers[CORRELATION_ID];
+  // What an inline callback runs is made in the delivery that has run its event.
+  const causation = around?.delivery?.id ?? around?.headers[CAUSATION_ID];
+  const headers = (first: string | undefined): EventHeaders =>
+    Object.freeze({
+      ...(first !== undefined && { [CORRELATION_ID]: first }),
+      ...passed.headers,
+      ...(causation !== undefined && { [CAUSATION_ID]: causation }),
+    });
+  if (!isCalledLater) return { ...passed, headers: headers(correlation) };
+  const id = durable.length > 0 ? (passed.id?.toLowerCase() ?? newId()) : undefined;
+  const all = injected(event.label, propagators, headers(correlation ?? id ?? newId()));
+  return { ...passed, ...(id !== undefined && { id }), headers: all };
+}
