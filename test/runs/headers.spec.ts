@@ -106,7 +106,7 @@ describe('Headers that are passed to a run', () => {
     const former = engineWith((sound) => ({
       store: (deliveries, tx) =>
         sound.store(
-          deliveries.map(({ headers: _, ...delivery }) => delivery),
+          deliveries.map((delivery) => ({ ...delivery, headers: undefined })),
           tx,
         ),
     }));
