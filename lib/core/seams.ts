@@ -5,6 +5,14 @@ export { withEventsInvalid } from './errors/transaction-errors.js';
 export { isSchema } from './events/event-definition.js';
 export { eventLabel } from './events/event-map.js';
 export { TELLS_EVENTS } from './nest/transaction-hosts.js';
-export { EVENTS_TEST_HOOKS, type CalledCallback, type EventsTestHooks } from './options/test-hooks.js';
+export { EVENTS_TEST_HOOKS, type EventsTestHooks } from './options/test-hooks.js';
+export {
+  type AttemptOutcome,
+  EVENTS_WORK_HOOKS,
+  type HookedAttempt,
+  type HookedCall,
+  type HookedStoring,
+  type WorkHooks,
+} from './options/work-hooks.js';
 export { Provided } from './options/provided.js';
 export { IS_BOOLEAN } from './options/option-checks.js';

@@ -1,4 +1,4 @@
-import type { EventsTestHooks } from '../core/seams.js';
+import type { WorkHooks } from '../core/seams.js';
 import { currentEvent, type EventKey } from '../index.js';
 
 type Replacement = (...args: any[]) => unknown;
@@ -33,7 +33,7 @@ export class StandIns {
     for (const map of [this.ofCallbacks, this.ofEvents, this.failing]) map.clear();
   }
 
-  readonly call: NonNullable<EventsTestHooks['call']> = ({ event, callback }, args, proceed) => {
+  readonly call: NonNullable<WorkHooks['call']> = ({ event, callback, args }, proceed) => {
     const failing = this.failing.get(callback);
     if (failing) {
       const number = currentEvent()?.delivery?.attempt ?? ++failing.calls;

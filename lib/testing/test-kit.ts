@@ -66,7 +66,7 @@ export class TestKit {
       // Without the random part, a test can reckon with delays.
       random: () => 0,
       onComplete: () => this.onComplete(),
-      call: this.standIns.call,
+      around: { call: this.standIns.call },
       ...(seed !== undefined && { arrange: (event, callbacks) => shuffled(seed, event, callbacks) }),
     };
   }

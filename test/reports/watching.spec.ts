@@ -113,7 +113,7 @@ describe('with()', () => {
     [{ id: 'order-7' }, "id: 'order-7'. Pass a UUID; of another id, make one that is always the same (version 5)."],
     [
       { name: 'Ada' },
-      "name: 'Ada'. It has no such field. There are tx, request, key, delayMs, id. What the event carries is passed to run() after the event.",
+      "name: 'Ada'. It has no such field. There are tx, request, key, delayMs, id, headers. What the event carries is passed to run() after the event.",
     ],
     [null, 'null. Pass an object.'],
   ])('refuses %p', async (context, message) => {

@@ -20,6 +20,7 @@ import {
 import { optionInvalid } from '../errors/callback-errors.js';
 import { Provided } from '../options/provided.js';
 import { EVENTS_TEST_HOOKS, type EventsTestHooks } from '../options/test-hooks.js';
+import { EVENTS_WORK_HOOKS, type WorkHooks } from '../options/work-hooks.js';
 import { Failures } from '../reports/failures.js';
 import { OutsideCalls } from '../reports/outside-calls.js';
 import { BackgroundWork } from '../runs/background-work.js';
@@ -74,13 +75,18 @@ const runtimeOf = (
   providers: [
     {
       provide: EVENTS_SETTINGS,
-      useFactory: (options?: Provided<EventsOptions>, hooks?: Provided<EventsTestHooks>) => {
+      useFactory: (
+        options?: Provided<EventsOptions>,
+        hooks?: Provided<EventsTestHooks>,
+        watching?: Provided<WorkHooks>,
+      ) => {
         warnOfCopies();
-        return completeOptions(givenIn(options), Provided.valueOf(hooks));
+        return completeOptions(givenIn(options), Provided.valueOf(hooks), Provided.valueOf(watching));
       },
       inject: [
         { token: EVENTS_OPTIONS_PROVIDED, optional: true },
         { token: EVENTS_TEST_HOOKS, optional: true },
+        { token: EVENTS_WORK_HOOKS, optional: true },
       ],
     },
     Enhancers,
@@ -123,6 +129,7 @@ const runtimeOf = (
           settlements,
           engine,
           propagators: options.propagators,
+          around: options.around,
           random: options.hooks?.random,
         }),
       inject: [EVENTS_RUNTIME, Settlements],

@@ -94,7 +94,7 @@ export class CallbackDiscovery {
       isOptional: options.optional ?? false,
       target: wrapper.instance as RegisteredCallback['target'],
       method,
-      invoke: invocationOf({ event: key, id, delivery, method }, host, this.enhancers, this.settings.hooks?.call),
+      invoke: invocationOf({ event: key, id, delivery, method }, host, this.enhancers, this.settings.around.call),
       durable: delivery === 'durable' ? this.durableSettings(id, declaration) : undefined,
       declaration,
       wrapper,

@@ -6,7 +6,7 @@ import type { InstanceScope } from '../nest/instance-scope.js';
 import { moduleRefOf } from '../nest/internals.js';
 import { asksNestForAll, NESTS } from '../nest/scoped-instance.js';
 import type { DeliveryMode } from '../options/callback.options.js';
-import type { EventsTestHooks } from '../options/test-hooks.js';
+import type { WorkHooks } from '../options/work-hooks.js';
 import type { Host } from './callback-hosts.js';
 import { functionsOf } from './declarations.js';
 import type { RegisteredCallback } from './registered-event.js';
@@ -26,22 +26,22 @@ interface Declared {
  * How to call a callback where a call of one instance's method is not enough: on an instance of the run's own, through
  * guards and their like, or in a test. `undefined` for all others, for which a call costs a call and no more.
  *
- * @param standIn what a test kit does instead of calling callbacks
+ * @param around is called around each call
  * @throws EVENTS_ENHANCER_UNAVAILABLE
  */
 export function invocationOf(
   callback: Declared,
   host: Host,
   enhancers: Enhancers,
-  standIn: EventsTestHooks['call'],
+  around: WorkHooks['call'],
 ): Invoke | undefined {
   const { event, id, delivery, method } = callback;
   const asEnhanced = { event, id, method, functionsOf, ...host };
   const enhanced = enhancers.methodOf(asEnhanced);
   const invoke = isOne(host) ? throughEnhancers(host, enhanced) : onScopedInstance(asEnhanced, enhancers, enhanced);
-  if (!standIn) return invoke;
+  if (!around) return invoke;
   const really = invoke ?? ((args) => (host.wrapper.instance as Target)[method](...args));
-  return (args, scope) => standIn({ event, callback: id, delivery }, args, () => really(args, scope));
+  return (args, scope) => around({ event, callback: id, delivery, args }, () => really(args, scope));
 }
 
 /** Whether there is one instance for all runs. */

@@ -14,10 +14,12 @@ import { isRefusal } from '../nest/guard-refusals.js';
 import { InstanceScope } from '../nest/instance-scope.js';
 import type { Propagator } from '../options/propagator.options.js';
 import { retryDelay } from '../options/durable.options.js';
+import type { AttemptOutcome, HookedAttempt, WorkHooks } from '../options/work-hooks.js';
 import type { Failures } from '../reports/failures.js';
 import { AttemptedEvent, AttemptSignal } from './attempted-event.js';
 import { Completing } from './completing.js';
 import { DeliveryRefused } from './delivery-refused.js';
+import { Overdue } from './overdue.js';
 import { inPropagated } from './propagation.js';
 import type { RunningEngine } from './running-engine.js';
 import type { Settlements } from './settlements.js';
@@ -30,6 +32,7 @@ export interface AttemptHost {
   readonly settlements: Settlements;
   readonly engine: Pick<RunningEngine, 'name' | 'takesTransactions' | 'report'>;
   readonly propagators: readonly Propagator[];
+  readonly around: WorkHooks;
   /** Returns a number from 0 to 1, which replaces chance in the delays of retries. */
   readonly random?: () => number;
 }
@@ -40,9 +43,6 @@ export interface AttemptHost {
  */
 type State = 'running' | 'settled' | 'timed out' | 'left';
 
-/** When a callback that is past its time is told of again, for the first time and at last. */
-const SHORTEST_REMINDER_MS = 10_000;
-const LONGEST_REMINDER_MS = 3_600_000;
 /** How long the report of a failure waits for the engine's answer. */
 const PATIENCE_MS = 1_000;
 
@@ -52,8 +52,9 @@ export class DeliveryAttempt implements Pending {
   next: Pending | undefined = undefined;
   private state: State = 'running';
   private args: readonly unknown[] = [];
-  private reminder: NodeJS.Timeout | undefined;
+  private onDecided: (outcome: AttemptOutcome) => void = () => {};
   private readonly signal: AttemptSignal;
+  private readonly overdue: Overdue;
 
   constructor(
     private readonly host: AttemptHost,
@@ -62,6 +63,7 @@ export class DeliveryAttempt implements Pending {
     private readonly attempt: EngineAttempt,
   ) {
     this.signal = new AttemptSignal(() => attempt.signal);
+    this.overdue = new Overdue(host.failures.logger, event, callback, attempt.delivery.id);
   }
 
   get waitsFor(): string {
@@ -76,13 +78,20 @@ export class DeliveryAttempt implements Pending {
     const { inFlight, engine } = this.host;
     inFlight.add(this);
     try {
-      await this.inContext();
+      const { attempt: around } = this.host.around;
+      await (around ? around(this.hooked, () => this.inContext()) : this.inContext());
     } catch (problem) {
       // An engine does not expect it, and nobody else would hear of it.
       engine.report(`An attempt of ${this.callback.id} came to no proper end`, problem);
     } finally {
       this.leave();
     }
+  }
+
+  private get hooked(): HookedAttempt {
+    const { attempt, delivery } = this.attempt;
+    const { event, callback, id, headers = NO_HEADERS } = delivery;
+    return { event, callback, id, attempt, headers, whenDecided: (tell) => (this.onDecided = tell) };
   }
 
   /** Makes the attempt in the async context that the application has propagated. */
@@ -104,7 +113,6 @@ export class DeliveryAttempt implements Pending {
       await this.end(error, isInstance(error, DeliveryRefused) || isRefusal(error));
     } finally {
       clearTimeout(timer);
-      clearTimeout(this.reminder);
       this.signal.end();
     }
   }
@@ -125,7 +133,10 @@ export class DeliveryAttempt implements Pending {
 
   /** Gives it up at shutdown: another instance is to take it at once. */
   fail(error: unknown): void {
-    if (this.state === 'running') void this.host.settlements.add(this.attempt.release());
+    if (this.state === 'running') {
+      void this.host.settlements.add(this.attempt.release());
+      this.onDecided({ status: 'released' });
+    }
     this.leave();
     this.signal.abort(error);
   }
@@ -160,21 +171,8 @@ export class DeliveryAttempt implements Pending {
       const error = deliveryTimeout(this.event.label, id, timeoutMs, durable.concurrency);
       void this.settleFailed(error, false, 'timed out');
       this.signal.abort(error);
-      this.remindOf(timeoutMs, Math.max(timeoutMs, SHORTEST_REMINDER_MS));
+      this.overdue.begin(timeoutMs);
     }, timeoutMs);
-  }
-
-  /** Says again and again, each time after twice as long, that it still takes a place. */
-  private remindOf(forMs: number, pauseMs: number): void {
-    this.reminder = setTimeout(() => {
-      const { callback, event, attempt, host } = this;
-      if (this.state !== 'timed out') return;
-      host.failures.logger.warn(
-        `${callback.id} still works on "${event.label}" (delivery ${attempt.delivery.id}), after ${((forMs + pauseMs) / 1_000).toFixed(0)} s, and ` +
-          `takes one of the ${callback.durable.concurrency} places that its concurrency allows. Heed currentEvent().signal.`,
-      );
-      this.remindOf(forMs + pauseMs, Math.min(pauseMs * 2, LONGEST_REMINDER_MS));
-    }, pauseMs).unref();
   }
 
   private async succeed(): Promise<void> {
@@ -184,6 +182,7 @@ export class DeliveryAttempt implements Pending {
     }
     if (this.state !== 'running') return;
     this.state = 'settled';
+    this.onDecided({ status: 'completed' });
     const wasOurs = await this.host.settlements.add(attempt.complete());
     if (wasOurs === false) this.reportAlone(deliveryLost(event.label, callback.id, attempt.delivery.id));
   }
@@ -199,6 +198,7 @@ export class DeliveryAttempt implements Pending {
     const { retry } = this.callback.durable;
     const isLast = isFinal || attempt.charged >= retry.attempts;
     const retryInMs = isLast ? undefined : retryDelay(attempt.charged, retry, host.random);
+    this.onDecided({ status: 'failed', error, retryInMs });
     const stored = storedError(error);
     let wasOurs: boolean | undefined;
     const settling = retryInMs === undefined ? attempt.bury(stored) : attempt.retryIn(retryInMs, stored);
@@ -215,6 +215,7 @@ export class DeliveryAttempt implements Pending {
   private leave(): void {
     if (this.state === 'left') return;
     this.state = 'left';
+    this.overdue.end();
     this.host.inFlight.remove(this);
   }
 

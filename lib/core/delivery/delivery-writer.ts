@@ -17,7 +17,6 @@ export interface DeliveryOptions {
   readonly id?: string;
   readonly key?: string;
   readonly delayMs?: number;
-  readonly headers?: EventHeaders;
 }
 
 /** Stores the deliveries of one run. Refuses all of them before any callback runs, if one could not be stored. */
@@ -44,11 +43,13 @@ export class DeliveryWriter {
   /**
    * The deliveries as they are now. Inline callbacks may have changed the arguments; the callbacks after them see that,
    * too.
+   *
+   * @param headers are those of the deliveries, as they are when these are sent
    */
-  write(): readonly NewDelivery[] {
+  write(headers: EventHeaders): readonly NewDelivery[] {
     const { event, options, id } = this;
     const args = event.inline.length > 0 ? this.writeArguments() : this.args;
-    const { key, headers, delayMs = 0 } = options;
+    const { key, delayMs = 0 } = options;
     return event.durable.map((callback): NewDelivery => {
       const delivery = { event: event.label, callback: callback.id, id, headers, arguments: args, delayMs };
       return key === undefined ? delivery : { ...delivery, key };

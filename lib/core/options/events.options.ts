@@ -12,6 +12,7 @@ import type { EventsTestHooks } from './test-hooks.js';
 import { type Check, type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
 import { completeRemote, type CompleteRemote, type RemoteCallback } from './remote.options.js';
 import { type Propagator, requirePropagators } from './propagator.options.js';
+import { nestedHooks, type WorkHooks } from './work-hooks.js';
 import { LONGEST_TIMER_MS } from '../async/timers.js';
 
 /** The options that `EventsModule.forRoot()` takes. You can leave out each of them. */
@@ -111,6 +112,7 @@ export type CompleteOptions = Required<
   readonly onError?: EventsOptions['onError'];
   readonly engine?: EngineFactory;
   readonly hooks?: EventsTestHooks;
+  readonly around: WorkHooks;
 };
 
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN: EVENTS_OPTIONS } =
@@ -157,7 +159,11 @@ const CHECKS: Checks = {
  *
  * @throws EVENTS_OPTION_INVALID
  */
-export function completeOptions(options: EventsOptions = {}, hooks?: EventsTestHooks): CompleteOptions {
+export function completeOptions(
+  options: EventsOptions = {},
+  hooks?: EventsTestHooks,
+  watching?: WorkHooks,
+): CompleteOptions {
   if (typeof options !== 'object' || options === null) {
     throw optionInvalid('options', options, 'Pass an object, or leave it out.');
   }
@@ -181,5 +187,6 @@ export function completeOptions(options: EventsOptions = {}, hooks?: EventsTestH
     reportsOutsideCalls: options.reportsOutsideCalls ?? false,
     appliesGlobalEnhancers: options.appliesGlobalEnhancers ?? false,
     hooks,
+    around: nestedHooks(watching, hooks?.around),
   };
 }

@@ -1,6 +1,5 @@
-import type { DeliveryMode } from './callback.options.js';
 import type { EngineFactory } from '../engine/engine.js';
-import type { EventKey } from '../events/event-map.js';
+import type { WorkHooks } from './work-hooks.js';
 
 /**
  * The changes that a test kit makes to an application. A global module that provides them under {@link EVENTS_TEST_HOOKS},
@@ -22,17 +21,8 @@ export interface EventsTestHooks {
   readonly onComplete?: () => void;
   /** Puts the callbacks of an event in another order than that of the modules. `before` and `after` still hold. */
   readonly arrange?: <T extends { readonly id: string }>(event: string, callbacks: readonly T[]) => readonly T[];
-  /** Calls a callback, by `proceed`, or does something else, whose outcome then counts as the callback's. */
-  readonly call?: (callback: CalledCallback, args: readonly unknown[], proceed: () => unknown) => unknown;
-}
-
-/** A callback that is about to be called. */
-export interface CalledCallback {
-  /** The event's name, or its class. */
-  readonly event: EventKey;
-  /** The callback's id, as in `Emails.greetNewUser`. */
-  readonly callback: string;
-  readonly delivery: DeliveryMode;
+  /** Is within those hooks that watch. */
+  readonly around?: WorkHooks;
 }
 
 /** The token of {@link EventsTestHooks}, as `Provided`. */

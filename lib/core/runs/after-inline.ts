@@ -71,20 +71,37 @@ export class AfterInline {
   private async store(writer: DeliveryWriter): Promise<'stored' | 'held'> {
     const { runtime, event, transaction } = this;
     this.waitsFor = `storing "${event.label}"`;
-    const deliveries = writer.write();
+    const headers = { ...this.about.headers };
+    const deliveries = writer.write(headers);
+    const send = (within?: Transaction) => this.around(writer, headers, () => writer.send(deliveries, within), within);
     if (!transaction) {
       this.isStoring = true;
-      await writer.send(deliveries);
+      await send();
       this.isStoring = false;
       return 'stored';
     }
     if (!runtime.engine.takesTransactions) {
-      this.storeAfterCommit(transaction, writer, () => writer.send(deliveries));
+      this.storeAfterCommit(transaction, writer, send);
       return 'held';
     }
-    // The transaction's outcome decides what is stored, and no savepoint of it.
-    await transaction.savepoints.outlast(() => writer.send(deliveries, transaction));
+    await send(transaction);
     return 'stored';
+  }
+
+  /** Sends what is stored, within what is around that. */
+  private around(
+    { id }: DeliveryWriter,
+    headers: Record<string, string>,
+    send: () => Promise<void>,
+    transaction: Transaction | undefined,
+  ): Promise<void> {
+    // The transaction's outcome decides what is stored, and no savepoint of it.
+    const proceed = transaction ? () => transaction.savepoints.outlast(send) : send;
+    const { store } = this.runtime.options.around;
+    if (!store) return proceed();
+    const { label, durable } = this.event;
+    const whenKept = (tell: () => void) => (transaction?.seesEnd ? transaction.whenCommitted(tell) : tell());
+    return store({ event: label, id, callbacks: durable.map((one) => one.id), headers, whenKept }, proceed);
   }
 
   private storeAfterCommit(transaction: Transaction, writer: DeliveryWriter, send: () => Promise<void>): void {

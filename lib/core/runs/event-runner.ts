@@ -99,6 +99,7 @@ export class EventRunner {
       !this.context &&
       !runtime.options.tracksCurrentEvent &&
       !runWatch.isOn &&
+      !runtime.options.around.run &&
       currentEvent() === undefined &&
       currentTransaction() === undefined
     );

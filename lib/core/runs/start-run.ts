@@ -49,7 +49,9 @@ function startReferred<T>(runtime: Runtime, request: RunRequest<T>, reference: R
       }
       runtime.early.flush();
     }
-    return runWatch.isOn ? tracedRunOf(runtime, request, reference) : check(runtime, request, reference);
+    const go = () => (runWatch.isOn ? tracedRunOf(runtime, request, reference) : check(runtime, request, reference));
+    const { run: around } = runtime.options.around;
+    return around ? (around({ event: label }, go) as Promise<T>) : go();
   } catch (error) {
     return refused(runtime, label, error);
   }

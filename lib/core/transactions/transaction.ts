@@ -16,6 +16,8 @@ export interface Held {
   drop(): void;
   /** Nobody knows how the transaction has ended. */
   doubt(cause: unknown): void;
+  /** It only watches: nothing is lost if the transaction ends in another way than its opener believes. */
+  readonly watches?: boolean;
 }
 
 /**
@@ -146,6 +148,11 @@ export class Transaction {
     this.held.push(held);
   }
 
+  /** Calls back when it has committed: of a savepoint, when the whole has. */
+  whenCommitted(tell: () => void): void {
+    this.hold({ on: 'commit', carryOut: async () => tell(), drop() {}, doubt() {}, watches: true });
+  }
+
   /**
    * Says how it has ended, and carries out what it holds for that, in order; of a savepoint, once the whole has ended.
    * Never rejects.
@@ -175,7 +182,8 @@ export class Transaction {
    * @throws EVENTS_TRANSACTION_ABORTED when somebody waits for the end, or nobody has caught the failure of a run
    */
   async requireCommittable(): Promise<void> {
-    if (!this.around.parent && (this.held.length > 0 || this.runs.hasUnheard)) await this.requireSound();
+    if (this.around.parent) return;
+    if (this.held.some(({ watches }) => !watches) || this.runs.hasUnheard) await this.requireSound();
   }
 
   /** @throws EVENTS_TRANSACTION_ABORTED */
