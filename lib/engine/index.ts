@@ -11,15 +11,14 @@ export type {
   EngineAttempt,
   EngineCapabilities,
   EngineFactory,
-  EngineHost,
   Json,
   KeptDelivery,
   KnownAddress,
   NewDelivery,
-  RetriedPortion,
-  RetryPortion,
   SqlTransaction,
 } from '../core/engine/engine.js';
+export type { EngineHost } from '../core/engine/engine-host.js';
+export type { RetriedPortion, RetryPortion } from '../core/engine/retry-portion.js';
 export {
   CompletionRefusedError,
   CursorRefusedError,

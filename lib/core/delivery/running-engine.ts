@@ -1,5 +1,6 @@
 import { atMost } from '../async/time-limits.js';
-import type { DurableEngine, EngineFactory, EngineHost } from '../engine/engine.js';
+import type { DurableEngine, EngineFactory } from '../engine/engine.js';
+import type { EngineHost } from '../engine/engine-host.js';
 import { engineClosed, engineFailed, engineInvalid, engineMissing } from '../errors/delivery-errors.js';
 import type { Failures } from '../reports/failures.js';
 import { show } from '../errors/describe.js';

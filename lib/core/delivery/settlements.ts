@@ -1,5 +1,5 @@
 import { atMost } from '../async/time-limits.js';
-import type { EngineHost } from '../engine/engine.js';
+import type { EngineHost } from '../engine/engine-host.js';
 
 /** Knows what the engine is writing down of attempts that have ended, so that closing waits for it. */
 export class Settlements {

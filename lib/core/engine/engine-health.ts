@@ -1,4 +1,4 @@
-import type { EngineHost } from './engine.js';
+import type { EngineHost } from './engine-host.js';
 import { clearTimeout, setTimeout } from '../async/timers.js';
 import { messageOf } from '../errors/thrown.js';
 

@@ -1,5 +1,7 @@
 import type { StoredError } from '../errors/stored-error.js';
 import type { EventHeaders } from '../events/event-headers.js';
+import type { EngineHost } from './engine-host.js';
+import type { RetriedPortion, RetryPortion } from './retry-portion.js';
 
 /**
  * Stores durable deliveries and brings each to an instance that works on it. An application has one engine, which
@@ -108,16 +110,6 @@ export interface EngineCapabilities {
   readonly transactions: boolean;
   /** It keeps the order of ordered callbacks. */
   readonly order: boolean;
-}
-
-/** The ears of the application that has started an engine. */
-export interface EngineHost {
-  /** Tells something worth knowing, in a line of the log. */
-  log(message: string): void;
-  /** Tells something that somebody should look at, though work goes on. */
-  warn(message: string): void;
-  /** Tells of a failure that nobody waits for. */
-  report(what: string, error: unknown): void;
 }
 
 /** A value that JSON can hold. */
@@ -229,20 +221,6 @@ export interface DeliveryQuery extends DeliveryFilter {
   readonly state: DeliveryState;
   readonly limit: number;
   /** The cursor of the last delivery of the page before. */
-  readonly after?: string;
-}
-
-/** Which part of a retry one call does. */
-export interface RetryPortion {
-  /** How many deliveries it makes wait again, at most. */
-  readonly limit: number;
-  /** Where the portion before has ended. */
-  readonly after?: string;
-}
-
-export interface RetriedPortion {
-  readonly count: number;
-  /** Where the next portion begins. Without it there is none. */
   readonly after?: string;
 }
 
