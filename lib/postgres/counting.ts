@@ -17,6 +17,8 @@ export interface Stretch {
 
 export interface CountedStretch extends Stretch {
   readonly count: number;
+  /** Since when the first of it is due, in milliseconds since 1970; `null` if it is empty. */
+  readonly firstDueAt: number | null;
 }
 
 /** Counts some stretches, each no further than a limit. */
@@ -44,7 +46,10 @@ export async function countQueues(names: readonly string[], count: Count): Promi
   return [...first.filter(({ isExact }) => isExact), ...second].map(foundIn);
 }
 
-function foundIn({ name, stretch, count, isExact }: CountedStretch & { readonly isExact: boolean }): FoundDeliveries {
+function foundIn({ name, stretch, ...counted }: CountedStretch & { readonly isExact: boolean }): FoundDeliveries {
   const { event, callback } = requireAddress(name);
-  return { event, callback, [STRETCHES[stretch].of]: count, isExact };
+  const { count, firstDueAt, isExact } = counted;
+  const { of } = STRETCHES[stretch];
+  const oldest = of === 'waiting' && firstDueAt !== null ? { oldestDueAt: new Date(firstDueAt) } : undefined;
+  return { event, callback, [of]: count, isExact, ...oldest };
 }

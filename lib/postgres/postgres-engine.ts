@@ -152,6 +152,10 @@ export class PostgresEngine implements DurableEngine {
     await this.opened?.working.stopWorking();
   }
 
+  get hasDuty(): boolean {
+    return this.opened?.working.hasDuty ?? false;
+  }
+
   async stop(): Promise<void> {
     await atMost(GOODBYE_MS, this.stopWorking());
     this.opened?.working.stop();

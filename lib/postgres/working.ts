@@ -76,6 +76,10 @@ export class Working {
     });
   }
 
+  get hasDuty(): boolean {
+    return this.duty.isHeld;
+  }
+
   /** Performs the deliveries of a callback from now on, which are in this queue. */
   work(
     queue: string,

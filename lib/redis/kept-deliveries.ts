@@ -6,6 +6,7 @@ import {
   type DeliveryFilter,
   type DeliveryQuery,
   fits,
+  type FoundDeliveries,
   type KeptDelivery,
   type KnownAddress,
   type RetriedPortion,
@@ -15,6 +16,7 @@ import type { Client } from './connections.js';
 import { DISCARDED } from './discarded.js';
 import { discardWaiting } from './discards.js';
 import { KeptList, type KeptQueue } from './kept-list.js';
+import { oldestDueAt } from './oldest-due.js';
 import { findPlaces, portionsOf } from './places.js';
 import type { QueueNames } from './queue-names.js';
 import { isScriptsVerdict, type Queue } from './queues.js';
@@ -94,10 +96,7 @@ export class KeptDeliveries {
   }
 }
 
-async function countsOf(
-  client: Client,
-  queue: Queue,
-): Promise<Record<'waiting' | 'delayed' | 'running' | 'dead', number>> {
+async function countsOf(client: Client, queue: Queue): Promise<Omit<FoundDeliveries, keyof DeliveryAddress>> {
   // Counted before the list is, as they leave both together.
   const counting = client.scard(queue.toKey(DISCARDED));
   const [wait, prioritized, delayed, running, dead] = await queue.getCounts([
@@ -108,11 +107,20 @@ async function countsOf(
     'failed',
   ]);
   // The time of some delayed jobs may have come, though nobody has moved them yet.
-  const [dueNow] = delayed > 0 ? await queue.getCounts(['delayed'], Date.now() + 1) : [0];
+  const now = Date.now();
+  const [dueNow] = delayed > 0 ? await queue.getCounts(['delayed'], now + 1) : [0];
   // Between the two looks, more jobs may have been added.
   const due = Math.min(dueNow, delayed);
   const listed = Math.max(0, wait - (await counting));
-  return { waiting: listed + prioritized + due, delayed: delayed - due, running, dead };
+  const waiting = listed + prioritized + due;
+  const oldest = waiting > 0 ? await oldestDueAt(client, queue, now) : undefined;
+  return {
+    waiting,
+    delayed: delayed - due,
+    running,
+    dead,
+    ...(oldest !== undefined && { oldestDueAt: new Date(oldest) }),
+  };
 }
 
 /** Removes jobs of a queue. What somebody else has moved in the meantime does not count. */

@@ -18,22 +18,26 @@ export const FIELDS = [
 ] as const;
 
 export type Fields = Record<(typeof FIELDS)[number], string | null>;
+type Times = Pick<Fields, 'timestamp' | 'due' | 'opts'>;
 
 /** Names the values of the fields, in their order. */
 export const fieldsIn = (values: readonly (string | null)[]) =>
   Object.fromEntries(FIELDS.map((name, at) => [name, values[at]])) as Fields;
 
 /** Reads the time out of a score: BullMQ orders delayed jobs by time and, within a millisecond, by a number of 12 bits. */
-const timeOf = (score: number) => Math.floor(score / 0x1000);
+export const timeOf = (score: number) => Math.floor(score / 0x1000);
 
 const optionsOf = (opts: string | null) => (parsed(opts ?? '') ?? {}) as JobOptions;
 
 /** When a job that waits was, or will be, due, in milliseconds since 1970; and `undefined` if it was due from the beginning. */
-export function delayedUntil({ due, opts, timestamp }: Fields): number | undefined {
+export function delayedUntil({ due, opts, timestamp }: Times): number | undefined {
   if (due !== null) return Number(due);
   const { delay = 0 } = optionsOf(opts);
   return delay > 0 ? Number(timestamp) + delay : undefined;
 }
+
+/** Since when a job is due that waits in the list, in milliseconds since 1970. */
+export const dueSince = (times: Times): number => delayedUntil(times) ?? Number(times.timestamp);
 
 /** Where a delivery is, and since when. */
 export interface Found extends DeliveryAddress {
@@ -47,9 +51,11 @@ export interface Found extends DeliveryAddress {
 export function keptOf({ delayed, ...found }: Found, fields: Fields): KeptDelivery {
   const { state } = found;
   const data = readData(fields.data ?? '');
-  const storedAt = Number(fields.timestamp);
-  const waitingSince = delayed === undefined ? (delayedUntil(fields) ?? storedAt) : timeOf(delayed);
-  const since = { waiting: waitingSince, running: Number(fields.processedOn), dead: Number(fields.finishedOn) }[state];
+  const since = {
+    waiting: delayed === undefined ? dueSince(fields) : timeOf(delayed),
+    running: Number(fields.processedOn),
+    dead: Number(fields.finishedOn),
+  }[state];
   const error = errorOf(fields);
   const { headers } = optionsOf(fields.opts);
   return {
@@ -61,7 +67,7 @@ export function keptOf({ delayed, ...found }: Found, fields: Fields): KeptDelive
       state === 'dead' && fields.attempts
         ? Number(fields.attempts)
         : new Standing(Number(fields.ats ?? 0), Number(fields.stc ?? 0), data).attempt,
-    storedAt: new Date(storedAt),
+    storedAt: new Date(Number(fields.timestamp)),
     since: new Date(since),
     ...(error && { error }),
   };

@@ -94,6 +94,10 @@ export class Patrol {
     this.duty = new Duty({ take, work: () => this.look(), leave, health, everyMs });
   }
 
+  get hasDuty(): boolean {
+    return this.duty.isHeld;
+  }
+
   start(): void {
     this.duty.start();
   }

@@ -146,6 +146,10 @@ export class RedisEngine implements DurableEngine {
     await Promise.all([...stopping, ...this.workers.map((worker) => worker.stop())]);
   }
 
+  get hasDuty(): boolean {
+    return this.opened?.patrol.hasDuty ?? false;
+  }
+
   async stop(): Promise<void> {
     await atMost(GOODBYE_MS, this.stopWorking());
     this.opened?.claims.stop();

@@ -17,6 +17,7 @@ import { closeApps, startApp } from '../support/app.js';
 /** An engine that notes what it is given to store, and performs what it is told to. */
 class NotingEngine implements DurableEngine {
   readonly name = 'Noting';
+  readonly hasDuty = false;
   readonly capabilities = { transactions: false, order: false };
   readonly stored: NewDelivery[] = [];
   private readonly performers = new Map<string, (attempt: EngineAttempt) => Promise<void>>();

@@ -52,6 +52,15 @@ it('leaves the duty when it stops, if it has it, and asks no more', async () => 
   expect(otherDid).toEqual(['asked']);
 });
 
+it('does not have the duty any more from when it is to stop, though leaving takes a while', async () => {
+  const { duty } = dutyOf(async () => ({ isHeld: true }));
+  duty.start();
+  await until(() => duty.isHeld);
+  const stopping = duty.stop();
+  expect(duty.isHeld).toBe(false);
+  await stopping;
+});
+
 it('asks again when the answer says, whether it has the duty or not, and in its own time when there was none', async () => {
   const terms: Term[] = [{ isHeld: false, askInMs: 1 }, { isHeld: true, askInMs: 1 }, { isHeld: false }];
   const { duty, did } = dutyOf(async () => terms.shift()!);

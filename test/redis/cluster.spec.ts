@@ -39,6 +39,15 @@ describeWith('With a Redis Cluster (redis-server)', findRedisProgram(), () => {
     await until(() => ran.length === 7);
   });
 
+  it('what waits is counted, and since when it is due', async () => {
+    const options = { engine: redis({ connection, prefix: '{counted}' }), work: false };
+    const { app, events } = await startApp([Emails], options);
+    await events.run('x', 'Ada');
+    const [{ waiting, oldestDueAt }] = await app.get(EventDeliveries).counts();
+    const [{ since }] = await app.get(EventDeliveries).list({ state: 'waiting' });
+    expect([waiting, oldestDueAt]).toEqual([1, since]);
+  });
+
   it('a prefix without a hash tag is refused at boot', async () => {
     await expect(startApp([Emails], { engine: redis({ connection, prefix: 'a{}b{c}' }) })).rejects.toThrow(
       'has no hash tag',

@@ -59,6 +59,33 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     await until(async () => (await scene.client.exists(key('discarded'), key('wait'), ...gone.map(key))) === 0);
   });
 
+  it('the oldest that waits is told of, though another was handed back before it, and not when it is discarded', async () => {
+    const { deliveries, ids } = await waiting(30);
+    const sinceOf = async (id: string) => (await deliveries.list({ callback, ids: [id], state: 'waiting' }))[0].since;
+    const oldest = async () => (await deliveries.counts())[0].oldestDueAt;
+    // As BullMQ does with what is handed back.
+    await scene.client.lrem(key('wait'), 1, ids[29]);
+    await scene.client.rpush(key('wait'), ids[29]);
+    expect(await oldest()).toEqual(await sinceOf(ids[0]));
+    await deliveries.discard({ callback, ids: ids.slice(0, 5) });
+    expect(await oldest()).toEqual(await sinceOf(ids[5]));
+  });
+
+  it('of many that wait, counts() looks at a few', async () => {
+    const { events, deliveries } = await waiting(0);
+    await Promise.all(Array.from({ length: 1_000 }, () => events.run('x', 'Ada')));
+    const monitor = await scene.client.monitor();
+    const seen: string[] = [];
+    monitor.on('monitor', (_time, [name, first]: string[]) => {
+      if (first?.startsWith(scene.prefix)) seen.push(name.toLowerCase());
+    });
+    expect(await deliveries.counts()).toMatchObject([{ waiting: 1_000, oldestDueAt: expect.any(Date) }]);
+    await scene.client.getbit(key('end'), 0);
+    await until(() => seen.includes('getbit'));
+    monitor.disconnect();
+    expect(seen.filter((name) => name === 'hmget').length).toBeLessThanOrEqual(20);
+  });
+
   it('of more than one look passes over at once, the next that waits is performed all the same', async () => {
     const { events, deliveries } = await waiting(1);
     const ids = Array.from(

@@ -81,6 +81,10 @@ export class TransactionalMemoryEngine implements DurableEngine {
     this.engine.work(callback, (attempt) => perform(inTransactions(attempt)));
   }
 
+  get hasDuty(): boolean {
+    return this.engine.hasDuty;
+  }
+
   start = (host: EngineHost) => this.engine.start(host);
   declare = (callbacks: readonly DurableCallback[]) => this.engine.declare(callbacks);
   stopWorking = () => this.engine.stopWorking();

@@ -1,5 +1,5 @@
 /** How the specs of the contract break an engine: by its methods, or by what it stands on. */
-import type { DurableEngine, EngineAttempt, NewDelivery } from 'nestjs-callbacks/engine';
+import type { DeliveryCounts, DurableEngine, EngineAttempt, NewDelivery } from 'nestjs-callbacks/engine';
 import { type EngineHarness, MemoryStore } from 'nestjs-callbacks/testing';
 import { inMemoryTransaction, TransactionalMemoryEngine } from '../support/transactional-memory-engine.js';
 import { LEASE_MS } from './broken-stores.js';
@@ -59,6 +59,10 @@ export const apart = (store: MemoryStore): Break => {
 export const storing =
   (change: (deliveries: readonly NewDelivery[]) => NewDelivery[]): Break =>
   (engine) => ({ store: (deliveries, transaction) => engine.store(change(deliveries), transaction) });
+
+export const counting =
+  (change: (count: DeliveryCounts) => Partial<DeliveryCounts>): Break =>
+  (engine) => ({ counts: async () => (await engine.counts()).map((count) => ({ ...count, ...change(count) })) });
 
 export const performing =
   (change: (attempt: EngineAttempt) => Partial<EngineAttempt>): Break =>

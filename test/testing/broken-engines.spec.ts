@@ -1,10 +1,20 @@
 /** The contract of engines is itself tested: for each of its rules an engine that breaks it, and no other than that. */
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import type { EngineAttempt, NewDelivery } from 'nestjs-callbacks/engine';
+import type { DurableEngine, EngineAttempt, NewDelivery } from 'nestjs-callbacks/engine';
 import { engineContract, MemoryStore } from 'nestjs-callbacks/testing';
 import { uuidv7 } from 'uuidv7';
 import type { MemoryTransaction } from '../support/transactional-memory-engine.js';
-import { apart, type Break, type Broken, byTheLast, harnessOf, performing, seen, storing } from './breaking.js';
+import {
+  apart,
+  type Break,
+  type Broken,
+  byTheLast,
+  counting,
+  harnessOf,
+  performing,
+  seen,
+  storing,
+} from './breaking.js';
 import {
   ChargingStore,
   ForgetfulStore,
@@ -163,13 +173,14 @@ const broken: Record<string, Break | Broken> = {
   'says of an attempt that is settled already that it does not hold any more': performing((attempt) => ({
     bury: async (error) => (await attempt.bury(error)) || true,
   })),
-  'counts by callback': (engine) => ({
-    counts: async () =>
-      (await engine.counts()).map((count) => ({ ...count, delayed: 0, waiting: count.waiting + count.delayed })),
-  }),
-  'says that it has counted exactly where there are few': (engine) => ({
-    counts: async () => (await engine.counts()).map((count) => ({ ...count, isExact: false })),
-  }),
+  'counts by callback': counting((count) => ({ delayed: 0, waiting: count.waiting + count.delayed })),
+  'says that it has counted exactly where there are few': counting(() => ({ isExact: false })),
+  'tells since when the oldest of what waits is due, whatever is delayed or runs beside it': counting((count) => ({
+    oldestDueAt: count.waiting > 0 ? new Date() : undefined,
+  })),
+  'tells that, too, of what an earlier one of its key holds up': counting(({ dead, oldestDueAt }) => ({
+    oldestDueAt: dead > 0 ? undefined : oldestDueAt,
+  })),
   'lists the deliveries of a state in the order of storing, whatever their ids, page by page': (engine) => ({
     list: async (query) => {
       const all = await engine.list({ ...query, limit: 1_000 });
@@ -350,6 +361,27 @@ const broken: Record<string, Break | Broken> = {
       },
     };
   },
+  'gives the duty to one of the instances that work, and to none that does not': (engine) => {
+    let works = false;
+    return {
+      get hasDuty() {
+        return works;
+      },
+      work: (callback, perform) => {
+        works = true;
+        engine.work(callback, perform);
+      },
+    };
+  },
+  'gives the duty to another instance when the one that has it stops, or dies': (() => {
+    let first: DurableEngine | undefined;
+    return (engine) => ({
+      get hasDuty() {
+        if (engine.hasDuty) first ??= engine;
+        return engine.hasDuty && engine === first;
+      },
+    });
+  })(),
 };
 
 type Check = PromiseSettledResult<void>;

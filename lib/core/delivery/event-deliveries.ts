@@ -49,7 +49,8 @@ export class EventDeliveries {
   /**
    * Counts the deliveries that are waiting, running and dead, by callback; also those of callbacks that this instance does
    * not have. Where a number may be too small, `isExact` is `false`: an engine may stop counting at 10,000 in a state, and
-   * earlier if there are many callbacks with many deliveries.
+   * earlier if there are many callbacks with many deliveries. `oldestDueAt` says since when the one of `waiting` is due that
+   * has been due for the longest.
    *
    * @throws EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_CLOSED; so do the other methods
    */

@@ -45,9 +45,9 @@ export class Duty {
 
   constructor(private readonly options: DutyOptions) {}
 
-  /** Whether this instance had the duty when it last asked. */
+  /** Whether this instance had the duty when it last asked, and takes part still. */
   get isHeld(): boolean {
-    return this.hasIt;
+    return this.hasIt && !this.hasStopped;
   }
 
   /** Takes part from now on. Calling it again changes nothing. */

@@ -68,6 +68,13 @@ export interface DurableEngine {
   stopWorking(): Promise<void>;
 
   /**
+   * Whether this instance has the application's duty: of all that work on its deliveries, one does what one is enough for. One has
+   * it within seconds, and another one soon after that has stopped working or died. For a moment two may have it. An
+   * instance that does not work, or not any more, never has it.
+   */
+  readonly hasDuty: boolean;
+
+  /**
    * Gives up all connections. Called last, and also when `start()` failed. A delivery that is not settled by then comes
    * back, on another instance, when the claim on it has run out.
    */
@@ -194,6 +201,11 @@ export interface DeliveryCounts extends DeliveryAddress {
   readonly dead: number;
   /** `false` where one of these numbers may be too small: there are at least so many. */
   readonly isExact: boolean;
+  /**
+   * Since when the one of `waiting` is due that has been due for the longest; absent where none waits. An engine may look only
+   * at those that it would hand out next.
+   */
+  readonly oldestDueAt?: Date;
 }
 
 /** A delivery as it lies in the store. */

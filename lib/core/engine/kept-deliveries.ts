@@ -9,7 +9,7 @@ export const fits = (address: DeliveryAddress, { event, callback }: DeliveryFilt
 
 const COUNTED = ['waiting', 'delayed', 'running', 'dead'] as const;
 
-/** How many deliveries of one address were found in some state. */
+/** How many deliveries of one address were found in some state, and since when the oldest of those that wait is due. */
 export type FoundDeliveries = DeliveryAddress & Partial<DeliveryCounts>;
 
 /** Adds up, for `counts()`, what was found of each address. Leaves out the addresses that have nothing. */
@@ -21,6 +21,8 @@ export function countsByAddress(found: readonly FoundDeliveries[]): DeliveryCoun
     counts.set(key, sum);
     sum.isExact &&= some.isExact ?? true;
     for (const state of COUNTED) sum[state] += some[state] ?? 0;
+    if (some.oldestDueAt && !(sum.oldestDueAt && sum.oldestDueAt <= some.oldestDueAt))
+      sum.oldestDueAt = some.oldestDueAt;
   }
   return [...counts.values()].filter((sum) => COUNTED.some((state) => sum[state] > 0));
 }

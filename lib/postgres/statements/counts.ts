@@ -1,3 +1,4 @@
+import { epochMs } from './epoch-ms.js';
 import type { Tables } from './tables.js';
 
 /** What is counted of a queue: stretches of one index, each with the state whose number it adds to. */
@@ -20,7 +21,10 @@ export const STRETCHES: readonly {
 /** After which time, and until which, something is due. */
 const DUE = { now: `'-infinity', now()`, later: `now(), 'infinity'`, whenever: `'-infinity', 'infinity'` };
 
-/** Writes what counts each of some stretches, no further than `$3`: of the queues `$1` the stretches `$2`, in pairs. */
+/**
+ * Writes what counts each of some stretches, no further than `$3`, and reads what is due first there: of the queues `$1` the
+ * stretches `$2`, in pairs.
+ */
 export function countsStatement({ job, state }: Tables): string {
   const stretches = STRETCHES.map(
     (stretch, at) => `(${at}, '${stretch.state}'::${state}, ${stretch.isSuspected}, ${DUE[stretch.due]})`,
@@ -28,14 +32,15 @@ export function countsStatement({ job, state }: Tables): string {
   // The last condition and the order are those of an index. As the planner does not see the limit, it reads in that order, also
   // where it believes that there are few: else it would read all of a stretch, and sort it.
   return `
-      select meant.name, stretch, (
-        select count(*)::int from (
-          select from ${job} where name = meant.name and state = lies.state and blocked = lies.blocked
+      select meant.name, stretch, count, "firstDueAt"
+      from (select name, stretch, $3::int as most from unnest($1::text[], $2::int[]) as meant(name, stretch) offset 0) as meant
+      join (values ${stretches.join(', ')}) as lies(stretch, state, blocked, after, until) using (stretch)
+      cross join lateral (
+        select count(*)::int as count, ${epochMs('min(start_after)')} as "firstDueAt" from (
+          select start_after from ${job} where name = meant.name and state = lies.state and blocked = lies.blocked
             and start_after > lies.after and start_after <= lies.until
             and state in ('created', 'retry', 'active', 'failed')
           order by start_after limit meant.most
         ) as first
-      ) as count
-      from (select name, stretch, $3::int as most from unnest($1::text[], $2::int[]) as meant(name, stretch) offset 0) as meant
-      join (values ${stretches.join(', ')}) as lies(stretch, state, blocked, after, until) using (stretch)`;
+      ) as counted`;
 }

@@ -1,5 +1,6 @@
 import type { DeliveryState } from '../../engine/index.js';
 import { countsStatement } from './counts.js';
+import { epochMs } from './epoch-ms.js';
 import type { Tables } from './tables.js';
 
 type OfState = Readonly<Record<DeliveryState, string>>;
@@ -10,7 +11,10 @@ type OfState = Readonly<Record<DeliveryState, string>>;
  * and has `$5` deliveries at most, in the order of storing.
  */
 export interface KeptStatements {
-  /** Counts each of some stretches, no further than `$3`: stretch `$2` of queue `$1`, both arrays, by its place in `STRETCHES`. */
+  /**
+   * Counts each of some stretches, no further than `$3`: stretch `$2` of queue `$1`, both arrays, by its place in `STRETCHES`. Tells
+   * since when the first of each is due, in milliseconds since 1970.
+   */
   readonly counts: string;
   /** Reads a page of the deliveries in a state. */
   readonly list: OfState;
@@ -140,8 +144,6 @@ const PLACE = `(extract(epoch from place) * 1000000)::bigint::text as place`;
 /** Reads the deliveries of a page. Only now, as what they carry may be large. */
 function list({ job }: Tables, state: DeliveryState, page: string): string {
   const attempts = `(retry_count + 1 - coalesce((data->>'uncounted')::int, 0))`;
-  // A number, because the application's pool may have been told to read times in its own way.
-  const epochMs = (time: string) => `extract(epoch from ${time})::float8 * 1000`;
   return `
       select j.id, j.name, singleton_key as key, data, output, ${epochMs('created_on')} as "storedAt", ${PLACE},
         case when started_on is null then 0 else ${attempts} end as attempts,

@@ -1,4 +1,6 @@
 import { chargingRules } from './charging.js';
+import { countingRules } from './counting.js';
+import { dutyRules } from './duty.js';
 import { endingRules } from './ending.js';
 import { failingRules } from './failing.js';
 import { headersRules } from './headers.js';
@@ -11,6 +13,7 @@ import { transactionsRules } from './transactions.js';
 /**
  * Checks the rules of {@link DurableEngine}, with any test runner. Each check also fails when an instance that was not cut
  * off reports something to its host. How long an engine takes to answer does not matter: order, counts and events decide.
+ * Check one rule after the other. Those that are not lone may be checked at the same time.
  *
  * @example
  * for (const { title, needs, check } of engineContract) {
@@ -21,9 +24,11 @@ export const engineContract: readonly ContractRule[] = [
   ...storingRules,
   ...headersRules,
   ...failingRules,
+  ...countingRules,
   ...keepingRules,
   ...endingRules,
   ...chargingRules,
   ...orderRules,
   ...transactionsRules,
+  ...dutyRules,
 ];

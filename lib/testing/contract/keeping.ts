@@ -1,35 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { type DeliveryQuery, type DurableEngine, type KeptDelivery, timers } from '../../engine/index.js';
+import type { DeliveryQuery, DurableEngine, KeptDelivery } from '../../engine/index.js';
 import { type ContractRule, rule } from './rule.js';
 import { error, FAR_MS, same } from './scene.js';
 
-const { sleep } = timers;
-
-/** Counting and listing; callbacks that are unknown, renamed, or declared twice. */
+/** Listing; callbacks that are unknown, renamed, or declared twice. */
 export const keepingRules: readonly ContractRule[] = [
-  rule('counts by callback', async (scene) => {
-    const callback = scene.callback('Emails.greet', { concurrency: 1 });
-    const engine = await scene.open(callback);
-    const attempts = scene.attempts(engine, callback, async (attempt) =>
-      attempt.delivery.arguments[0] === 'dead' ? attempt.bury(error) : sleep(60_000, undefined, { ref: false }),
-    );
-    await engine.store([scene.delivery({ arguments: ['dead'] })]);
-    await scene.until('it is dead', async () => (await scene.counts(engine)).dead === 1);
-    await engine.store([scene.delivery()]);
-    await attempts.begun(2);
-    await engine.store([scene.delivery(), scene.delivery(), scene.delivery({ delayMs: FAR_MS })]);
-    assert.deepEqual(await scene.counts(engine), { waiting: 2, delayed: 1, running: 1, dead: 1 });
-  }),
-
-  rule('says that it has counted exactly where there are few', async (scene) => {
-    const callback = scene.callback();
-    const engine = await scene.open(callback);
-    await engine.store([scene.delivery({ delayMs: FAR_MS }), scene.delivery({ delayMs: FAR_MS })]);
-    const [counted] = (await engine.counts()).filter(({ event }) => event === callback.event);
-    assert.equal(counted.isExact, true);
-  }),
-
   rule('lists the deliveries of a state in the order of storing, whatever their ids, page by page', async (scene) => {
     const callbacks = [scene.callback('A.a'), scene.callback('B.b')];
     const engine = await scene.open(...callbacks);

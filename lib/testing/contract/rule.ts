@@ -12,6 +12,8 @@ export interface ContractRule {
    * no instance can be cut off from it, and no transactions overlap.
    */
   readonly needs: readonly ContractNeed[];
+  /** Whether it tells something of all instances on a store: then no other rule may be checked on that at the same time. */
+  readonly isLone: boolean;
   /** Rejects, by an assertion, when the rule is broken. */
   check(harness: EngineHarness): Promise<void>;
 }
@@ -28,6 +30,7 @@ const MOST_ROUNDS = 3;
 export const rule = (title: string, check: Check, ...needs: ContractNeed[]): ContractRule => ({
   title,
   needs,
+  isLone: false,
   async check(harness) {
     let { leaseMs } = harness;
     for (let round = 1; ; round++, leaseMs *= 2) {
@@ -43,3 +46,6 @@ export const rule = (title: string, check: Check, ...needs: ContractNeed[]): Con
     }
   },
 });
+
+/** Makes a rule that is checked while no other is. */
+export const loneRule: typeof rule = (...args) => ({ ...rule(...args), isLone: true });

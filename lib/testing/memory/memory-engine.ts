@@ -93,11 +93,17 @@ export class MemoryEngine implements DurableEngine {
 
   work(callback: DurableCallback, perform: Worker['perform']): void {
     this.workers.push({ callback, perform, running: 0 });
+    if (this.isWorking) this.kept.begins(this);
     this.pump();
+  }
+
+  get hasDuty(): boolean {
+    return this.kept.isFirst(this);
   }
 
   async stopWorking(): Promise<void> {
     this.isWorking = false;
+    this.kept.ends(this);
     for (const [claim, row] of this.claims) {
       if (claim.hasBegun) continue;
       this.drop(claim);
@@ -107,6 +113,7 @@ export class MemoryEngine implements DurableEngine {
 
   async stop(): Promise<void> {
     this.isWorking = false;
+    this.kept.ends(this);
     this.unsubscribe();
     clearInterval(this.renewal);
     this.callOffWakeUp();

@@ -28,6 +28,8 @@ export class MemoryStore {
   private readonly known = new Set<string>();
   private readonly declared = new Map<string, DurableCallback>();
   private readonly listeners = new Set<() => void>();
+  /** The instances that work, in the order in which they began. The first has the duty. */
+  private readonly working = new Set<object>();
   private lastPlace = 0;
 
   /** Is told whenever something may have become due. */
@@ -38,6 +40,21 @@ export class MemoryStore {
 
   changed(): void {
     for (const listener of this.listeners) listener();
+  }
+
+  /** @internal */
+  begins(instance: object): void {
+    this.working.add(instance);
+  }
+
+  /** @internal */
+  ends(instance: object): void {
+    this.working.delete(instance);
+  }
+
+  /** @internal */
+  isFirst(instance: object): boolean {
+    return this.working.values().next().value === instance;
   }
 
   declare(callbacks: readonly DurableCallback[]): void {
@@ -143,7 +160,7 @@ export class MemoryStore {
     return countsByAddress(
       this.rows.map(({ event, callback, state, since }) => {
         const counted = state === 'waiting' && since > now ? 'delayed' : state;
-        return { event, callback, [counted]: 1 };
+        return { event, callback, [counted]: 1, ...(counted === 'waiting' && { oldestDueAt: new Date(since) }) };
       }),
     );
   }

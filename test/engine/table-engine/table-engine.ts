@@ -17,7 +17,7 @@ import {
   type SqlTransaction,
 } from 'nestjs-callbacks/engine';
 import { type Database, Table } from './table.js';
-import { claimsOn, type Started, Worker } from './worker.js';
+import { claimsOn, dutyOn, type Started, Worker } from './worker.js';
 
 /** What `tableEngine()` takes. */
 export interface TableEngineOptions {
@@ -62,7 +62,8 @@ class TableEngine implements DurableEngine {
     const table = new Table((database ?? this.ownDatabase)!, leaseMs);
     await table.create();
     const health = new EngineHealth(host, 'PGlite');
-    this.started = { table, health, claims: claimsOn(table, leaseMs, health), quarantine: new Quarantine() };
+    const [claims, duty] = [claimsOn(table, leaseMs, health), dutyOn(table, health)];
+    this.started = { table, health, claims, duty, quarantine: new Quarantine() };
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
@@ -83,10 +84,15 @@ class TableEngine implements DurableEngine {
 
   work(callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
     this.workers.push(new Worker(this.running, callback, perform));
+    this.running.duty.start();
   }
 
   async stopWorking(): Promise<void> {
-    await Promise.all(this.workers.map((worker) => worker.stop()));
+    await Promise.all([this.started?.duty.stop(), ...this.workers.map((worker) => worker.stop())]);
+  }
+
+  get hasDuty(): boolean {
+    return this.started?.duty.isHeld ?? false;
   }
 
   async stop(): Promise<void> {

@@ -85,8 +85,23 @@ const SCHEMA = `
     is_remote boolean not null,
     primary key (event, callback)
   );
-  create index if not exists deliveries_to_do on deliveries (event, callback, position) where state <> 'done';
-  delete from deliveries where state = 'done' and since < now() - interval '14 days';`;
+  create table if not exists duty (
+    is_one boolean primary key default true check (is_one),
+    holder uuid not null,
+    expires_at timestamptz not null
+  );
+  create index if not exists deliveries_to_do on deliveries (event, callback, position) where state <> 'done';`;
+
+const FORGET = `delete from deliveries where state = 'done' and since < now() - interval '14 days'`;
+
+/** It is taken from nobody who renews it. */
+const TAKE_DUTY = `
+  insert into duty (holder, expires_at) values ($1, now() + $2 * interval '1 millisecond')
+  on conflict (is_one) do update set holder = excluded.holder, expires_at = excluded.expires_at
+    where duty.holder = excluded.holder or duty.expires_at < now()
+  returning holder`;
+
+const LEAVE_DUTY = 'delete from duty where holder = $1';
 
 const STORE = `
   insert into deliveries (event, callback, id, key, headers, arguments, since)
@@ -170,7 +185,7 @@ const COUNTS = `
     count(*) filter (where state = 'waiting' and since > now())::int as delayed,
     count(*) filter (where state = 'running')::int as running,
     count(*) filter (where state = 'dead')::int as dead,
-    true as "isExact"
+    true as "isExact", min(since) filter (where state = 'waiting' and since <= now()) as "oldestDueAt"
   from deliveries where state <> 'done' group by event, callback`;
 
 const RETRY = `
@@ -192,6 +207,17 @@ export class Table {
 
   async create(): Promise<void> {
     await within(ANSWER_MS, this.database.exec(SCHEMA));
+  }
+
+  /** Whether this instance has the duty now. */
+  takeDuty = (id: string, forMs: number) => this.changesOne(TAKE_DUTY, [id, forMs]);
+
+  async leaveDuty(id: string): Promise<void> {
+    await this.ask(LEAVE_DUTY, [id]);
+  }
+
+  async forget(): Promise<void> {
+    await this.ask(FORGET, []);
   }
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
@@ -273,7 +299,10 @@ export class Table {
 
   bury = ({ claim }: ClaimedRow, error: StoredError) => this.changesOne(BURY, [claim, JSON.stringify(error)]);
 
-  counts = () => this.ask<DeliveryCounts>(COUNTS, []);
+  async counts(): Promise<DeliveryCounts[]> {
+    const rows = await this.ask<DeliveryCounts>(COUNTS, []);
+    return rows.map(({ oldestDueAt, ...counts }) => ({ ...counts, ...(oldestDueAt && { oldestDueAt }) }));
+  }
 
   async list({ state, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
     const rows = await this.ask<Row>(LIST, [...parametersOf(filter), state, positionOf(state, after), limit]);

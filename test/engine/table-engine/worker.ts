@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import {
   addressName,
   type DurableCallback,
+  Duty,
   type EngineAttempt,
   type EngineHealth,
   type HeldClaim,
@@ -12,6 +14,8 @@ import { type ClaimedRow, deliveryOf, type Table } from './table.js';
 
 /** How often a worker looks for what others have stored, and for what has become due. */
 const LOOK_MS = 200;
+/** How long an instance has the duty that does not renew it. */
+const DUTY_MS = 2_000;
 
 /** What an instance has claimed: renewed until it is settled. */
 export const claimsOn = (table: Table, leaseMs: number, health: EngineHealth) =>
@@ -22,9 +26,22 @@ export const claimsOn = (table: Table, leaseMs: number, health: EngineHealth) =>
     describe: (row) => `delivery ${row.id} to ${addressName(row)}`,
   });
 
+/** Has one instance forget what was completed long ago. */
+export function dutyOn(table: Table, health: EngineHealth): Duty {
+  const id = randomUUID();
+  return new Duty({
+    take: async () => ({ isHeld: await table.takeDuty(id, DUTY_MS) }),
+    work: () => table.forget(),
+    leave: () => table.leaveDuty(id),
+    everyMs: DUTY_MS / 2,
+    health,
+  });
+}
+
 /** What all workers of an instance share. */
 export interface Started {
   readonly table: Table;
+  readonly duty: Duty;
   readonly claims: HeldClaims<ClaimedRow>;
   readonly health: EngineHealth;
   readonly quarantine: Quarantine;
