@@ -183,6 +183,7 @@ describe('The library', () => {
       'testing/vitest': ['vitest'],
       redis: ['bullmq', 'ioredis'],
       transactional: ['@nestjs-cls/transactional'],
+      otel: ['@opentelemetry/api'],
     };
     const always = Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => !peerDependenciesMeta[name]);
     for (const { from, to } of imports.filter((one) => !isOwn(one) && !one.to.startsWith('node:'))) {

@@ -50,6 +50,11 @@ export class EventsInspector {
     return this.work.isWorking;
   }
 
+  /** Whether this instance is the one, of those that work on the application's deliveries, that does what one is enough for. */
+  get hasDuty(): boolean {
+    return this.runtime.engine.current?.hasDuty ?? false;
+  }
+
   /** Whether nothing is running: no run, no background callback, no durable attempt, nothing that waits for a commit. */
   get isIdle(): boolean {
     return this.runtime.inFlight.isIdle;

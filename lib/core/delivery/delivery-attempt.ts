@@ -91,7 +91,8 @@ export class DeliveryAttempt implements Pending {
   private get hooked(): HookedAttempt {
     const { attempt, delivery } = this.attempt;
     const { event, callback, id, headers = NO_HEADERS } = delivery;
-    return { event, callback, id, attempt, headers, whenDecided: (tell) => (this.onDecided = tell) };
+    const whenDecided = (tell: (outcome: AttemptOutcome) => void) => void (this.onDecided = tell);
+    return { event, callback, id, attempt, headers, whenDecided };
   }
 
   /** Makes the attempt in the async context that the application has propagated. */

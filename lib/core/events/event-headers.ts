@@ -15,12 +15,18 @@ export const CORRELATION_ID = 'correlation-id';
 export const CAUSATION_ID = 'causation-id';
 
 /** The most bytes that names and values have together, in UTF-8. */
-const MOST_BYTES = 8_192;
+export const MOST_HEADER_BYTES = 8_192;
 
 /** What a name of HTTP may be made of. */
 const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
 /** What HTTP takes in no value, and what Postgres takes in no text. */
 const UNSAFE = /[^\t\P{Cc}]|\p{Surrogate}/u;
+
+export const isHeaderName = (name: string): boolean => TOKEN.test(name) && name !== '__proto__';
+
+/** The bytes that count. */
+export const sizeOfHeaders = (headers: EventHeaders): number =>
+  Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + Buffer.byteLength(value), 0);
 
 /**
  * Puts the names of headers in lower case.
@@ -32,10 +38,9 @@ export function readHeaders(
   errorFor: (found: string, remedy: string) => Error,
 ): EventHeaders {
   const headers = new Map<string, string>();
-  let bytes = 0;
   for (const [title, value] of Object.entries(given)) {
     const name = title.toLowerCase();
-    if (!TOKEN.test(name) || name === '__proto__') {
+    if (!isHeaderName(name)) {
       throw errorFor(
         `a header named ${show(title)}`,
         'A name is made as in HTTP, of letters, digits and hyphens: tenant, x-request-id.',
@@ -48,14 +53,15 @@ export function readHeaders(
     if (UNSAFE.test(value)) {
       throw errorFor(`the header ${name} with a control character`, 'Pass text of one line, or encode it.');
     }
-    bytes += name.length + Buffer.byteLength(value);
     headers.set(name, value);
   }
-  if (bytes > MOST_BYTES) {
+  const read = Object.freeze(Object.fromEntries(headers));
+  const bytes = sizeOfHeaders(read);
+  if (bytes > MOST_HEADER_BYTES) {
     throw errorFor(
-      `headers of ${bytes} bytes, more than ${MOST_BYTES}`,
+      `headers of ${bytes} bytes, more than ${MOST_HEADER_BYTES}`,
       'Headers are for ids and the like: pass the rest as an argument of the event.',
     );
   }
-  return Object.freeze(Object.fromEntries(headers));
+  return read;
 }

@@ -1,0 +1,2 @@
+export { EventsTelemetryModule } from './telemetry.module.js';
+export type { EventsTelemetryOptions } from './options.js';

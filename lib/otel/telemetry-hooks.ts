@@ -1,0 +1,93 @@
+import { context, type Span, SpanKind, trace, type Tracer } from '@opentelemetry/api';
+import type { AttemptOutcome, HookedAttempt, HookedCall, HookedRun, HookedStoring, WorkHooks } from '../core/seams.js';
+import { ofEvent, ofHeaders, ofProcessing, ofSending } from './attributes.js';
+import type { Measures } from './measures.js';
+import type { CompleteOptions } from './options.js';
+import { begin, endFailed, inSpan } from './spans.js';
+import { readContext, writeContext } from './trace-context.js';
+
+/** Has the work of an application take place in spans, and measures it. */
+export class TelemetryHooks implements WorkHooks {
+  /** Absent unless each call is to have a span, so that none pays for it. */
+  readonly call?: WorkHooks['call'];
+
+  constructor(
+    private readonly tracer: Tracer,
+    private readonly measures: Measures | undefined,
+    private readonly options: CompleteOptions,
+  ) {
+    if (options.callbacks) this.call = (called, proceed) => this.inCall(called, proceed);
+  }
+
+  readonly run = ({ event }: HookedRun, proceed: () => Promise<unknown>): Promise<unknown> =>
+    inSpan(this.tracer, `run ${event}`, () => ofEvent(event), proceed);
+
+  readonly store = async (stored: HookedStoring, proceed: () => Promise<void>): Promise<void> => {
+    const { event, id, callbacks, headers } = stored;
+    const since = performance.now();
+    const outer = context.active();
+    const span = begin(this.tracer, `send ${event}`, outer, {
+      kind: SpanKind.PRODUCER,
+      attributes: {
+        ...ofSending(event),
+        'messaging.message.id': id,
+        ...(callbacks.length > 1 && { 'messaging.batch.message_count': callbacks.length }),
+        ...ofHeaders(headers, this.options.headers),
+      },
+    });
+    const within = span ? trace.setSpan(outer, span) : outer;
+    if (span) writeContext(within, headers, this.options.baggage);
+    try {
+      await context.with(within, proceed);
+    } catch (error) {
+      if (span) endFailed(span, error);
+      this.measures?.sent(event, callbacks.length, since, performance.now(), { error });
+      throw error;
+    }
+    const until = performance.now();
+    // A span that is never ended is never exported: nothing was sent by a transaction that is rolled back.
+    stored.whenKept(() => {
+      span?.end(until);
+      this.measures?.sent(event, callbacks.length, since, until);
+    });
+  };
+
+  readonly attempt = (attempt: HookedAttempt, proceed: () => Promise<void>): Promise<void> => {
+    const { event, callback, id, headers } = attempt;
+    const cause = readContext(headers);
+    const isPart = this.options.attempts === 'parent';
+    const outer = isPart ? cause : trace.deleteSpan(cause);
+    const span = begin(this.tracer, `process ${event}`, outer, {
+      kind: SpanKind.CONSUMER,
+      attributes: {
+        ...ofProcessing(event, callback),
+        'messaging.message.id': id,
+        'nestjs_callbacks.attempt': attempt.attempt,
+        ...ofHeaders(headers, this.options.headers),
+      },
+      ...(!isPart && { cause }),
+    });
+    const since = performance.now();
+    this.measures?.begun(event, callback);
+    attempt.whenDecided((outcome) => {
+      if (span) endAttempt(span, outcome);
+      this.measures?.processed(event, callback, since, outcome.status === 'failed' ? outcome : undefined);
+    });
+    return span ? context.with(trace.setSpan(outer, span), proceed) : proceed();
+  };
+
+  /** A durable callback has the span of its attempt. */
+  private inCall({ callback, delivery }: HookedCall, proceed: () => unknown): unknown {
+    if (delivery === 'durable') return proceed();
+    const attributes = () => ({ 'nestjs_callbacks.callback': callback, 'nestjs_callbacks.delivery': delivery });
+    return inSpan(this.tracer, `call ${callback}`, attributes, proceed);
+  }
+}
+
+/** Ends the span of an attempt with what becomes of the delivery. */
+function endAttempt(span: Span, outcome: AttemptOutcome): void {
+  const isDead = outcome.status === 'failed' && outcome.retryInMs === undefined;
+  span.setAttribute('nestjs_callbacks.outcome', isDead ? 'dead' : outcome.status);
+  if (outcome.status === 'failed') endFailed(span, outcome.error);
+  else span.end();
+}
