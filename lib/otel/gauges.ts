@@ -13,7 +13,7 @@ const STATES = ['waiting', 'delayed', 'running', 'dead'] as const;
 export class Gauges {
   private readonly observables: Observable[];
   private readonly meter;
-  private counts: readonly CallbackDeliveries[] = [];
+  private counts: Promise<readonly CallbackDeliveries[]> = Promise.resolve([]);
   private readAt = -Infinity;
 
   constructor(
@@ -44,10 +44,10 @@ export class Gauges {
     const now = performance.now();
     if (now - this.readAt >= GOOD_FOR_MS) {
       this.readAt = now;
-      this.counts = await this.deliveries.counts();
+      this.counts = this.deliveries.counts();
     }
     const [count, age] = this.observables;
-    for (const one of this.counts) {
+    for (const one of await this.counts) {
       const attributes = ofDeliveries(one.event, one.callback);
       for (const state of STATES) result.observe(count, one[state], { ...attributes, 'nestjs_callbacks.state': state });
       const ageMs = one.oldestDueAt ? Math.max(0, Date.now() - one.oldestDueAt.getTime()) : 0;

@@ -29,9 +29,9 @@ export function begin(tracer: Tracer, name: string, within: Context, { kind, att
 }
 
 /** Does some work in a span that ends with it. */
-export function inSpan<T>(tracer: Tracer, name: string, attributes: () => Attributes, work: () => T): T {
+export function inSpan<T>(tracer: Tracer, name: string, attributes: Attributes, work: () => T): T {
   const outer = context.active();
-  const span = begin(tracer, name, outer, { kind: SpanKind.INTERNAL, attributes: attributes() });
+  const span = begin(tracer, name, outer, { kind: SpanKind.INTERNAL, attributes });
   if (!span) return work();
   let result: T;
   try {

@@ -1,4 +1,4 @@
-import { context, type Span, SpanKind, trace, type Tracer } from '@opentelemetry/api';
+import { context, ProxyTracerProvider, type Span, SpanKind, trace, type Tracer } from '@opentelemetry/api';
 import type { AttemptOutcome, HookedAttempt, HookedCall, HookedRun, HookedStoring, WorkHooks } from '../core/seams.js';
 import { ofEvent, ofHeaders, ofProcessing, ofSending } from './attributes.js';
 import type { Measures } from './measures.js';
@@ -8,19 +8,27 @@ import { readContext, writeContext } from './trace-context.js';
 
 /** Has the work of an application take place in spans, and measures it. */
 export class TelemetryHooks implements WorkHooks {
+  private readonly tracer: Tracer;
+  private hasFoundSdk = false;
   /** Absent unless each call is to have a span, so that none pays for it. */
   readonly call?: WorkHooks['call'];
 
   constructor(
-    private readonly tracer: Tracer,
+    private readonly name: string,
     private readonly measures: Measures | undefined,
     private readonly options: CompleteOptions,
   ) {
+    this.tracer = trace.getTracer(name);
     if (options.callbacks) this.call = (called, proceed) => this.inCall(called, proceed);
   }
 
-  readonly run = ({ event }: HookedRun, proceed: () => Promise<unknown>): Promise<unknown> =>
-    inSpan(this.tracer, `run ${event}`, () => ofEvent(event), proceed);
+  /** Absent as long as there is no SDK, so that no run pays for it. */
+  get run(): WorkHooks['run'] {
+    return this.hasSdk ? this.inRun : undefined;
+  }
+
+  private readonly inRun = ({ event }: HookedRun, proceed: () => Promise<unknown>): Promise<unknown> =>
+    inSpan(this.tracer, `run ${event}`, ofEvent(event), proceed);
 
   readonly store = async (stored: HookedStoring, proceed: () => Promise<void>): Promise<void> => {
     const { event, id, callbacks, headers } = stored;
@@ -76,10 +84,18 @@ export class TelemetryHooks implements WorkHooks {
     return span ? context.with(trace.setSpan(outer, span), proceed) : proceed();
   };
 
+  /** Whether the process has started an SDK for traces; it may yet. */
+  private get hasSdk(): boolean {
+    if (this.hasFoundSdk) return true;
+    const provider = trace.getTracerProvider();
+    const isStandIn = provider instanceof ProxyTracerProvider && !provider.getDelegateTracer(this.name);
+    return (this.hasFoundSdk = !isStandIn);
+  }
+
   /** A durable callback has the span of its attempt. */
   private inCall({ callback, delivery }: HookedCall, proceed: () => unknown): unknown {
-    if (delivery === 'durable') return proceed();
-    const attributes = () => ({ 'nestjs_callbacks.callback': callback, 'nestjs_callbacks.delivery': delivery });
+    if (delivery === 'durable' || !this.hasSdk) return proceed();
+    const attributes = { 'nestjs_callbacks.callback': callback, 'nestjs_callbacks.delivery': delivery };
     return inSpan(this.tracer, `call ${callback}`, attributes, proceed);
   }
 }

@@ -1,6 +1,5 @@
 import { type DynamicModule, Global, Inject, Module, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
-import { trace } from '@opentelemetry/api';
 import { EVENTS_WORK_HOOKS, Provided } from '../core/seams.js';
 import { EventDeliveries, EventsError, EventsInspector, EventsModule } from '../index.js';
 import { Gauges } from './gauges.js';
@@ -14,7 +13,7 @@ const NAME = 'nestjs-callbacks';
 const OPTIONS = Symbol('EVENTS_TELEMETRY_OPTIONS');
 
 const hooksOf = (options: CompleteOptions) =>
-  new Provided(new TelemetryHooks(trace.getTracer(NAME), options.metrics ? new Measures(NAME) : undefined, options));
+  new Provided(new TelemetryHooks(NAME, options.metrics ? new Measures(NAME) : undefined, options));
 
 /**
  * Makes spans and metrics of what the application runs and performs, by the OpenTelemetry SDK that the process has started before it

@@ -38,7 +38,10 @@ export async function application(imports, list) {
 }
 
 /** Our runner, with these callbacks of the event `x` behind whatever else there is: it is the last to be found. */
-export async function runner(list, { options = {}, others = [], scope } = {}) {
-  const app = await application([EventsModule.forRoot(options)], [...others, ...providers(list, Callback('x'), scope)]);
+export async function runner(list, { options = {}, imports = [], others = [], scope } = {}) {
+  const app = await application(
+    [EventsModule.forRoot(options), ...imports],
+    [...others, ...providers(list, Callback('x'), scope)],
+  );
   return app.get(EventRunner);
 }

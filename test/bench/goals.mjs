@@ -43,6 +43,11 @@ export function goals(sections) {
     ...sections.additions
       .filter(({ name }) => name.startsWith('beside') || name.startsWith('with'))
       .map(({ name, ratio }) => goal(`a run ${name}, against one alone`, 'additions', ratio, 1.05)),
+    ...sections.telemetry
+      .filter(({ name, base }) => name !== base)
+      .map(({ kind, ratio }) =>
+        goal(`3 ${kind}, with EventsTelemetryModule and no SDK, against without`, 'telemetry', ratio, 2),
+      ),
     goal(`3 request-scoped callbacks, against ${EMIT}`, 'scoped', one('scoped', { name: RUN }).ratio, 1 / 5),
     goal(
       'boot of 1,000 providers, against the emitter',

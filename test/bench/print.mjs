@@ -26,6 +26,7 @@ export function print({ node, machine, date, speed, seconds, sections, goals }) 
   ratios('Three callbacks resolved at once: what others use costs nothing', sections.additions);
   ratios('With an interceptor, against the helper', sections.interceptor);
   ratios('With a subscriber of the diagnostics channels, against the helper', sections.traced);
+  ratios('With EventsTelemetryModule, where there is no OpenTelemetry SDK', sections.telemetry);
   ratios('With an AsyncLocalStorage active, against the helper', sections.asyncContext);
   ratios('Three request-scoped callbacks, against @nestjs/event-emitter', sections.scoped);
   ratios('Finding the callbacks at boot, so many providers, against @nestjs/event-emitter', sections.boot);

@@ -28,9 +28,11 @@ const COUNTING = ['--expose-gc', '--min-semi-space-size=256', '--max-semi-space-
 const cells = Object.keys(KINDS).flatMap((kind) => [1, 3, 10, 100].map((count) => [kind, String(count)]));
 const PLAN = [
   ...cells.map((which) => ({ name: 'dispatch', which })),
-  ...['longLived', 'ways', 'additions', 'interceptor', 'traced', 'asyncContext', 'scoped', 'boot'].map((name) => ({
-    name,
-  })),
+  ...['longLived', 'ways', 'additions', 'interceptor', 'traced', 'telemetry', 'asyncContext', 'scoped', 'boot'].map(
+    (name) => ({
+      name,
+    }),
+  ),
   ...['bytesPerRun', 'bytesPerCallback', 'inFlight'].map((name) => ({ name, execArgv: COUNTING })),
   ...['growth', 'background'].map((name) => ({ name, execArgv: ['--expose-gc'] })),
 ].map((part) => ({ which: [], execArgv: [], ...part }));

@@ -4,6 +4,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Injectable, Scope, UseGuards, UseInterceptors } from '@nestjs/common';
 import { CqrsModule, EventBus, EventsHandler } from '@nestjs/cqrs';
 import { Callback } from '../../dist/index.js';
+import { EventsTelemetryModule } from '../../dist/otel/index.js';
 import { application, bodies, decorate, EMAIL, KINDS, NAME, providers, runner } from './applications.mjs';
 import { CQRS, EMITTER, HELPER, helper, nestEmitter, PEERS, RUN } from './peers.mjs';
 import { median, ratio, sample } from './sampler.mjs';
@@ -158,6 +159,20 @@ export async function traced(isQuick) {
     options,
   );
   return [...rowsOf(before, HELPER, about).slice(1), ...rowsOf(times, HELPER, about)];
+}
+
+/** Imported in an application whose process has no OpenTelemetry SDK. */
+export async function telemetry(isQuick) {
+  const rows = [];
+  const [without, withIt] = ['without EventsTelemetryModule', 'with EventsTelemetryModule, and no SDK'];
+  for (const kind of Object.keys(KINDS)) {
+    const candidates = {
+      [without]: await runOf(bodies(kind, 3)),
+      [withIt]: await runOf(bodies(kind, 3), { imports: [EventsTelemetryModule] }),
+    };
+    rows.push(...rowsOf(await sample(candidates, { rounds: isQuick ? 30 : 100 }), without, { kind, count: 3 }));
+  }
+  return rows;
 }
 
 /** As with a host application that keeps its request ids in an AsyncLocalStorage. */

@@ -1,7 +1,7 @@
 // One section of the bench, in a process of its own, so that none changes the conditions of another: an async context
 // that was active once makes every await slower, and code that ran with one kind of callback is compiled for it.
 import { readFileSync } from 'node:fs';
-import { additions, asyncContext, dispatch, interceptor, longLived, scoped, traced, ways } from './runs.mjs';
+import { additions, asyncContext, dispatch, interceptor, longLived, scoped, telemetry, traced, ways } from './runs.mjs';
 import { boot } from './boot.mjs';
 import { background, bytesPerCallback, bytesPerRun, growth, inFlight } from './memory.mjs';
 
@@ -12,6 +12,7 @@ const SECTIONS = {
   additions,
   interceptor,
   traced,
+  telemetry,
   asyncContext,
   scoped,
   boot,

@@ -4,7 +4,8 @@ import type { DeliveryMode } from './callback.options.js';
 
 /**
  * What is around the work of an application. Each hook is called with a part of the work, does it by `proceed`, and returns what that
- * returns; or does something else, whose outcome then counts. A hook that is absent costs nothing.
+ * returns; or does something else, whose outcome then counts. A hook that is absent costs nothing. It may come and go: all but `call`,
+ * which is read when callbacks are found.
  *
  * A global module that provides them under {@link EVENTS_WORK_HOOKS}, as `Provided`, has them apply.
  */
@@ -72,19 +73,32 @@ export interface HookedCall {
 /** The token of {@link WorkHooks}, as `Provided`. */
 export const EVENTS_WORK_HOOKS = Symbol('EVENTS_WORK_HOOKS');
 
+const NONE: WorkHooks = Object.freeze({});
+
 /** The hooks of both, one within the other. */
-export function nestedHooks(outer: WorkHooks = {}, inner: WorkHooks = {}): WorkHooks {
-  const nested = <What, Result>(
-    around?: (what: What, proceed: () => Result) => Result,
-    within?: (what: What, proceed: () => Result) => Result,
-  ) => {
-    if (!around || !within) return around ?? within;
-    return (what: What, proceed: () => Result) => around(what, () => within(what, proceed));
-  };
+export function nestedHooks(outer: WorkHooks = NONE, inner: WorkHooks = NONE): WorkHooks {
+  if (inner === NONE) return outer;
+  if (outer === NONE) return inner;
   return {
-    run: nested(outer.run, inner.run),
-    store: nested(outer.store, inner.store),
-    attempt: nested(outer.attempt, inner.attempt),
-    call: nested(outer.call, inner.call),
+    get run() {
+      return nested(outer.run, inner.run);
+    },
+    get store() {
+      return nested(outer.store, inner.store);
+    },
+    get attempt() {
+      return nested(outer.attempt, inner.attempt);
+    },
+    get call() {
+      return nested(outer.call, inner.call);
+    },
   };
+}
+
+function nested<What, Result>(
+  around: ((what: What, proceed: () => Result) => Result) | undefined,
+  within: ((what: What, proceed: () => Result) => Result) | undefined,
+) {
+  if (!around || !within) return around ?? within;
+  return (what: What, proceed: () => Result) => around(what, () => within(what, proceed));
 }

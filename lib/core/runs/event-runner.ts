@@ -44,7 +44,12 @@ export class EventRunner {
     // The common case first: a name without a schema, and nobody who watches runs.
     if (typeof event === 'string' && this.isPlain) {
       const known = this.runtime.registry.find(event);
-      if (known?.isPlain) return new RunInOrder(this.runtime, known, args, NOTHING_AROUND).start();
+      if (known?.isPlain) {
+        const { run: around } = this.runtime.options.around;
+        if (!around) return new RunInOrder(this.runtime, known, args, NOTHING_AROUND).start();
+        const start = () => new RunInOrder(this.runtime, known, args, NOTHING_AROUND).start();
+        return around({ event }, start) as Promise<void>;
+      }
     }
     return this.start(event, args, runInOrder, undefined);
   }
@@ -99,7 +104,6 @@ export class EventRunner {
       !this.context &&
       !runtime.options.tracksCurrentEvent &&
       !runWatch.isOn &&
-      !runtime.options.around.run &&
       currentEvent() === undefined &&
       currentTransaction() === undefined
     );
