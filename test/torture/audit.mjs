@@ -55,6 +55,13 @@ export function audit(lines, { dead, open, effects }, { kills, outages }) {
     if (begins.some(({ at }) => at < from))
       problems.push(`performed though its storing had failed: "${event}" ${number}, ${id}`);
   }
+  for (const { id, header = 'none' } of stored) {
+    const begins = CALLBACKS[runs.get(id).event].flatMap(
+      (callback) => performed.get(`${callback} ${id}`)?.begins ?? [],
+    );
+    const wrong = begins.find((begin) => begin.header !== undefined && begin.header !== header);
+    if (wrong) problems.push(`another header than ${header}: ${wrong.header}, attempt ${wrong.attempt} of ${id}`);
+  }
   for (const key of dead) {
     const { callback, number } = performed.get(key) ?? {};
     if (callback !== 'Doomed.go' || number % 50 !== 0) problems.push(`dead without reason: ${key}`);

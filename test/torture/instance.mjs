@@ -22,8 +22,10 @@ const { engine, effects, events: produced } = await openEngine();
 
 /** What a callback notes: when it begins, and that it is done. */
 async function performing(callback, work) {
-  const { arguments: args, delivery, signal } = currentEvent();
+  const { arguments: args, delivery, signal, headers } = currentEvent();
   const facts = { callback, id: delivery.id, key: delivery.key, number: args[0], attempt: delivery.attempt };
+  // A former build shows none.
+  if (headers) facts.header = headers.number ?? 'none';
   note('begin', facts);
   await work(args[0], delivery, signal);
   note('done', facts);
@@ -98,6 +100,16 @@ await app.init();
 const events = app.get(EventRunner);
 process.send('ready');
 
+/** The headers of a run, if this build has any. */
+const headersOf = ({ header }) => header && { headers: { number: header } };
+const hasHeaders = (() => {
+  try {
+    return Boolean(events.with({ headers: {} }));
+  } catch {
+    return false;
+  }
+})();
+
 let isProducing = true;
 process.on('message', async (message) => {
   if (message === 'stop producing') isProducing = false;
@@ -112,6 +124,7 @@ async function produce(key) {
   while (isProducing) {
     const event = produced[Math.floor(random() * produced.length)];
     const run = { id: randomUUID(), event, number: ++number, ...(event === 'ordered' && { key }) };
+    if (hasHeaders) run.header = `${run.number}`;
     note('run', run);
     // What may be stored, and what surely is not, is run again with its id until it is.
     for (let isOpen = true; isOpen;) {
@@ -119,7 +132,7 @@ async function produce(key) {
       try {
         // What is newer waits, so that some of it is there whenever its build goes.
         await events
-          .with({ id: run.id, key: run.key, ...(event === 'newer' && { delayMs: 3_000 }) })
+          .with({ id: run.id, key: run.key, ...headersOf(run), ...(event === 'newer' && { delayMs: 3_000 }) })
           .run(event, run.number);
         note('stored', run);
         isOpen = false;
