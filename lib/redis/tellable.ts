@@ -1,13 +1,18 @@
 /** What ioredis says when a connection breaks, of an option that nobody has set. */
 const HAS_BROKEN = 'MaxRetriesPerRequestError';
+/** The option of which it speaks when there is no connection. */
+const IS_AWAY = 'enableOfflineQueue';
+
+export const noConnection = () => new Error('no connection to Redis: it is tried again each second');
 
 /**
  * Makes of an error what may be told of it. ioredis puts the arguments of the command on it: the password, or what an application has
- * stored. It speaks of its options where a connection has broken.
+ * stored. It speaks of its options where a connection has broken, or where there is none.
  */
 export function tellable(error: unknown): unknown {
   if (typeof error !== 'object' || error === null) return error;
   if ((error as Error).name === HAS_BROKEN) return new Error('the connection broke before Redis had answered');
+  if (String((error as Error).message).includes(IS_AWAY)) return noConnection();
   hideArguments(error, new Set());
   return error;
 }

@@ -5,7 +5,7 @@ import type { Connections } from './connections.js';
 import { Lane } from './lane.js';
 import { addSeveral } from './several-jobs.js';
 import { jobsOf, textOf } from './stored-job.js';
-import { tellable } from './tellable.js';
+import { noConnection, tellable } from './tellable.js';
 
 /** The queues of a declared callback: its own, and those under its former ids. */
 export interface Declared {
@@ -53,7 +53,7 @@ export class Writer {
   }
 
   private async send(written: readonly Written[]): Promise<void> {
-    if (!this.connections.isReady) throw new Error('no connection to Redis: it is tried again each second');
+    if (!this.connections.isReady) throw noConnection();
     try {
       await within(this.timeoutMs, this.write(written));
     } catch (error) {
