@@ -13,7 +13,7 @@ export default {
   testPathIgnorePatterns: [...config.testPathIgnorePatterns, '/test/runs/memory\\.spec\\.ts$'],
   moduleNameMapper: {
     ...config.moduleNameMapper,
-    '^@nestjs/(common|core|microservices|platform-express|platform-fastify|testing)(/.*)?$':
+    '^@nestjs/(common|core|microservices|platform-express|platform-fastify|terminus|testing)(/.*)?$':
       '<rootDir>/test/nest-11/node_modules/@nestjs/$1$2',
   },
   globals: { nestMajor: 11 },

@@ -2,12 +2,14 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Injectable, Module } from '@nestjs/common';
 import { LazyModuleLoader } from '@nestjs/core';
-import { EventDeliveries, EventRunner, EventsInspector } from 'nestjs-callbacks';
+import { EventDeliveries, EventRunner, EventsHealth, EventsInspector } from 'nestjs-callbacks';
 import { closeApps, startApp } from '../support/app.js';
 
 afterEach(closeApps);
 
-describe.each([EventRunner, EventDeliveries, EventsInspector])('%p in the providers of a module', (type) => {
+const PROVIDED = [EventRunner, EventDeliveries, EventsInspector, EventsHealth];
+
+describe.each(PROVIDED)('%p in the providers of a module', (type) => {
   const message = `${type.name} was made without what it needs, as it is in the providers of a module. Remove it from providers: EventsModule provides it.`;
   const refused = { code: 'EVENTS_CONFIGURED_TWICE', message };
 

@@ -98,6 +98,15 @@ describe('EventDeliveries', () => {
     });
   });
 
+  it('counts, and tells since when the oldest that waits is due', async () => {
+    const { events, deliveries } = await startDurable([Emails], { work: false });
+    const oldest = async () => (await deliveries.counts()).map(({ waiting, oldestDueAt }) => [waiting, oldestDueAt]);
+    expect(await oldest()).toEqual([[0, undefined]]);
+    await events.run('x');
+    const [{ since }] = await deliveries.list({ state: 'waiting' });
+    expect(await oldest()).toEqual([[1, since]]);
+  });
+
   it('lists page by page, retries and discards', async () => {
     @Injectable()
     class Failing {

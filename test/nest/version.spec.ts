@@ -14,7 +14,7 @@ const { nestMajor } = globalThis as { nestMajor?: number };
 const expected = nestMajor ?? Number.parseInt(readJson('package.json').devDependencies['@nestjs/core']);
 
 describe('The Nest that the specs run on', () => {
-  it.each(['common', 'core', 'platform-express', 'platform-fastify'])(
+  it.each(['common', 'core', 'platform-express', 'platform-fastify', 'terminus'])(
     'is of the major version that is asked for: @nestjs/%s',
     (name) => {
       const { version } = createRequire(import.meta.url)(`@nestjs/${name}/package.json`) as { version: string };

@@ -20,6 +20,7 @@ import { Provided } from '../options/provided.js';
 import { untoldTransactions } from '../nest/transaction-hosts.js';
 import { EventRunner } from '../runs/event-runner.js';
 import type { Runtime } from '../runs/runtime.js';
+import { EventsHealth } from './events-health.js';
 import { EventsInspector } from './events-inspector.js';
 import { EVENTS_RUNTIME, EventsPartsModule } from './events-parts.module.js';
 
@@ -53,8 +54,9 @@ class EventsOptionsModule extends ConfigurableModuleClass {}
       useFactory: (runtime: Runtime, work: DeliveryWork) => new EventsInspector(runtime, work),
       inject: [EVENTS_RUNTIME, DeliveryWork],
     },
+    { provide: EventsHealth, useFactory: (runtime: Runtime) => new EventsHealth(runtime), inject: [EVENTS_RUNTIME] },
   ],
-  exports: [EventRunner, EventDeliveries, EventsInspector],
+  exports: [EventRunner, EventDeliveries, EventsInspector, EventsHealth],
 })
 class EventsCoreModule implements OnModuleInit, OnApplicationBootstrap {
   constructor(

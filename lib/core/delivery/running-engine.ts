@@ -72,7 +72,7 @@ export class RunningEngine implements EngineHost {
 
   /** The engine as far as it is known before it starts. */
   private get kind(): Pick<DurableEngine, 'name' | 'capabilities'> {
-    return this.current ?? (this.unstarted ??= this.make());
+    return this.current ?? this.made ?? (this.unstarted ??= this.make());
   }
 
   private async create(): Promise<DurableEngine> {

@@ -156,6 +156,9 @@ export const deliveryGone = (event: string) =>
 export const queryInvalid = (method: string, found: string, remedy: string) =>
   new EventsError('EVENTS_QUERY_INVALID', `EventDeliveries.${method}() was given ${found}. ${remedy}`);
 
+export const healthInvalid = (found: string, remedy: string) =>
+  new EventsError('EVENTS_QUERY_INVALID', `EventsHealth.check() was given ${found}. ${remedy}`);
+
 export const engineClosed = () =>
   new EventsError(
     'EVENTS_CLOSED',
