@@ -178,9 +178,11 @@ const broken: Record<string, Break | Broken> = {
   'tells since when the oldest of what waits is due, whatever is delayed or runs beside it': counting((count) => ({
     oldestDueAt: count.waiting > 0 ? new Date() : undefined,
   })),
-  'tells that, too, of what an earlier one of its key holds up': counting(({ dead, oldestDueAt }) => ({
-    oldestDueAt: dead > 0 ? undefined : oldestDueAt,
-  })),
+  'tells since when the oldest of what waits is due, also where an earlier one of its key holds it up': counting(
+    ({ dead, oldestDueAt }) => ({
+      oldestDueAt: dead > 0 ? undefined : oldestDueAt,
+    }),
+  ),
   'lists the deliveries of a state in the order of storing, whatever their ids, page by page': (engine) => ({
     list: async (query) => {
       const all = await engine.list({ ...query, limit: 1_000 });

@@ -51,7 +51,7 @@ export const countingRules: readonly ContractRule[] = [
   }),
 
   rule(
-    'tells that, too, of what an earlier one of its key holds up',
+    'tells since when the oldest of what waits is due, also where an earlier one of its key holds it up',
     async (scene) => {
       const callback = scene.callback('Emails.greet', { isOrdered: true });
       const engine = await scene.open(callback);
