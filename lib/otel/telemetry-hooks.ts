@@ -24,7 +24,7 @@ export class TelemetryHooks implements WorkHooks {
 
   /** Absent as long as there is no SDK, so that no run pays for it. */
   get run(): WorkHooks['run'] {
-    return this.hasSdk ? this.inRun : undefined;
+    return this.findSdk() ? this.inRun : undefined;
   }
 
   private readonly inRun = ({ event }: HookedRun, proceed: () => Promise<unknown>): Promise<unknown> =>
@@ -85,7 +85,7 @@ export class TelemetryHooks implements WorkHooks {
   };
 
   /** Whether the process has started an SDK for traces; it may yet. */
-  private get hasSdk(): boolean {
+  private findSdk(): boolean {
     if (this.hasFoundSdk) return true;
     const provider = trace.getTracerProvider();
     const isStandIn = provider instanceof ProxyTracerProvider && !provider.getDelegateTracer(this.name);
@@ -94,7 +94,7 @@ export class TelemetryHooks implements WorkHooks {
 
   /** A durable callback has the span of its attempt. */
   private inCall({ callback, delivery }: HookedCall, proceed: () => unknown): unknown {
-    if (delivery === 'durable' || !this.hasSdk) return proceed();
+    if (delivery === 'durable' || !this.findSdk()) return proceed();
     const attributes = { 'nestjs_callbacks.callback': callback, 'nestjs_callbacks.delivery': delivery };
     return inSpan(this.tracer, `call ${callback}`, attributes, proceed);
   }
