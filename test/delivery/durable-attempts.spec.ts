@@ -284,7 +284,7 @@ describe('A durable attempt', () => {
         if (seen.length === 1) throw new Error('once');
       }
     }
-    const { events, done } = await startDurable([Answers]);
+    const { events, done } = await store.run('who starts', () => startDurable([Answers]));
     await store.run('the caller', () => events.with({ key: 'k' }).run('x', 'Ada'));
     await done();
 

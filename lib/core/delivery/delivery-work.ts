@@ -5,11 +5,15 @@ import { type AttemptHost, DeliveryAttempt } from './delivery-attempt.js';
 import type { Declared, DeclaredCallbacks } from './declared-callbacks.js';
 import type { RunningEngine } from './running-engine.js';
 
+/**
+ * An attempt is nobody's doing: it must not see the async context of the one before it, nor of a connection, nor of whoever has
+ * started the application.
+ */
+const root = new AsyncResource('NestCallbacksDurable');
+
 /** Has the engine perform deliveries on this instance, from when the application has started until it closes. */
 export class DeliveryWork {
   private readonly worked = new Set<string>();
-  /** An attempt is nobody's doing: it must not see the async context of the one before it, nor of a connection. */
-  private readonly root = new AsyncResource('NestCallbacksDurable');
   /** Whether this instance performs deliveries. */
   isWorking = false;
 
@@ -45,7 +49,7 @@ export class DeliveryWork {
     if (!engine) return;
     this.worked.add(address);
     engine.work(callback, (attempt) =>
-      this.root.runInAsyncScope(() => {
+      root.runInAsyncScope(() => {
         const { event, callback: registered } = this.registrationOf(callback);
         return new DeliveryAttempt(this.host, event, registered, attempt).perform();
       }),
