@@ -1,11 +1,20 @@
 // The core's door for the other entries of this package. It is in no `exports`: users must not depend on what it opens.
 
 export { isThenable } from './async/promises.js';
-export { show } from './errors/describe.js';
+export { show, showCarried } from './errors/describe.js';
+export { contextUnfit, propagatorInvalid } from './errors/run-errors.js';
 export { withEventsInvalid } from './errors/transaction-errors.js';
 export { isSchema } from './events/event-definition.js';
-export { isHeaderName, MOST_HEADER_BYTES, sizeOfHeaders } from './events/event-headers.js';
 export { eventLabel } from './events/event-map.js';
+export {
+  CAUSATION_ID,
+  CORRELATION_ID,
+  isHeaderName,
+  isHeaderText,
+  MOST_HEADER_BYTES,
+  readHeaders,
+  sizeOfHeaders,
+} from './events/event-headers.js';
 export { TELLS_EVENTS } from './nest/transaction-hosts.js';
 export { EVENTS_TEST_HOOKS, type EventsTestHooks } from './options/test-hooks.js';
 export {
@@ -18,4 +27,4 @@ export {
   type WorkHooks,
 } from './options/work-hooks.js';
 export { Provided } from './options/provided.js';
-export { IS_BOOLEAN } from './options/option-checks.js';
+export { type Checks, IS_BOOLEAN, wrongOption } from './options/option-checks.js';

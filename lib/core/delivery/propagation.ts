@@ -1,5 +1,7 @@
 import { isThenable } from '../async/promises.js';
+import { EventsError } from '../errors/events-error.js';
 import { propagatorFailed } from '../errors/run-errors.js';
+import { isInstance } from '../errors/thrown.js';
 import { type EventHeaders, readHeaders } from '../events/event-headers.js';
 import { type Propagator, propagatorName } from '../options/propagator.options.js';
 
@@ -18,6 +20,10 @@ export function injected(event: string, propagators: readonly Propagator[], head
     try {
       returned = propagator.inject(carrier);
     } catch (cause) {
+      // One of our own says itself what to do.
+      if (isInstance(cause, EventsError) && cause.code === 'EVENTS_PROPAGATOR_FAILED') {
+        throw failed(`found ${withoutPeriod(cause.message)}`);
+      }
       throw failed('threw in inject(). Have it leave a header out where there is nothing to write', cause);
     }
     if (isThenable(returned))
@@ -25,9 +31,11 @@ export function injected(event: string, propagators: readonly Propagator[], head
   }
   const there = Object.entries(carrier).filter(([, value]) => value !== undefined);
   return readHeaders(Object.fromEntries(there), (found, remedy) =>
-    propagatorFailed(`"${event}" was not run: its propagators have written ${found}. ${remedy.replace(/\.$/, '')}`),
+    propagatorFailed(`"${event}" was not run: its propagators have written ${found}. ${withoutPeriod(remedy)}`),
   );
 }
+
+const withoutPeriod = (sentence: string) => sentence.replace(/\.$/, '');
 
 /**
  * Does some work in the contexts that propagators make of headers: the first of them is the outermost.

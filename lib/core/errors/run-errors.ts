@@ -10,6 +10,13 @@ export const withInvalid = (found: string, remedy: string, where = 'with()') =>
 export const propagatorFailed = (problem: string, cause?: unknown) =>
   new EventsError('EVENTS_PROPAGATOR_FAILED', `${problem}.`, { cause });
 
+/** What a propagator of our own throws while it writes headers. The run is refused with {@link propagatorFailed}, which says the same. */
+export const contextUnfit = (found: string, remedy: string) =>
+  new EventsError('EVENTS_PROPAGATOR_FAILED', `${found}. ${remedy}`);
+
+export const propagatorInvalid = (maker: string, found: string, remedy: string) =>
+  new EventsError('EVENTS_OPTION_INVALID', `${maker} was given ${found}. ${remedy}`);
+
 export const nobodyAnswers = (event: string, hint: string) =>
   new EventsError('EVENTS_NOBODY_ANSWERS', `"${event}" was run, but no callback answers it. ${hint}`);
 

@@ -22,11 +22,15 @@ const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
 /** What HTTP takes in no value, and what Postgres takes in no text. */
 const UNSAFE = /[^\t\P{Cc}]|\p{Surrogate}/u;
 
+/** Whether a text can be the name of a header, whatever its case. */
 export const isHeaderName = (name: string): boolean => TOKEN.test(name) && name !== '__proto__';
 
 /** The bytes that count. */
 export const sizeOfHeaders = (headers: EventHeaders): number =>
   Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + Buffer.byteLength(value), 0);
+
+/** Whether a text can be the value of a header. */
+export const isHeaderText = (text: string): boolean => !UNSAFE.test(text);
 
 /**
  * Puts the names of headers in lower case.
@@ -50,7 +54,7 @@ export function readHeaders(
     if (typeof value !== 'string') {
       throw errorFor(`the header ${name}: ${show(value)}`, 'Pass a string, or leave the header out.');
     }
-    if (UNSAFE.test(value)) {
+    if (!isHeaderText(value)) {
       throw errorFor(`the header ${name} with a control character`, 'Pass text of one line, or encode it.');
     }
     headers.set(name, value);
