@@ -8,9 +8,13 @@ const config = JSON.parse(readFileSync(new URL('../jest.config.json', import.met
 export default {
   ...config,
   rootDir: fileURLToPath(new URL('..', import.meta.url)),
-  roots: ['nest', 'callbacks', 'runs', 'app'].map((room) => `<rootDir>/test/${room}`),
-  // A spec that starts a process of its own would start it on the other Nest.
-  testPathIgnorePatterns: [...config.testPathIgnorePatterns, '/test/runs/memory\\.spec\\.ts$'],
+  roots: ['nest', 'callbacks', 'runs', 'app', 'cls'].map((room) => `<rootDir>/test/${room}`),
+  // A spec that starts a process of its own would start it on the other Nest, unless it says otherwise.
+  testPathIgnorePatterns: [
+    ...config.testPathIgnorePatterns,
+    '/test/runs/memory\\.spec\\.ts$',
+    '/test/cls/transactional\\.spec\\.ts$',
+  ],
   moduleNameMapper: {
     ...config.moduleNameMapper,
     '^@nestjs/(common|core|microservices|platform-express|platform-fastify|terminus|testing)(/.*)?$':

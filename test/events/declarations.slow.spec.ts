@@ -5,7 +5,7 @@ import { describe, expect, it } from '@jest/globals';
 import ts from 'typescript';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const ENTRIES = ['', '/postgres', '/redis', '/testing', '/transactional', '/engine'];
+const ENTRIES = ['', '/postgres', '/redis', '/testing', '/transactional', '/cls', '/engine'];
 
 const { config } = ts.readConfigFile(join(root, 'lib/tsconfig.json'), ts.sys.readFile);
 const parsed = ts.parseJsonConfigFileContent(config, ts.sys, join(root, 'lib'));

@@ -184,6 +184,7 @@ describe('The library', () => {
       redis: ['bullmq', 'ioredis'],
       transactional: ['@nestjs-cls/transactional'],
       otel: ['@opentelemetry/api'],
+      cls: ['nestjs-cls'],
     };
     const always = Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => !peerDependenciesMeta[name]);
     for (const { from, to } of imports.filter((one) => !isOwn(one) && !one.to.startsWith('node:'))) {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { transformSync } from '@swc/core';
@@ -52,6 +52,14 @@ export class Project {
       mkdirSync(dirname(link), { recursive: true });
       symlinkSync(join(root, 'node_modules', name), link);
     }
+  }
+
+  /** Has it run on Nest 11, with packages of this repository that would find the other Nest where they are. */
+  useNest11(...packages: string[]): void {
+    const modules = join(this.folder, 'node_modules');
+    mkdirSync(modules, { recursive: true });
+    symlinkSync(join(root, 'test/nest-11/node_modules/@nestjs'), join(modules, '@nestjs'));
+    for (const name of packages) cpSync(join(root, 'node_modules', name), join(modules, name), { recursive: true });
   }
 
   /** The path of one of its files. */

@@ -1,0 +1,1 @@
+export { type ClsKey, clsPropagator, type ClsPropagatorOptions } from './cls-propagator.js';
