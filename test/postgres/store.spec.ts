@@ -13,7 +13,8 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
 
   it('what is stored can be read', async () => {
     const { events } = await startApp([Emails], scene.options({}, { work: false }));
-    await events.with({ key: 'Ada' }).run('x', { at: new Date(0), list: new Set([1n]), text: 'a\0b' });
+    const headers = { tenant: 'acme', 'correlation-id': 'from the gateway' };
+    await events.with({ key: 'Ada', headers }).run('x', { at: new Date(0), list: new Set([1n]), text: 'a\0b' });
     const { rows } = await scene.pool.query(`select name, data, singleton_key from ${scene.schema}.job`);
     expect(rows).toEqual([
       {
@@ -22,6 +23,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
         data: {
           event: 'x',
           key: 'Ada',
+          headers,
           arguments: [
             {
               at: { $type: 'Date', value: '1970-01-01T00:00:00.000Z' },

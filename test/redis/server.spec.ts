@@ -117,6 +117,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     const [failed] = await queue.getFailed();
     expect(failed).toMatchObject({ name: 'Emails.greet', data: { arguments: ['fails'] }, failedReason: 'always' });
     expect(failed.stacktrace![0]).toContain('TypeError: always');
+    expect(failed.opts).toMatchObject({ headers: { 'correlation-id': failed.id } });
     const [delayed] = await queue.getDelayed();
     const [listed] = await deliveries.list({ state: 'waiting' });
     expect([delayed.id, delayed.delay]).toEqual([listed.id, 60_000]);
