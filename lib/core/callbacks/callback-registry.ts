@@ -5,7 +5,7 @@ import { CallbackDiscovery, type Found } from './callback-discovery.js';
 import type { CallbackTarget } from '../options/callback.options.js';
 import { inOrder } from './callback-order.js';
 import { refuseOwn, remoteCallbacksOf } from './remote-callbacks.js';
-import { doubtfulNames } from './doubtful-names.js';
+import { doubtfulNames, isPattern, patternWarning } from './doubtful-names.js';
 import { UniqueAddresses } from './unique-addresses.js';
 import { Entrypoints } from '../nest/entrypoints.js';
 import { definitionConflict } from '../errors/callback-errors.js';
@@ -171,7 +171,8 @@ export class CallbackRegistry {
     const durable = [...own, ...remoteCallbacksOf(key, this.settings)];
     refuseOwn(durable);
     const held = ordered.filter(({ delivery }) => delivery === 'after-commit' || delivery === 'after-rollback');
-    const isInline = durable.length === 0 && ordered.every(({ delivery }) => delivery === 'inline');
+    const background = ordered.filter(({ delivery }) => delivery === 'background');
+    const asksPropagators = background.length > 0 && this.settings.propagators.length > 0;
     return {
       key,
       label,
@@ -181,10 +182,10 @@ export class CallbackRegistry {
       inline: ordered.filter(({ delivery }) => delivery === 'inline'),
       durable,
       held,
-      background: ordered.filter(({ delivery }) => delivery === 'background'),
+      background,
       isScoped: ordered.some(({ invoke }) => invoke !== undefined),
       problem,
-      isPlain: isInline && definitions.size === 0 && problem === undefined,
+      isPlain: definitions.size + durable.length + held.length === 0 && problem === undefined && !asksPropagators,
     };
   }
 
@@ -240,11 +241,5 @@ const registered = ({ id, delivery, isOptional, target, method, invoke, durable 
   invoke,
   ...(durable && { durable }),
 });
-
-const isPattern = (key: EventKey) => typeof key === 'string' && key.includes('*');
-
-const patternWarning = (event: string, callback: string) =>
-  `"${event}" is answered by ${callback}. Names are matched exactly, so only a run of that very name calls it. ` +
-  'Stack one @Callback() per event; or make it one class event, with a field that says which it is.';
 
 const plural = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;

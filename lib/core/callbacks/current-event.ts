@@ -85,7 +85,29 @@ export function withCurrentEvent<T>(current: CurrentEvent, work: () => T): T {
 export interface About {
   readonly headers: EventHeaders;
   readonly request: object | undefined;
-  readonly transaction?: Transaction | undefined;
+}
+
+/** A run, as `currentEvent()` shows it to its callbacks. */
+class RunEvent implements CurrentEvent {
+  declare readonly request?: object;
+  readonly arguments: readonly unknown[];
+  readonly #about: About;
+
+  constructor(
+    readonly event: EventKey,
+    args: readonly unknown[],
+    readonly signal: AbortSignal,
+    about: About,
+  ) {
+    this.arguments = args;
+    this.#about = about;
+    if (about.request) this.request = about.request;
+  }
+
+  /** Some are made when somebody asks. */
+  get headers(): EventHeaders {
+    return this.#about.headers;
+  }
 }
 
 /** Describes a run for its callbacks: the value that `currentEvent()` answers with. */
@@ -93,15 +115,18 @@ export function describeRun(
   { signal }: { readonly signal: AbortSignal },
   { key }: RegisteredEvent,
   args: readonly unknown[],
-  { headers, request, transaction }: About,
+  about: About,
+  transaction?: Transaction,
 ): CurrentEvent {
-  const current = { event: key, arguments: args, headers, signal, ...(request && { request }) };
-  // An optional callback may be given a transaction of its own within that of the run.
-  const handleNow = () => {
-    const now = currentTransaction();
-    return transaction && now?.isWithin(transaction) ? now.handle : transaction?.handle;
-  };
-  if (transaction) Object.defineProperty(current, 'tx', { enumerable: true, get: handleNow });
+  const current = new RunEvent(key, args, signal, about);
+  if (transaction) {
+    // An optional callback may be given a transaction of its own within that of the run.
+    const handleNow = () => {
+      const now = currentTransaction();
+      return now?.isWithin(transaction) ? now.handle : transaction.handle;
+    };
+    Object.defineProperty(current, 'tx', { enumerable: true, get: handleNow });
+  }
   return Object.freeze(current);
 }
 
@@ -113,8 +138,6 @@ export const scopeOf = (
   host: { readonly signal: AbortSignal },
   event: RegisteredEvent,
   args: readonly unknown[],
-  { headers, request }: About,
+  about: About,
 ): InstanceScope | undefined =>
-  event.isScoped
-    ? new InstanceScope(describeRun(host, event, args, { headers, request }), request !== undefined)
-    : undefined;
+  event.isScoped ? new InstanceScope(describeRun(host, event, args, about), about.request !== undefined) : undefined;

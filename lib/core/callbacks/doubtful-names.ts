@@ -63,3 +63,10 @@ function problemOf(name: string, byName: ReadonlyMap<string, ReadonlySet<Functio
   }
   return undefined;
 }
+
+/** Whether a name looks as if it were to stand for several. */
+export const isPattern = (key: EventKey) => typeof key === 'string' && key.includes('*');
+
+export const patternWarning = (event: string, callback: string) =>
+  `"${event}" is answered by ${callback}. Names are matched exactly, so only a run of that very name calls it. ` +
+  'Stack one @Callback() per event; or make it one class event, with a field that says which it is.';

@@ -47,7 +47,7 @@ export interface RegisteredEvent {
   readonly isScoped: boolean;
   /** The error of a callback that a lazily loaded module brought: runs of this event are refused with it. */
   readonly problem?: unknown;
-  /** Whether it has neither schemas, nor callbacks other than inline ones, nor a problem. */
+  /** Whether it has neither schemas, nor durable or held callbacks, nor a problem, nor background ones for propagators. */
   readonly isPlain: boolean;
 }
 

@@ -5,8 +5,21 @@ import { injected } from '../delivery/propagation.js';
 import { CAUSATION_ID, CORRELATION_ID, type EventHeaders } from '../events/event-headers.js';
 import type { Propagator } from '../options/propagator.options.js';
 import type { RunContext } from './run-context.js';
+import type { Around } from './run-in-order.js';
 
 const NOTHING: RunContext = {};
+
+/** The surroundings of a run that begins a chain, and of which nothing else is known. Most chains are never asked for. */
+export class ChainBegun implements Around {
+  readonly request = undefined;
+  readonly transaction = undefined;
+  readonly afterInline = undefined;
+  private chain: EventHeaders | undefined;
+
+  get headers(): EventHeaders {
+    return (this.chain ??= Object.freeze({ [CORRELATION_ID]: newId() }));
+  }
+}
 
 /**
  * What is about a run, with the id of its deliveries and all of its headers, if something of it is called later, or it is a part

@@ -32,12 +32,7 @@ export class BackgroundWork {
     for (const callback of event.background) this.accept(callback, event, args, about);
   }
 
-  accept(
-    callback: RegisteredCallback,
-    event: RegisteredEvent,
-    args: readonly unknown[],
-    { headers, request }: About,
-  ): void {
+  accept(callback: RegisteredCallback, event: RegisteredEvent, args: readonly unknown[], about: About): void {
     const { concurrency, maxQueued } = this.limits;
     if (this.inFlight.hasGivenUp) {
       this.drop({ callback, event, args, error: backgroundGivenUp(event.label, callback.id) });
@@ -48,7 +43,7 @@ export class BackgroundWork {
       return;
     }
     this.recover(callback);
-    this.queue.push(new BackgroundDelivery(this, { callback, event, args, about: { headers, request } }));
+    this.queue.push(new BackgroundDelivery(this, { callback, event, args, about }));
     this.schedule();
   }
 

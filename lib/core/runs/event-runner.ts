@@ -3,6 +3,7 @@ import { providedByHabit } from '../errors/callback-errors.js';
 import type { EventName, EventObject, RunArguments } from '../events/event-map.js';
 import { runWatch } from '../reports/traces.js';
 import { currentTransaction, transactionOf } from '../transactions/current-transaction.js';
+import { ChainBegun } from './about-run.js';
 import type { Outcome } from './outcome.js';
 import { type How, runInOrder, runInParallel, runSettled } from './run-all.js';
 import { contextOf, type RunContext } from './run-context.js';
@@ -45,10 +46,10 @@ export class EventRunner {
     if (typeof event === 'string' && this.isPlain) {
       const known = this.runtime.registry.find(event);
       if (known?.isPlain) {
-        const { run: around } = this.runtime.options.around;
-        if (!around) return new RunInOrder(this.runtime, known, args, NOTHING_AROUND).start();
-        const start = () => new RunInOrder(this.runtime, known, args, NOTHING_AROUND).start();
-        return around({ event }, start) as Promise<void>;
+        const around = known.background.length > 0 ? new ChainBegun() : NOTHING_AROUND;
+        const { run: hook } = this.runtime.options.around;
+        if (!hook) return new RunInOrder(this.runtime, known, args, around).start();
+        return hook({ event }, () => new RunInOrder(this.runtime, known, args, around).start()) as Promise<void>;
       }
     }
     return this.start(event, args, runInOrder, undefined);

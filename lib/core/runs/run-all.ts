@@ -4,7 +4,7 @@ import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registere
 import { severalFailed } from '../errors/run-errors.js';
 import type { InstanceScope } from '../nest/instance-scope.js';
 import type { Outcome, Settled } from './outcome.js';
-import { type Around, RunInOrder } from './run-in-order.js';
+import { aboutOf, type Around, RunInOrder } from './run-in-order.js';
 import type { Runtime } from './runtime.js';
 import { settle } from './settle.js';
 
@@ -36,7 +36,7 @@ async function collectOutcomes(runtime: Runtime, run: Run): Promise<Outcome[]> {
   outcomes.push(...(await follow(runtime, run, scope, true)));
   for (const callback of event.background) {
     const startedAt = performance.now();
-    runtime.background.accept(callback, event, args, run);
+    runtime.background.accept(callback, event, args, aboutOf(run));
     outcomes.push({ callback: callback.id, status: 'started', durationMs: performance.now() - startedAt });
   }
   for (const outcome of outcomes) if (outcome.status === 'rejected') runtime.failures.handOver(outcome.reason);
@@ -63,7 +63,7 @@ async function waitForAll(runtime: Runtime, run: Run): Promise<void> {
     throw error;
   }
   await follow(runtime, run, scope, false);
-  runtime.background.start(event, args, run);
+  runtime.background.start(event, args, aboutOf(run));
 }
 
 async function oneByOne(

@@ -27,6 +27,10 @@ export const NOTHING_AROUND: Around = {
   afterInline: undefined,
 };
 
+/** The part of its surroundings that a run leaves to what goes on after it: its transaction may have ended by then. */
+export const aboutOf = (around: Around): About =>
+  around.transaction === undefined ? around : { headers: around.headers, request: around.request };
+
 /**
  * One `run()`: calls callback after callback, each awaited, until one fails; then does what follows. It is synchronous
  * until a promise shows up, and chains by hand rather than with `await`. That lets closing the application reject it while
@@ -101,7 +105,7 @@ export class RunInOrder implements Pending {
       this.isFollowing = true;
       return this.afterInline.begin(this.args, this.scope);
     }
-    if (background.length > 0) this.runtime.background.start(this.event, this.args, this.around);
+    if (background.length > 0) this.runtime.background.start(this.event, this.args, aboutOf(this.around));
     return undefined;
   }
 

@@ -142,7 +142,7 @@ function begin<T>(runtime: Runtime, { how, context }: RunRequest<T>, run: Run): 
   // A run inside a tracked one is another event: its callbacks must not see the outer one as theirs.
   const isTracked = context !== undefined || runtime.options.tracksCurrentEvent || currentEvent() !== undefined;
   if (!isTracked && !transaction) return work();
-  const current = () => describeRun(runtime.inFlight, event, args, run);
+  const current = () => describeRun(runtime.inFlight, event, args, run, transaction);
   return inside(transaction, () => withCurrentEvent(current(), work));
 }
 
