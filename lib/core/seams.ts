@@ -1,6 +1,6 @@
 // The core's door for the other entries of this package. It is in no `exports`: users must not depend on what it opens.
 
-export { isThenable } from './async/promises.js';
+export { awaitable, whenSettled } from './async/promises.js';
 export { show, showCarried } from './errors/describe.js';
 export { contextUnfit, propagatorInvalid } from './errors/run-errors.js';
 export { withEventsInvalid } from './errors/transaction-errors.js';

@@ -1,9 +1,12 @@
-import { type BatchObservableCallback, metrics, type Observable } from '@opentelemetry/api';
+import { type BatchObservableCallback, diag, metrics, type Observable } from '@opentelemetry/api';
+import { within } from '../engine/index.js';
 import { type CallbackDeliveries, EventDeliveries, EventsInspector } from '../index.js';
 import { ofDeliveries } from './attributes.js';
 
 /** How long what was read of the store will do. */
 const GOOD_FOR_MS = 15_000;
+/** How long a collection of metrics waits for the store. */
+const PATIENCE_MS = 1_000;
 const STATES = ['waiting', 'delayed', 'running', 'dead'] as const;
 
 /**
@@ -13,8 +16,9 @@ const STATES = ['waiting', 'delayed', 'running', 'dead'] as const;
 export class Gauges {
   private readonly observables: Observable[];
   private readonly meter;
-  private counts: Promise<readonly CallbackDeliveries[]> = Promise.resolve([]);
+  private counts: readonly CallbackDeliveries[] = [];
   private readAt = -Infinity;
+  private reading: Promise<void> | undefined;
 
   constructor(
     meterName: string,
@@ -41,17 +45,28 @@ export class Gauges {
 
   private readonly observe: BatchObservableCallback = async (result) => {
     if (!this.inspector.hasDuty) return;
-    const now = performance.now();
-    if (now - this.readAt >= GOOD_FOR_MS) {
-      this.readAt = now;
-      this.counts = this.deliveries.counts();
-    }
+    if (performance.now() - this.readAt >= GOOD_FOR_MS) this.reading ??= this.read();
+    // A store that hangs must not keep others' metrics waiting.
+    await within(PATIENCE_MS, this.reading ?? Promise.resolve(), { keepsProcess: false }).catch(() => {});
     const [count, age] = this.observables;
-    for (const one of await this.counts) {
+    for (const one of this.counts) {
       const attributes = ofDeliveries(one.event, one.callback);
       for (const state of STATES) result.observe(count, one[state], { ...attributes, 'nestjs_callbacks.state': state });
       const ageMs = one.oldestDueAt ? Math.max(0, Date.now() - one.oldestDueAt.getTime()) : 0;
       result.observe(age, ageMs / 1_000, attributes);
     }
   };
+
+  /** Reads anew. Where that fails or hangs there is nothing to show. */
+  private async read(): Promise<void> {
+    this.readAt = performance.now();
+    this.counts = [];
+    try {
+      this.counts = await this.deliveries.counts();
+    } catch (error) {
+      diag.warn('nestjs-callbacks: the deliveries could not be counted', error);
+    } finally {
+      this.reading = undefined;
+    }
+  }
 }

@@ -41,9 +41,9 @@ export class Measures {
     this.consumedMessages.add(1, ofProcessing(event, callback));
   }
 
-  processed(event: string, callback: string, since: number, failure?: { readonly error: unknown }): void {
+  processed(event: string, callback: string, ms: number, failure?: { readonly error: unknown }): void {
     const attributes = withError(ofProcessing(event, callback), failure);
-    this.processDuration.record((performance.now() - since) / 1_000, attributes);
+    this.processDuration.record(ms / 1_000, attributes);
   }
 }
 

@@ -9,9 +9,10 @@ import {
   trace,
   type Tracer,
 } from '@opentelemetry/api';
-import { isThenable } from '../core/seams.js';
+import { awaitable, whenSettled } from '../core/seams.js';
 import { messageOf } from '../engine/index.js';
 import { errorType } from './attributes.js';
+import { inContext, quietly } from './quietly.js';
 
 /** Says what a span is to begin with. */
 interface Begin {
@@ -22,10 +23,16 @@ interface Begin {
 }
 
 /** Begins a span within a context; `undefined` where the application has no SDK. */
-export function begin(tracer: Tracer, name: string, within: Context, { kind, attributes, cause }: Begin) {
+export function begin(
+  tracer: Tracer,
+  name: string,
+  within: Context,
+  { kind, attributes, cause }: Begin,
+): Span | undefined {
   const linked = cause && trace.getSpanContext(cause);
-  const span = tracer.startSpan(name, { kind, attributes, ...(linked && { links: [{ context: linked }] }) }, within);
-  return span.spanContext().traceId === INVALID_TRACEID ? undefined : span;
+  const options = { kind, attributes, ...(linked && { links: [{ context: linked }] }) };
+  const span = quietly(() => tracer.startSpan(name, options, within));
+  return span?.spanContext().traceId === INVALID_TRACEID ? undefined : span;
 }
 
 /** Does some work in a span that ends with it. */
@@ -33,27 +40,39 @@ export function inSpan<T>(tracer: Tracer, name: string, attributes: Attributes, 
   const outer = context.active();
   const span = begin(tracer, name, outer, { kind: SpanKind.INTERNAL, attributes });
   if (!span) return work();
-  let result: T;
+  const end = () => endWell(span);
+  const fail = (error: unknown) => endFailed(span, error);
+  let once: Promise<unknown> | undefined;
   try {
-    result = context.with(trace.setSpan(outer, span), work);
+    const result = inContext(trace.setSpan(outer, span), () => {
+      const returned = work();
+      const waiting = awaitable(returned);
+      // Some begin anew each time that they are asked: from here on this one is asked instead.
+      if (waiting) once = Promise.resolve(waiting);
+      return returned;
+    });
+    if (!once) {
+      end();
+      return result;
+    }
   } catch (error) {
-    endFailed(span, error);
+    fail(error);
     throw error;
   }
-  if (!isThenable(result)) span.end();
-  else {
-    result.then(
-      () => span.end(),
-      (error: unknown) => endFailed(span, error),
-    );
-  }
-  return result;
+  whenSettled(once, end, fail);
+  return once as T;
+}
+
+/** @param at when its work was over, by `performance.now()`; now if that is not said */
+export function endWell(span: Span, at?: number): void {
+  quietly(() => span.end(at));
 }
 
 /** Ends a span by saying that its work has failed, as the conventions have it. */
-export function endFailed(span: Span, error: unknown): void {
-  span.setAttribute('error.type', errorType(error));
-  span.setStatus({ code: SpanStatusCode.ERROR });
-  span.recordException(error instanceof Error ? error : messageOf(error));
-  span.end();
+export function endFailed(span: Span, error: unknown, at?: number): void {
+  quietly(() => span.setAttribute('error.type', errorType(error)));
+  quietly(() => span.setStatus({ code: SpanStatusCode.ERROR }));
+  // It reads what it likes of an error.
+  quietly(() => span.recordException(error instanceof Error ? error : messageOf(error)));
+  endWell(span, at);
 }

@@ -3,7 +3,8 @@ import type { AttemptOutcome, HookedAttempt, HookedCall, HookedRun, HookedStorin
 import { ofEvent, ofHeaders, ofProcessing, ofSending } from './attributes.js';
 import type { Measures } from './measures.js';
 import type { CompleteOptions } from './options.js';
-import { begin, endFailed, inSpan } from './spans.js';
+import { inContext, quietly } from './quietly.js';
+import { begin, endFailed, endWell, inSpan } from './spans.js';
 import { readContext, writeContext } from './trace-context.js';
 
 /** Has the work of an application take place in spans, and measures it. */
@@ -31,10 +32,29 @@ export class TelemetryHooks implements WorkHooks {
     inSpan(this.tracer, `run ${event}`, ofEvent(event), proceed);
 
   readonly store = async (stored: HookedStoring, proceed: () => Promise<void>): Promise<void> => {
-    const { event, id, callbacks, headers } = stored;
+    const { event, callbacks, headers } = stored;
     const since = performance.now();
     const outer = context.active();
-    const span = begin(this.tracer, `send ${event}`, outer, {
+    const span = this.beginSending(stored);
+    const within = span ? trace.setSpan(outer, span) : outer;
+    if (span) quietly(() => writeContext(within, headers, this.options.baggage));
+    try {
+      await inContext(within, proceed);
+    } catch (error) {
+      if (span) endFailed(span, error);
+      quietly(() => this.measures?.sent(event, callbacks.length, since, performance.now(), { error }));
+      throw error;
+    }
+    const until = performance.now();
+    // A span that is never ended is never exported: nothing was sent by a transaction that is rolled back.
+    stored.whenKept(() => {
+      if (span) endWell(span, until);
+      quietly(() => this.measures?.sent(event, callbacks.length, since, until));
+    });
+  };
+
+  private beginSending({ event, id, callbacks, headers }: HookedStoring): Span | undefined {
+    return begin(this.tracer, `send ${event}`, context.active(), {
       kind: SpanKind.PRODUCER,
       attributes: {
         ...ofSending(event),
@@ -43,22 +63,7 @@ export class TelemetryHooks implements WorkHooks {
         ...ofHeaders(headers, this.options.headers),
       },
     });
-    const within = span ? trace.setSpan(outer, span) : outer;
-    if (span) writeContext(within, headers, this.options.baggage);
-    try {
-      await context.with(within, proceed);
-    } catch (error) {
-      if (span) endFailed(span, error);
-      this.measures?.sent(event, callbacks.length, since, performance.now(), { error });
-      throw error;
-    }
-    const until = performance.now();
-    // A span that is never ended is never exported: nothing was sent by a transaction that is rolled back.
-    stored.whenKept(() => {
-      span?.end(until);
-      this.measures?.sent(event, callbacks.length, since, until);
-    });
-  };
+  }
 
   readonly attempt = (attempt: HookedAttempt, proceed: () => Promise<void>): Promise<void> => {
     const { event, callback, id, headers } = attempt;
@@ -76,12 +81,12 @@ export class TelemetryHooks implements WorkHooks {
       ...(!isPart && { cause }),
     });
     const since = performance.now();
-    this.measures?.begun(event, callback);
-    attempt.whenDecided((outcome) => {
-      if (span) endAttempt(span, outcome);
-      this.measures?.processed(event, callback, since, outcome.status === 'failed' ? outcome : undefined);
+    quietly(() => this.measures?.begun(event, callback));
+    attempt.whenDecided((outcome, at) => {
+      if (span) endAttempt(span, outcome, at);
+      quietly(() => this.measures?.processed(event, callback, at - since, failureIn(outcome)));
     });
-    return span ? context.with(trace.setSpan(outer, span), proceed) : proceed();
+    return span ? inContext(trace.setSpan(outer, span), proceed) : proceed();
   };
 
   /** Whether the process has started an SDK for traces; it may yet. */
@@ -100,10 +105,13 @@ export class TelemetryHooks implements WorkHooks {
   }
 }
 
+/** Why an attempt has not ended well, if it has not. What was handed back is no failure. */
+const failureIn = (outcome: AttemptOutcome) => ('error' in outcome ? outcome : undefined);
+
 /** Ends the span of an attempt with what becomes of the delivery. */
-function endAttempt(span: Span, outcome: AttemptOutcome): void {
+function endAttempt(span: Span, outcome: AttemptOutcome, at: number): void {
   const isDead = outcome.status === 'failed' && outcome.retryInMs === undefined;
-  span.setAttribute('nestjs_callbacks.outcome', isDead ? 'dead' : outcome.status);
-  if (outcome.status === 'failed') endFailed(span, outcome.error);
-  else span.end();
+  quietly(() => span.setAttribute('nestjs_callbacks.outcome', isDead ? 'dead' : outcome.status));
+  if ('error' in outcome) endFailed(span, outcome.error, at);
+  else endWell(span, at);
 }

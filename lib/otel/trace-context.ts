@@ -6,11 +6,14 @@ import {
   type TextMapGetter,
   type TextMapSetter,
 } from '@opentelemetry/api';
-import { MOST_HEADER_BYTES, sizeOfHeaders } from '../core/seams.js';
+import { isHeaderName, isHeaderText, MOST_HEADER_BYTES, sizeOfHeaders } from '../core/seams.js';
 import type { EventHeaders } from '../index.js';
+import { quietly } from './quietly.js';
 
 const SETTER: TextMapSetter<Record<string, string>> = {
-  set: (headers, name, value) => void (headers[name.toLowerCase()] = value),
+  set(headers, name, value) {
+    if (isHeaderName(name) && isHeaderText(value)) headers[name.toLowerCase()] = value;
+  },
 };
 
 const GETTER: TextMapGetter<EventHeaders> = {
@@ -31,4 +34,5 @@ export function writeContext(of: Context, headers: Record<string, string>, withB
 }
 
 /** Reads the context that {@link writeContext} has written. It has nothing of the code that calls this. */
-export const readContext = (headers: EventHeaders): Context => propagation.extract(ROOT_CONTEXT, headers, GETTER);
+export const readContext = (headers: EventHeaders): Context =>
+  quietly(() => propagation.extract(ROOT_CONTEXT, headers, GETTER)) ?? ROOT_CONTEXT;

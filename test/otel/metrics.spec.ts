@@ -1,6 +1,7 @@
 /** What `nestjs-callbacks/otel` measures, by a real SDK. */
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Injectable, type Type } from '@nestjs/common';
+import { metrics } from '@opentelemetry/api';
 import { Callback, currentEvent, EventDeliveries } from 'nestjs-callbacks';
 import { EventsTelemetryModule } from 'nestjs-callbacks/otel';
 import { memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
@@ -158,6 +159,23 @@ describe('The gauges', () => {
       return reading[1].mock.calls.length > 0;
     });
     expect(reading[0].mock.calls.length).toBe(2);
+  });
+
+  it('keep nobody waiting for a store that hangs, ask it no more meanwhile, and show nothing of one that fails', async () => {
+    const { app } = await start([Emails]);
+    const reading = jest.spyOn(app.get(EventDeliveries), 'counts');
+    let fail!: (error: Error) => void;
+    reading.mockReturnValue(new Promise((_, reject) => (fail = reject)));
+    metrics.getMeter('test').createCounter('of.others').add(1);
+    expect(await sdk.points('of.others')).toHaveLength(1);
+    const now = performance.now();
+    jest.spyOn(performance, 'now').mockReturnValue(now + 60_000);
+    expect(await sdk.points('nestjs_callbacks.deliveries')).toEqual([]);
+    expect(reading).toHaveBeenCalledTimes(1);
+    fail(new Error('away'));
+    reading.mockRestore();
+    jest.mocked(performance.now).mockReturnValue(now + 120_000);
+    await until(async () => (await sdk.points('nestjs_callbacks.deliveries')).length > 0);
   });
 
   it('are read by no instance that does not work, nor after closing', async () => {

@@ -4,6 +4,7 @@ import { ConflictException, Injectable, type Type } from '@nestjs/common';
 import { context, propagation, trace } from '@opentelemetry/api';
 import { Callback, currentEvent, type EventsOptions } from 'nestjs-callbacks';
 import { EventsTelemetryModule } from 'nestjs-callbacks/otel';
+import { Observable } from 'rxjs';
 import { closeApps, deferred, until } from '../support/app.js';
 import { engineWith, NOW, startDurable } from '../delivery/durable-app.js';
 import { idOf, Sdk, shown, traceOf } from './sdk.js';
@@ -119,6 +120,39 @@ describe('A run', () => {
       failed: ['no'],
     });
     expect(sdk.named('call Emails.greet')).toEqual([]);
+  });
+});
+
+describe('A callback with a span of its own', () => {
+  it('is asked once for what it returns, also if that begins anew each time, and is in its span until it is done', async () => {
+    let times = 0;
+    const note = (of: string) => ran.push(of, activeSpan());
+    @Injectable()
+    class Lazy {
+      @Callback('user_joined') query() {
+        return {
+          then(resolve: (value: unknown) => void) {
+            times++;
+            note('query');
+            resolve('row');
+          },
+        };
+      }
+      @Callback('user_joined', { optional: true }) observable() {
+        return new Observable((subscriber) => {
+          note('observable');
+          subscriber.error(new RangeError('no more'));
+        });
+      }
+    }
+    const { events } = await start([Lazy], { callbacks: true });
+    const [first] = await events.runSettled('user_joined');
+    expect(first).toMatchObject({ status: 'fulfilled', value: 'row' });
+    expect(times).toBe(1);
+    const [query] = sdk.named('call Lazy.query');
+    const [observable] = sdk.named('call Lazy.observable');
+    expect(ran).toEqual(['query', idOf(query), 'observable', idOf(observable)]);
+    expect(shown(observable)).toMatchObject({ attributes: { 'error.type': 'RangeError' }, failed: ['no more'] });
   });
 });
 
@@ -247,6 +281,26 @@ describe('A delivery', () => {
     gate.resolve();
     await closing;
     expect(sdk.named('process endless')[0].attributes['nestjs_callbacks.outcome']).toBe('released');
+  });
+
+  it('says of an attempt whose claim had run out that it is lost', async () => {
+    const engine = engineWith((sound) => ({
+      work: (callback, perform) =>
+        sound.work(callback, (attempt) =>
+          perform({ ...attempt, complete: async () => (await attempt.complete(), false) }),
+        ),
+    }));
+    @Injectable()
+    class Quick {
+      @Callback('user_joined', { delivery: 'durable' }) go() {}
+    }
+    const { events } = await start([Quick], undefined, { engine });
+    await events.run('user_joined');
+    await until(() => sdk.named('process user_joined').length === 1);
+    expect(sdk.named('process user_joined')[0].attributes).toMatchObject({
+      'nestjs_callbacks.outcome': 'lost',
+      'error.type': 'EVENTS_DELIVERY_LOST',
+    });
   });
 
   it('brings baggage along only if asked for, as far as it fits', async () => {

@@ -60,6 +60,7 @@ describe.each([
     await done();
     const [send, ...others] = sdk.named('send user_joined');
     expect(others).toEqual([]);
+    expect(send.parentSpanContext?.spanId).toBe(idOf(sdk.named('run user_joined')[1]));
     expect(sdk.named('process user_joined').map(({ links }) => links[0].context.spanId)).toEqual([idOf(send)]);
     expect((await sdk.points('messaging.client.sent.messages')).map(({ value }) => value)).toEqual([1]);
   });

@@ -74,6 +74,15 @@ describe('Headers that are passed to a run', () => {
     expect(seen).toEqual([{ 'after-commit': headers }, { 'after-rollback': headers }]);
   });
 
+  it.each(['run', 'runSettled', 'runParallel'] as const)(
+    'are seen by after-commit callbacks outside of any transaction, by %s(), though none were passed',
+    async (run) => {
+      const { events } = await startApp([held]);
+      await events[run]('x');
+      expect(seen).toEqual([{ 'after-commit': { 'correlation-id': expect.stringMatching(UUID) } }]);
+    },
+  );
+
   it('are stored with deliveries, dead ones too, and are the same at each attempt', async () => {
     @Injectable()
     class Failing {
@@ -97,9 +106,11 @@ describe('Headers that are passed to a run', () => {
     const acme = events.with({ headers: { tenant: 'acme', user: 'ada' } });
 
     await acme.with({ key: '1' }).run('x');
+    await acme.with({ headers: undefined }).run('x');
     await acme.with({ headers: { User: 'bob' } }).run('x');
 
-    expect(seen).toEqual([{ inline: { tenant: 'acme', user: 'ada' } }, { inline: { tenant: 'acme', user: 'bob' } }]);
+    const both = { inline: { tenant: 'acme', user: 'ada' } };
+    expect(seen).toEqual([both, both, { inline: { tenant: 'acme', user: 'bob' } }]);
   });
 
   it('are an empty object of a delivery that was stored before there were any', async () => {
@@ -117,8 +128,26 @@ describe('Headers that are passed to a run', () => {
   });
 
   it.each<[string, object, string]>([
-    ['no object', { headers: 'tenant' }, "headers: 'tenant'. Pass an object of strings, by name."],
-    ['a list', { headers: ['tenant'] }, "headers: [ 'tenant' ]. Pass an object of strings, by name."],
+    [
+      'no object',
+      { headers: 'tenant' },
+      "headers: 'tenant'. Pass a plain object of strings, by name; of others, Object.fromEntries(headers).",
+    ],
+    [
+      'a list',
+      { headers: ['tenant'] },
+      "headers: [ 'tenant' ]. Pass a plain object of strings, by name; of others, Object.fromEntries(headers).",
+    ],
+    [
+      'a map',
+      { headers: new Map([['tenant', 'acme']]) },
+      'headers: Map {}. Pass a plain object of strings, by name; of others, Object.fromEntries(headers).',
+    ],
+    [
+      'those of fetch',
+      { headers: new Headers({ tenant: 'acme' }) },
+      'headers: Headers {}. Pass a plain object of strings, by name; of others, Object.fromEntries(headers).',
+    ],
     [
       'a name with a space',
       { headers: { 'the tenant': 'a' } },

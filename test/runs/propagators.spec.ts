@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback, currentEvent, type EventHeaders, inTransaction, type Propagator } from 'nestjs-callbacks';
-import { closeApps, firstLines, startApp } from '../support/app.js';
+import { closeApps, firstLines, startApp, until } from '../support/app.js';
 import { NOW, startDurable } from '../delivery/durable-app.js';
 
 const tenants = new AsyncLocalStorage<string | undefined>();
@@ -85,6 +85,29 @@ describe('A propagator', () => {
       ['acme', 'acme'],
       ['globex', 'globex'],
     ]);
+  });
+
+  it('has a background callback see what its run was made in, within a transaction, too', async () => {
+    @Injectable()
+    class Background {
+      @Callback('x', { delivery: 'background' }) async go() {
+        await null;
+        ran.push([tenants.getStore(), currentEvent()!.headers.tenant]);
+      }
+    }
+    const { events } = await startApp([Background], withPropagators(tenantPropagator));
+    await tenants.run('acme', () => events.run('x'));
+    await tenants.run('globex', () => inSome(() => tenants.run('acme', () => events.run('x'))));
+    await until(() => ran.length === 2);
+    expect(ran).toEqual(Array(2).fill(['acme', 'acme']));
+  });
+
+  it('may be there with as many headers as there may be', async () => {
+    const { events, done } = await startDurable([Durable], withPropagators(tenantPropagator));
+    const headers = { tenant: 'a', most: 'a'.repeat(8_192 - 'tenanta'.length - 'most'.length) };
+    await events.with({ headers }).run('x');
+    await done();
+    expect(ran).toEqual(['attempt 1 of a', 'attempt 2 of a']);
   });
 
   it('is asked for no run whose callbacks are all inline', async () => {
@@ -170,7 +193,7 @@ describe('A propagator that fails', () => {
       'writes too much',
       (headers) => (headers.baggage = 'a'.repeat(8_192)),
       expect.stringMatching(
-        /^"x" was not run: its propagators have written headers of 82\d\d bytes, more than 8192\./,
+        /^"x" was not run: its propagators have written headers of 8199 bytes, more than 8192\./,
       ) as never,
     ],
   ])('in inject(), and %s, has the run refused before any callback', async (_, inject, message) => {

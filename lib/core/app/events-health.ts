@@ -37,8 +37,9 @@ const CHECKS: Checks = {
   },
 };
 
-/** How long checks share a look into the store. Where one hangs for longer, the next may well be answered. */
+/** How long checks share a look into the store. Where one hangs for longer, the next may well be answered, and no third is begun. */
 const SHARED_MS = 10_000;
+const MOST_LOOKS = 2;
 
 /** A look into the store, which others may share. */
 interface Look {
@@ -49,6 +50,7 @@ interface Look {
 /** Says whether the engine works, and what lies in its store: inject it where you answer health checks. */
 export class EventsHealth {
   private look: Look | undefined;
+  private looks = 0;
 
   /** @internal Nest makes it: inject it. */
   constructor(private readonly runtime: Runtime) {
@@ -97,10 +99,12 @@ export class EventsHealth {
   /** Checks that overlap share what they ask. */
   private counts(): Promise<readonly DeliveryCounts[]> {
     const now = performance.now();
-    if (this.look && now - this.look.since < SHARED_MS) return this.look.counts;
+    if (this.look && (now - this.look.since < SHARED_MS || this.looks >= MOST_LOOKS)) return this.look.counts;
     const counts = this.runtime.engine.start().then((engine) => engine.counts());
     const look = (this.look = { since: now, counts });
+    this.looks++;
     const forget = () => {
+      this.looks--;
       if (this.look === look) this.look = undefined;
     };
     counts.then(forget, forget);

@@ -56,7 +56,7 @@ const runtimeOf = (
   outsideCalls: new OutsideCalls(options.reportsOutsideCalls, failures.logger),
   engine: declared.engine,
   declared,
-  background: new BackgroundWork(options.background, inFlight, failures),
+  background: new BackgroundWork(options.background, inFlight, failures, options.propagators),
   early: new EarlyRuns(registry, failures),
   unanswered: new Unanswered(
     options.strict,

@@ -14,8 +14,9 @@ import { isRefusal } from '../nest/guard-refusals.js';
 import { InstanceScope } from '../nest/instance-scope.js';
 import type { Propagator } from '../options/propagator.options.js';
 import { retryDelay } from '../options/durable.options.js';
-import type { AttemptOutcome, HookedAttempt, WorkHooks } from '../options/work-hooks.js';
+import type { AttemptOutcome, WorkHooks } from '../options/work-hooks.js';
 import type { Failures } from '../reports/failures.js';
+import { AttemptWatch, PATIENCE_MS } from './attempt-watch.js';
 import { AttemptedEvent, AttemptSignal } from './attempted-event.js';
 import { Completing } from './completing.js';
 import { DeliveryRefused } from './delivery-refused.js';
@@ -43,16 +44,13 @@ export interface AttemptHost {
  */
 type State = 'running' | 'settled' | 'timed out' | 'left';
 
-/** How long the report of a failure waits for the engine's answer. */
-const PATIENCE_MS = 1_000;
-
 /** One attempt of a callback at a delivery: calls it, and tells the engine what became of that. */
 export class DeliveryAttempt implements Pending {
   previous: Pending | undefined = undefined;
   next: Pending | undefined = undefined;
   private state: State = 'running';
   private args: readonly unknown[] = [];
-  private onDecided: (outcome: AttemptOutcome) => void = () => {};
+  private readonly watch: AttemptWatch | undefined;
   private readonly signal: AttemptSignal;
   private readonly overdue: Overdue;
 
@@ -63,6 +61,7 @@ export class DeliveryAttempt implements Pending {
     private readonly attempt: EngineAttempt,
   ) {
     this.signal = new AttemptSignal(() => attempt.signal);
+    this.watch = host.around.attempt && new AttemptWatch(attempt, host.engine);
     this.overdue = new Overdue(host.failures.logger, event, callback, attempt.delivery.id);
   }
 
@@ -79,7 +78,7 @@ export class DeliveryAttempt implements Pending {
     inFlight.add(this);
     try {
       const { attempt: around } = this.host.around;
-      await (around ? around(this.hooked, () => this.inContext()) : this.inContext());
+      await (around && this.watch ? around(this.watch.hooked, () => this.inContext()) : this.inContext());
     } catch (problem) {
       // An engine does not expect it, and nobody else would hear of it.
       engine.report(`An attempt of ${this.callback.id} came to no proper end`, problem);
@@ -88,18 +87,11 @@ export class DeliveryAttempt implements Pending {
     }
   }
 
-  private get hooked(): HookedAttempt {
-    const { attempt, delivery } = this.attempt;
-    const { event, callback, id, headers = NO_HEADERS } = delivery;
-    const whenDecided = (tell: (outcome: AttemptOutcome) => void) => void (this.onDecided = tell);
-    return { event, callback, id, attempt, headers, whenDecided };
-  }
-
   /** Makes the attempt in the async context that the application has propagated. */
   private async inContext(): Promise<void> {
     const { headers = NO_HEADERS } = this.attempt.delivery;
     try {
-      await inPropagated(this.host.propagators, headers, () => this.callInTime());
+      await inPropagated(this.host.propagators, { headers }, () => this.callInTime());
     } catch (error) {
       await this.end(error, false);
     }
@@ -134,10 +126,7 @@ export class DeliveryAttempt implements Pending {
 
   /** Gives it up at shutdown: another instance is to take it at once. */
   fail(error: unknown): void {
-    if (this.state === 'running') {
-      void this.host.settlements.add(this.attempt.release());
-      this.onDecided({ status: 'released' });
-    }
+    if (this.state === 'running') void this.settle(this.attempt.release(), { status: 'released' });
     this.leave();
     this.signal.abort(error);
   }
@@ -183,9 +172,15 @@ export class DeliveryAttempt implements Pending {
     }
     if (this.state !== 'running') return;
     this.state = 'settled';
-    this.onDecided({ status: 'completed' });
-    const wasOurs = await this.host.settlements.add(attempt.complete());
+    const wasOurs = await this.settle(attempt.complete(), { status: 'completed' });
     if (wasOurs === false) this.reportAlone(deliveryLost(event.label, callback.id, attempt.delivery.id));
+  }
+
+  /** Has closing wait until the engine has written down how it ended. Answers whether it was still ours, if that is known. */
+  private settle(settling: Promise<boolean>, outcome: AttemptOutcome): Promise<boolean | undefined> {
+    const settled = this.host.settlements.add(settling);
+    void this.watch?.decided(settled, outcome);
+    return settled;
   }
 
   private async end(error: unknown, isFinal: boolean): Promise<void> {
@@ -199,11 +194,10 @@ export class DeliveryAttempt implements Pending {
     const { retry } = this.callback.durable;
     const isLast = isFinal || attempt.charged >= retry.attempts;
     const retryInMs = isLast ? undefined : retryDelay(attempt.charged, retry, host.random);
-    this.onDecided({ status: 'failed', error, retryInMs });
     const stored = storedError(error);
     let wasOurs: boolean | undefined;
     const settling = retryInMs === undefined ? attempt.bury(stored) : attempt.retryIn(retryInMs, stored);
-    const settled = host.settlements.add(settling).then((answer) => {
+    const settled = this.settle(settling, { status: 'failed', error, retryInMs }).then((answer) => {
       wasOurs = answer;
     });
     // The report says what becomes of the delivery. Writing that down may take as long as an outage.

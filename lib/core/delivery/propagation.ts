@@ -2,7 +2,7 @@ import { isThenable } from '../async/promises.js';
 import { EventsError } from '../errors/events-error.js';
 import { propagatorFailed } from '../errors/run-errors.js';
 import { isInstance } from '../errors/thrown.js';
-import { type EventHeaders, readHeaders } from '../events/event-headers.js';
+import { CAUSATION_ID, CORRELATION_ID, type EventHeaders, readHeaders } from '../events/event-headers.js';
 import { type Propagator, propagatorName } from '../options/propagator.options.js';
 
 /**
@@ -29,11 +29,19 @@ export function injected(event: string, propagators: readonly Propagator[], head
     if (isThenable(returned))
       throw failed('returned a promise from inject(), for which no run waits. Have it write the headers at once');
   }
-  const there = Object.entries(carrier).filter(([, value]) => value !== undefined);
-  return readHeaders(Object.fromEntries(there), (found, remedy) =>
+  const there = Object.fromEntries(Object.entries(carrier).filter(([, value]) => value !== undefined));
+  // The two ids are ours, and count for nothing.
+  for (const name of [CORRELATION_ID, CAUSATION_ID]) delete there[name];
+  const read = readHeaders(there, (found, remedy) =>
     propagatorFailed(`"${event}" was not run: its propagators have written ${found}. ${withoutPeriod(remedy)}`),
   );
+  return Object.freeze({ ...idsOf(headers), ...read });
 }
+
+const idsOf = (headers: EventHeaders): EventHeaders =>
+  Object.fromEntries(
+    [CORRELATION_ID, CAUSATION_ID].flatMap((name) => (name in headers ? [[name, headers[name]]] : [])),
+  );
 
 const withoutPeriod = (sentence: string) => sentence.replace(/\.$/, '');
 
@@ -42,12 +50,19 @@ const withoutPeriod = (sentence: string) => sentence.replace(/\.$/, '');
  *
  * @throws EVENTS_PROPAGATOR_FAILED if one of them has not let the work begin; what one throws otherwise
  */
-export async function inPropagated(
+export function inPropagated(
+  propagators: readonly Propagator[],
+  of: { readonly headers: EventHeaders },
+  work: () => Promise<void>,
+): Promise<void> {
+  return propagators.length === 0 ? work() : inContexts(propagators, of.headers, work);
+}
+
+async function inContexts(
   propagators: readonly Propagator[],
   headers: EventHeaders,
   work: () => Promise<void>,
 ): Promise<void> {
-  if (propagators.length === 0) return work();
   let working: Promise<void> | undefined;
   let current = '';
   const begin = () => (working ??= work());

@@ -50,13 +50,20 @@ export interface HookedAttempt {
   /** 1 for the first. */
   readonly attempt: number;
   readonly headers: EventHeaders;
-  /** Calls back when it is decided what becomes of the delivery, while the callback may still run. */
-  whenDecided(tell: (outcome: AttemptOutcome) => void): void;
+  /**
+   * Calls back when it is decided what becomes of the delivery, while the callback may still run: as soon as the engine has
+   * answered, or in a second.
+   *
+   * @param tell is told when that was, too, by `performance.now()`
+   */
+  whenDecided(tell: (outcome: AttemptOutcome, at: number) => void): void;
 }
 
 /** How an attempt has ended. */
 export type AttemptOutcome =
   | { readonly status: 'completed' | 'released' }
+  /** Another instance may perform the delivery, too: the claim on it had run out. */
+  | { readonly status: 'lost'; readonly error: unknown }
   /** Without `retryInMs` it is dead. */
   | { readonly status: 'failed'; readonly error: unknown; readonly retryInMs?: number };
 

@@ -117,6 +117,15 @@ export class Failures {
     );
   }
 
+  /** Tells somebody who only watches, whose failure is nobody else's. */
+  watching(tell: () => void): void {
+    try {
+      tell();
+    } catch (problem) {
+      this.log('error', 'Whoever watches runs has failed', problem);
+    }
+  }
+
   /** @param what happened; empty if the error's own message says it */
   log(level: 'debug' | 'warn' | 'error', what: string, error: unknown): void {
     const { message: found, stack } = describeThrown(error);

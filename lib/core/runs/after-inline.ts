@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { type About, describeRun, withCurrentEvent } from '../callbacks/current-event.js';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import { DeliveryWriter } from '../delivery/delivery-writer.js';
@@ -97,10 +98,15 @@ export class AfterInline {
   ): Promise<void> {
     // The transaction's outcome decides what is stored, and no savepoint of it.
     const proceed = transaction ? () => transaction.savepoints.outlast(send) : send;
-    const { store } = this.runtime.options.around;
+    const { options, failures } = this.runtime;
+    const { store } = options.around;
     if (!store) return proceed();
     const { label, durable } = this.event;
-    const whenKept = (tell: () => void) => (transaction?.seesEnd ? transaction.whenCommitted(tell) : tell());
+    const whenKept = (tell: () => void) => {
+      const safely = () => failures.watching(tell);
+      if (transaction?.seesEnd) transaction.whenCommitted(safely);
+      else safely();
+    };
     return store({ event: label, id, callbacks: durable.map((one) => one.id), headers, whenKept }, proceed);
   }
 
@@ -111,7 +117,9 @@ export class AfterInline {
       failures.refuse(event.label, error);
       for (const callback of event.durable) failures.tell({ event, callback, args: writer.passed, error });
     };
-    const store = () => withTransaction(undefined, send).catch(tell);
+    // Nothing but the engine is called there, which knows nothing of contexts.
+    const context = new AsyncResource('NestCallbacksStoring');
+    const store = () => context.runInAsyncScope(() => withTransaction(undefined, send)).catch(tell);
     const waitsFor = () => this.waitsFor;
     const work = () => inFlight.watch(waitsFor, store(), () => {}).catch(() => {});
     const name = event.durable.map(({ id }) => id).join(', ');
@@ -122,7 +130,9 @@ export class AfterInline {
     const { id } = call.callback;
     this.waitsFor = id;
     const startedAt = performance.now();
-    const result = await settle(this.runtime, call, tellsCaller);
+    const { inFlight } = this.runtime;
+    const current = describeRun(inFlight, call.event, call.args, this.about);
+    const result = await withCurrentEvent(current, () => settle(this.runtime, call, tellsCaller));
     return { callback: id, ...result, durationMs: performance.now() - startedAt };
   }
 
@@ -141,7 +151,7 @@ export class AfterInline {
     // Rejects when the application gives it up, and has told so.
     const settled = async () => void (await settle(runtime, call, false).catch(() => {}));
     const called = () => asPartOf(run, () => withCurrentEvent(current, settled));
-    const within = () => inPropagated(runtime.options.propagators, about.headers, called).catch(tell);
+    const within = () => inPropagated(runtime.options.propagators, about, called).catch(tell);
     const work = () => withTransaction(undefined, within);
     const on = callback.delivery === 'after-commit' ? 'commit' : 'rollback';
     this.hold(transaction, { on, name: callback.id, work, tell });

@@ -9,8 +9,10 @@ import { Deferred, type InFlight } from '../async/in-flight.js';
 import { callAndTrace } from '../callbacks/call.js';
 import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
 import { type About, describeRun, withCurrentEvent } from '../callbacks/current-event.js';
+import { inPropagated } from '../delivery/propagation.js';
+import type { Propagator } from '../options/propagator.options.js';
 import { InstanceScope } from '../nest/instance-scope.js';
-import { outsideTransactions } from '../transactions/current-transaction.js';
+import { isInTransaction, outsideTransactions } from '../transactions/current-transaction.js';
 
 /** Calls background callbacks, which nobody waits for: at most so many at once, in the order in which they came. */
 export class BackgroundWork {
@@ -25,6 +27,7 @@ export class BackgroundWork {
     private readonly limits: CompleteOptions['background'],
     readonly inFlight: InFlight,
     readonly failures: Failures,
+    readonly propagators: readonly Propagator[],
   ) {}
 
   /** Starts all background callbacks of a run, after the code that called `run()` had its turn. */
@@ -145,19 +148,25 @@ class BackgroundDelivery extends Deferred<void> {
   begin(): void {
     this.hasBegun = true;
     // The transaction that the event was run in may still be open: it is not for what comes later.
-    const work = () => outsideTransactions(() => asPartOf(this.run, () => this.call()));
+    const work = () => {
+      // Outside of it is the async context of whoever has opened it.
+      const propagators = isInTransaction() ? this.work.propagators : [];
+      return outsideTransactions(() => asPartOf(this.run, () => this.call(propagators)));
+    };
     void this.context.runInAsyncScope(work);
   }
 
-  private async call(): Promise<void> {
+  private async call(propagators: readonly Propagator[]): Promise<void> {
     const { callback, event, args, about } = this.of;
     const { inFlight, failures } = this.work;
     const since = failures.handedOver;
     try {
       const current = describeRun(inFlight, event, args, about);
-      // Not of the HTTP request, which it may outlive.
-      const scope = event.isScoped ? new InstanceScope(current, false) : undefined;
-      await withCurrentEvent(current, () => callAndTrace(callback, event, args, scope));
+      await inPropagated(propagators, about, async () => {
+        // Not of the HTTP request, which it may outlive.
+        const scope = event.isScoped ? new InstanceScope(current, false) : undefined;
+        await withCurrentEvent(current, () => callAndTrace(callback, event, args, scope));
+      });
       this.succeed(undefined);
     } catch (error) {
       failures.report({ event, callback, args, error }, since);

@@ -69,12 +69,16 @@ const CHECKS: Record<keyof RunContext, Check> = {
   },
   headers: {
     isValid: (value) => areHeaders(value) && readHeaders(value, withInvalid) !== undefined,
-    expected: 'Pass an object of strings, by name.',
+    expected: 'Pass a plain object of strings, by name; of others, Object.fromEntries(headers).',
   },
 };
 
-const areHeaders = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+/** Those of fetch, and a map, have none that a loop over an object finds. */
+function areHeaders(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
 
 /**
  * The context of a runner that is made from another one.
@@ -83,7 +87,7 @@ const areHeaders = (value: unknown): value is Record<string, unknown> =>
  */
 export function contextOf(outer: RunContext | undefined, context: RunContext): RunContext {
   checkRunContext(context);
-  if (!context.headers) return { ...outer, ...context };
+  if (!context.headers) return { ...outer, ...context, ...(outer?.headers && { headers: outer.headers }) };
   const headers = { ...outer?.headers, ...readHeaders(context.headers, withInvalid) };
   return { ...outer, ...context, headers: readHeaders(headers, withInvalid) };
 }

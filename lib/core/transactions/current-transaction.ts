@@ -16,6 +16,9 @@ export function withTransaction<T>(transaction: Transaction | undefined, work: (
   return transaction === undefined && ambient.value === undefined ? work() : ambient.run(transaction, work);
 }
 
+/** Whether the calling code works in a transaction, or was left behind by one that has ended. */
+export const isInTransaction = (): boolean => ambient.value !== undefined;
+
 /** Has some work take place outside of whatever transaction is open. */
 export function outsideTransactions<T>(work: () => Promise<T>): Promise<T> {
   const transaction = ambient.value;
