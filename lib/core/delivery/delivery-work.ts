@@ -1,15 +1,9 @@
-import { AsyncResource } from 'node:async_hooks';
+import { detached } from '../async/detached.js';
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
 import { addressKey } from '../engine/address-name.js';
 import { type AttemptHost, DeliveryAttempt } from './delivery-attempt.js';
 import type { Declared, DeclaredCallbacks } from './declared-callbacks.js';
 import type { RunningEngine } from './running-engine.js';
-
-/**
- * An attempt is nobody's doing: it must not see the async context of the one before it, nor of a connection, nor of whoever has
- * started the application.
- */
-const root = new AsyncResource('NestCallbacksDurable');
 
 /** Has the engine perform deliveries on this instance, from when the application has started until it closes. */
 export class DeliveryWork {
@@ -49,7 +43,7 @@ export class DeliveryWork {
     if (!engine) return;
     this.worked.add(address);
     engine.work(callback, (attempt) =>
-      root.runInAsyncScope(() => {
+      detached(() => {
         const { event, callback: registered } = this.registrationOf(callback);
         return new DeliveryAttempt(this.host, event, registered, attempt).perform();
       }),

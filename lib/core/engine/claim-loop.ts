@@ -1,3 +1,5 @@
+import { detached } from '../async/detached.js';
+
 /** When a {@link ClaimLoop} claims, and how. */
 export interface ClaimLoopOptions {
   /** Whether one more delivery may be claimed now. */
@@ -31,7 +33,7 @@ export class ClaimLoop {
   wake(): void {
     this.isNeeded = true;
     if (this.isClaiming || this.isStopped) return;
-    if (this.options.hasRoom()) this.claiming = this.claimAll();
+    if (this.options.hasRoom()) this.claiming = detached(() => this.claimAll());
     else this.options.onFull?.();
   }
 

@@ -1,4 +1,5 @@
 import type { EngineHealth } from './engine-health.js';
+import { detached } from '../async/detached.js';
 import { clearTimeout, setTimeout } from '../async/timers.js';
 
 /** What an instance learns of the duty when it asks. */
@@ -76,7 +77,7 @@ export class Duty {
 
   private go(): void {
     this.timer = undefined;
-    this.turn = this.takeTurn().then((askInMs) => {
+    this.turn = detached(() => this.takeTurn()).then((askInMs) => {
       if (!this.hasStopped) this.timer = setTimeout(() => this.go(), askInMs);
     });
   }
