@@ -1,6 +1,12 @@
-import { type BatchObservableCallback, diag, metrics, type Observable } from '@opentelemetry/api';
+import {
+  type BatchObservableCallback,
+  type BatchObservableResult,
+  diag,
+  metrics,
+  type Observable,
+} from '@opentelemetry/api';
 import { within } from '../engine/index.js';
-import { type CallbackDeliveries, EventDeliveries, EventsInspector } from '../index.js';
+import { type CallbackDeliveries, type DeliveryAddress, EventDeliveries, EventsInspector } from '../index.js';
 import { ofDeliveries } from './attributes.js';
 
 /** How long what was read of the store will do. */
@@ -8,6 +14,9 @@ const GOOD_FOR_MS = 15_000;
 /** How long a collection of metrics waits for the store. */
 const PATIENCE_MS = 1_000;
 const STATES = ['waiting', 'delayed', 'running', 'dead'] as const;
+const NOTHING = { waiting: 0, delayed: 0, running: 0, dead: 0 };
+
+type Shown = Pick<CallbackDeliveries, 'event' | 'callback' | 'oldestDueAt' | (typeof STATES)[number]>;
 
 /**
  * Shows how many deliveries each callback has, and how long the oldest has waited. One instance of the application reads that, when
@@ -19,6 +28,10 @@ export class Gauges {
   private counts: readonly CallbackDeliveries[] = [];
   private readAt = -Infinity;
   private reading: Promise<void> | undefined;
+  /** Whether the store was there when this instance did not have the duty: then another one has it. */
+  private knowsOfOthers = false;
+  /** What the SDK was told of, and not that it is gone. */
+  private readonly shown = new Map<string, DeliveryAddress>();
 
   constructor(
     meterName: string,
@@ -44,25 +57,41 @@ export class Gauges {
   }
 
   private readonly observe: BatchObservableCallback = async (result) => {
-    if (!this.inspector.hasDuty) return;
-    if (performance.now() - this.readAt >= GOOD_FOR_MS) this.reading ??= this.read();
+    const { hasDuty } = this.inspector;
+    if (!hasDuty && this.shown.size === 0) return;
+    if (performance.now() - this.readAt >= GOOD_FOR_MS) this.reading ??= this.read(hasDuty);
     // A store that hangs must not keep others' metrics waiting.
     await within(PATIENCE_MS, this.reading ?? Promise.resolve(), { keepsProcess: false }).catch(() => {});
-    const [count, age] = this.observables;
-    for (const one of this.counts) {
-      const attributes = ofDeliveries(one.event, one.callback);
-      for (const state of STATES) result.observe(count, one[state], { ...attributes, 'nestjs_callbacks.state': state });
-      const ageMs = one.oldestDueAt ? Math.max(0, Date.now() - one.oldestDueAt.getTime()) : 0;
-      result.observe(age, ageMs / 1_000, attributes);
+    // While the store is away, nobody has the duty.
+    const isOthers = !hasDuty && this.knowsOfOthers;
+    const shown = new Map(this.shown);
+    for (const one of isOthers ? [] : this.counts) {
+      shown.delete(keyOf(one));
+      this.show(result, one);
+    }
+    // An SDK shows what it was told last for ever.
+    for (const [key, { event, callback }] of shown) {
+      this.show(result, { event, callback, ...NOTHING });
+      this.shown.delete(key);
     }
   };
 
-  /** Reads anew. Where that fails or hangs there is nothing to show. */
-  private async read(): Promise<void> {
+  private show(result: BatchObservableResult, one: Shown): void {
+    const [count, age] = this.observables;
+    const attributes = ofDeliveries(one.event, one.callback);
+    for (const state of STATES) result.observe(count, one[state], { ...attributes, 'nestjs_callbacks.state': state });
+    const ageMs = one.oldestDueAt ? Math.max(0, Date.now() - one.oldestDueAt.getTime()) : 0;
+    result.observe(age, ageMs / 1_000, attributes);
+    this.shown.set(keyOf(one), one);
+  }
+
+  /** Reads anew. Where that fails, what was read before is the best that is known: the oldest grows older. */
+  private async read(hasDuty: boolean): Promise<void> {
     this.readAt = performance.now();
-    this.counts = [];
+    this.knowsOfOthers = false;
     try {
       this.counts = await this.deliveries.counts();
+      this.knowsOfOthers = !hasDuty;
     } catch (error) {
       diag.warn('nestjs-callbacks: the deliveries could not be counted', error);
     } finally {
@@ -70,3 +99,5 @@ export class Gauges {
     }
   }
 }
+
+const keyOf = ({ event, callback }: DeliveryAddress) => `${event} ${callback}`;

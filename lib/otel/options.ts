@@ -1,5 +1,5 @@
-import { isHeaderName } from '../core/seams.js';
-import { type OptionCheck, requireOptions } from '../engine/index.js';
+import { IS_BOOLEAN, isHeaderName, show, wrongOption } from '../core/seams.js';
+import type { OptionCheck } from '../engine/index.js';
 import { EventsError } from '../index.js';
 
 /** The options of `EventsTelemetryModule.forRoot()`. All are optional. */
@@ -34,8 +34,6 @@ export interface EventsTelemetryOptions {
 
 export type CompleteOptions = Required<EventsTelemetryOptions>;
 
-const IS_BOOLEAN: OptionCheck = { isValid: (value) => typeof value === 'boolean', expected: 'Pass true or false.' };
-
 const CHECKS: Record<keyof EventsTelemetryOptions, OptionCheck> = {
   attempts: { isValid: (value) => value === 'link' || value === 'parent', expected: `Pass 'link' or 'parent'.` },
   callbacks: IS_BOOLEAN,
@@ -49,8 +47,16 @@ const CHECKS: Record<keyof EventsTelemetryOptions, OptionCheck> = {
 
 /** @throws EVENTS_OPTION_INVALID */
 export function completeOptions(options: EventsTelemetryOptions = {}): CompleteOptions {
-  const wrong = (message: string) => new EventsError('EVENTS_OPTION_INVALID', message);
-  requireOptions('EventsTelemetryModule.forRoot()', options, CHECKS, wrong);
+  const refused = (found: string, remedy: string) =>
+    new EventsError('EVENTS_OPTION_INVALID', `EventsTelemetryModule.forRoot() was given ${found}. ${remedy}`);
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw refused(show(options), 'Pass an object.');
+  }
+  const wrong = wrongOption(options, CHECKS);
+  if (wrong) {
+    const { option, value, isKnown, remedy } = wrong;
+    throw refused(`${option}: ${show(value)}${isKnown ? '' : ', which is not an option of it'}`, remedy);
+  }
   const { attempts = 'link', callbacks = false, metrics = true, headers = [], baggage = false } = options;
   return { attempts, callbacks, metrics, baggage, headers: headers.map((name) => name.toLowerCase()) };
 }

@@ -2,6 +2,7 @@ import { type DynamicModule, Global, Inject, Module, type OnModuleDestroy, type 
 import { ModulesContainer } from '@nestjs/core';
 import { EVENTS_WORK_HOOKS, Provided } from '../core/seams.js';
 import { EventDeliveries, EventsError, EventsInspector, EventsModule } from '../index.js';
+import { warnOfUnheardSdk } from './unheard-sdk.js';
 import { Gauges } from './gauges.js';
 import { Measures } from './measures.js';
 import { type CompleteOptions, completeOptions, type EventsTelemetryOptions } from './options.js';
@@ -60,6 +61,7 @@ export class EventsTelemetryModule implements OnModuleInit, OnModuleDestroy {
   }
 
   onModuleInit(): void {
+    warnOfUnheardSdk();
     if (this.options.metrics) this.gauges = new Gauges(NAME, this.deliveries, this.inspector);
   }
 
@@ -71,5 +73,5 @@ export class EventsTelemetryModule implements OnModuleInit, OnModuleDestroy {
 const importedTwice = (count: number) =>
   new EventsError(
     'EVENTS_CONFIGURED_TWICE',
-    `EventsTelemetryModule is imported ${count} times in this application, with and without options. Keep one, in the root module.`,
+    `EventsTelemetryModule is imported ${count} times in this application, not always with the same options. Keep one import, in the root module.`,
   );

@@ -1,5 +1,5 @@
 import { tracingChannel } from 'node:diagnostics_channel';
-import type { CallbackTrace, DeliveryMode, EventKey, RunTrace } from '../index.js';
+import type { CallbackTrace, DeliveryMode, EventHeaders, EventKey, RunTrace } from '../index.js';
 
 /** One run of an event. */
 export interface RecordedRun<Args extends readonly unknown[] = readonly unknown[]> {
@@ -7,6 +7,8 @@ export interface RecordedRun<Args extends readonly unknown[] = readonly unknown[
   readonly event: string;
   /** The arguments as callbacks get them; if the run was refused, as they were passed. */
   readonly arguments: Args;
+  /** What travels with it to its callbacks: given headers, those of the chain, and those of propagators. */
+  readonly headers: EventHeaders;
   /** How the inline callbacks and the storing ended. What comes later is in `calls` only. */
   readonly status: 'running' | 'fulfilled' | 'rejected';
   /** The error that the run rejected with. */
@@ -105,6 +107,9 @@ export class Recorder {
         // Schemas may replace the arguments after the run has started.
         get arguments() {
           return trace.arguments;
+        },
+        get headers() {
+          return trace.headers ?? {};
         },
         status: 'running',
         calls: [],

@@ -65,7 +65,7 @@ describe('A value', () => {
     ];
     const messages = found.map(
       (one) =>
-        `"x" was not run: the propagator ClsPropagator found ${one} in the CLS store, which JSON does not bring back as it is. ` +
+        `"x" was not run: propagator ClsPropagator found ${one} in the CLS store, which JSON does not bring back as it is. ` +
         "Put plain data or an id there, or have less of it travel, as in keys: ['user.id'].",
     );
     expect(results.refusals).toEqual(messages.map((message) => ['EVENTS_PROPAGATOR_FAILED', message]));
@@ -77,7 +77,7 @@ describe('A value', () => {
 });
 
 it('clsPropagator() refuses wrong options, and keys that cannot be headers', () => {
-  const name = 'A name is made as in HTTP, of letters, digits and hyphens: tenant, x-request-id.';
+  const name = 'A name is made as in HTTP, of letters, digits and marks such as - _ and .: tenant, x-request-id.';
   const keys = "Pass the keys that are to travel: keys: ['tenant', 'user.id'].";
   const problems = [
     "undefined. Pass an object: { keys: ['tenant'] }.",

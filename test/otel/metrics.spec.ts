@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Injectable, type Type } from '@nestjs/common';
 import { metrics } from '@opentelemetry/api';
-import { Callback, currentEvent, EventDeliveries } from 'nestjs-callbacks';
+import { Callback, currentEvent, EventDeliveries, EventsInspector } from 'nestjs-callbacks';
 import { EventsTelemetryModule } from 'nestjs-callbacks/otel';
 import { memoryEngine, MemoryStore } from 'nestjs-callbacks/testing';
 import { closeApps, until } from '../support/app.js';
@@ -161,21 +161,47 @@ describe('The gauges', () => {
     expect(reading[0].mock.calls.length).toBe(2);
   });
 
-  it('keep nobody waiting for a store that hangs, ask it no more meanwhile, and show nothing of one that fails', async () => {
+  it('keep nobody waiting for a store that hangs, and ask it no more meanwhile', async () => {
     const { app } = await start([Emails]);
-    const reading = jest.spyOn(app.get(EventDeliveries), 'counts');
-    let fail!: (error: Error) => void;
-    reading.mockReturnValue(new Promise((_, reject) => (fail = reject)));
+    const reading = jest.spyOn(app.get(EventDeliveries), 'counts').mockReturnValue(new Promise(() => {}));
     metrics.getMeter('test').createCounter('of.others').add(1);
     expect(await sdk.points('of.others')).toHaveLength(1);
     const now = performance.now();
     jest.spyOn(performance, 'now').mockReturnValue(now + 60_000);
     expect(await sdk.points('nestjs_callbacks.deliveries')).toEqual([]);
     expect(reading).toHaveBeenCalledTimes(1);
-    fail(new Error('away'));
-    reading.mockRestore();
-    jest.mocked(performance.now).mockReturnValue(now + 120_000);
-    await until(async () => (await sdk.points('nestjs_callbacks.deliveries')).length > 0);
+  });
+
+  it('show what was there before the store went away, and have the oldest grow older', async () => {
+    const { app } = await start([Emails]);
+    const reading = jest.spyOn(app.get(EventDeliveries), 'counts');
+    const [count] = await app.get(EventDeliveries).counts();
+    const oldestDueAt = new Date(Date.now() - 60_000);
+    reading.mockResolvedValue([{ ...count, waiting: 2, oldestDueAt }]);
+    const ageNow = async () => (await sdk.points('nestjs_callbacks.deliveries.oldest.age'))[0].value as number;
+    expect(await ageNow()).toBeLessThan(3_000);
+    reading.mockRejectedValue(new Error('away'));
+    jest.spyOn(app.get(EventsInspector), 'hasDuty', 'get').mockReturnValue(false);
+    const [now, date] = [performance.now(), Date.now()];
+    jest.spyOn(performance, 'now').mockReturnValue(now + 3_600_000);
+    jest.spyOn(Date, 'now').mockReturnValue(date + 3_600_000);
+    expect(await ageNow()).toBeGreaterThan(3_600);
+    expect(await deliveries()).toEqual([[of('Emails.greet'), 'waiting', 2]]);
+  });
+
+  it('show zeros where another instance has the duty now, as an SDK shows for ever what it was told last', async () => {
+    const { app } = await start([Emails]);
+    const reading = jest.spyOn(app.get(EventDeliveries), 'counts');
+    const [count] = await app.get(EventDeliveries).counts();
+    reading.mockResolvedValue([{ ...count, dead: 3 }]);
+    expect(await deliveries()).toEqual([[of('Emails.greet'), 'dead', 3]]);
+    jest.spyOn(app.get(EventsInspector), 'hasDuty', 'get').mockReturnValue(false);
+    // It may be that the store is away.
+    expect(await deliveries()).toHaveLength(1);
+    const now = performance.now();
+    jest.spyOn(performance, 'now').mockReturnValue(now + 15_001);
+    expect(await deliveries()).toEqual([]);
+    expect((await sdk.points('nestjs_callbacks.deliveries')).map(({ value }) => value)).toEqual([0, 0, 0, 0]);
   });
 
   it('are read by no instance that does not work, nor after closing', async () => {

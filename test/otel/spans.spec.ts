@@ -328,13 +328,28 @@ describe('EventsTelemetryModule', () => {
   it('refuses options that it does not know, and to be imported twice', async () => {
     await expect(start([Emails], { attempts: 'links' as never })).rejects.toMatchObject({
       code: 'EVENTS_OPTION_INVALID',
-      message: "EventsTelemetryModule.forRoot() was given a wrong attempts. Pass 'link' or 'parent'.",
+      message: "EventsTelemetryModule.forRoot() was given attempts: 'links'. Pass 'link' or 'parent'.",
     });
     await expect(start([Emails], { arguments: true } as never)).rejects.toThrow(
-      'EventsTelemetryModule.forRoot() has no option arguments.',
+      'EventsTelemetryModule.forRoot() was given arguments: true, which is not an option of it.',
     );
     const imports = [EventsTelemetryModule, EventsTelemetryModule.forRoot({ callbacks: true })];
     await expect(startDurable({ imports })).rejects.toMatchObject({ code: 'EVENTS_CONFIGURED_TWICE' });
+  });
+
+  it('warns of an SDK that another copy of the API has started, to which ours does not listen', async () => {
+    await sdk.stop();
+    const registered = globalThis as { [key: symbol]: object | undefined };
+    const key = Symbol.for('opentelemetry.js.api.1');
+    const before = registered[key];
+    registered[key] = { version: '1.0.0', trace: {} };
+    try {
+      const { log } = await start([Inline]);
+      expect(log.of('warn')).toEqual([expect.stringContaining('another copy of @opentelemetry/api, of version 1.0.0')]);
+    } finally {
+      registered[key] = before;
+      sdk = new Sdk();
+    }
   });
 
   it('does nothing where there is no SDK, and nothing travels but the chain', async () => {

@@ -151,12 +151,12 @@ describe('Headers that are passed to a run', () => {
     [
       'a name with a space',
       { headers: { 'the tenant': 'a' } },
-      "a header named 'the tenant'. A name is made as in HTTP, of letters, digits and hyphens: tenant, x-request-id.",
+      "a header named 'the tenant'. A name is made as in HTTP, of letters, digits and marks such as - _ and .: tenant, x-request-id.",
     ],
     [
       'no name',
       { headers: { '': 'a' } },
-      "a header named ''. A name is made as in HTTP, of letters, digits and hyphens: tenant, x-request-id.",
+      "a header named ''. A name is made as in HTTP, of letters, digits and marks such as - _ and .: tenant, x-request-id.",
     ],
     [
       'one name twice',
@@ -172,12 +172,12 @@ describe('Headers that are passed to a run', () => {
     [
       'a line break',
       { headers: { tenant: 'a\nb' } },
-      'the header tenant with a control character. Pass text of one line, or encode it.',
+      'the header tenant with a line break, or something else that is no character of a line. Pass text of one line, or encode it.',
     ],
     [
       'half a character',
       { headers: { tenant: '\ud800' } },
-      'the header tenant with a control character. Pass text of one line, or encode it.',
+      'the header tenant with a line break, or something else that is no character of a line. Pass text of one line, or encode it.',
     ],
     [
       'more than 8 KiB',

@@ -177,12 +177,17 @@ describe('A propagator that fails', () => {
       () => {
         throw new Error('no store');
       },
-      '"x" was not run: the propagator Tenants threw in inject(). Have it leave a header out where there is nothing to write.',
+      '"x" was not run: propagator Tenants threw in inject(). Have it leave a header out where there is nothing to write.',
     ],
     [
       'returns a promise',
       async () => {},
-      '"x" was not run: the propagator Tenants returned a promise from inject(), for which no run waits. Have it write the headers at once.',
+      '"x" was not run: propagator Tenants returned a promise from inject(), for which no run waits. Have it write the headers at once.',
+    ],
+    [
+      'returns new headers',
+      (headers) => ({ ...headers, tenant: 'acme' }),
+      '"x" was not run: propagator Tenants returned an object from inject(), which nobody reads. Have it write into the headers that it is given.',
     ],
     [
       'writes no text',
@@ -215,12 +220,12 @@ describe('A propagator that fails', () => {
       () => {
         throw new Error('no store');
       },
-      'The propagator Tenants threw in run(), before the callback was called.',
+      'In run(), propagator Tenants threw before the callback was called.',
     ],
     [
       'forgets the work',
       () => undefined,
-      'The propagator Tenants has not called the work that run() was given. Have it return work().',
+      'In run(), propagator Tenants has not called the work that it was given. Have it return work().',
     ],
   ])('in run(), and %s, has the attempt fail, and be made again', async (_, run, message) => {
     const { events, deliveries, done } = await startDurable([Durable], failing({ run }));
@@ -229,6 +234,12 @@ describe('A propagator that fails', () => {
     expect(ran).toEqual([]);
     const [dead] = await deliveries.list();
     expect(dead).toMatchObject({ attempts: 3, error: { code: 'EVENTS_PROPAGATOR_FAILED', message } });
+  });
+
+  it('and has no class is named by its place', async () => {
+    const broken = { ...tenantPropagator, inject: () => Promise.resolve() as never };
+    const { events } = await startDurable([Durable], withPropagators(tenantPropagator, broken));
+    await expect(events.run('x')).rejects.toThrow('"x" was not run: propagators[1] returned a promise from inject()');
   });
 
   it('in run(), of a callback that waits for a commit, is reported', async () => {

@@ -9,6 +9,15 @@ import { Bot, closeAll, down, Emails, ran, start, UserLeft, Users } from '../sup
 afterEach(closeAll);
 
 describe('TestEvents', () => {
+  it('records the headers of a run, as its callbacks see them', async () => {
+    const { events, run } = await start([Users, Emails]);
+    await run.with({ headers: { Tenant: 'acme' } }).run('user_joined', 'Ada');
+    await run.run('nobody_answers');
+    const [joined, unanswered] = events.runs;
+    expect(joined.headers).toEqual({ tenant: 'acme', 'correlation-id': expect.any(String) });
+    expect(unanswered.headers).toEqual({});
+  });
+
   it('records what was run, in which order, with which arguments, and what each callback did', async () => {
     @Injectable()
     class Audit {

@@ -13,9 +13,10 @@ import { type Propagator, propagatorName } from '../options/propagator.options.j
 export function injected(event: string, propagators: readonly Propagator[], headers: EventHeaders): EventHeaders {
   if (propagators.length === 0) return headers;
   const carrier: Record<string, string> = { ...headers };
+  const nameOf = (one: Propagator) => propagatorName(propagators, one);
   for (const propagator of propagators) {
     const failed = (problem: string, cause?: unknown) =>
-      propagatorFailed(`"${event}" was not run: the ${propagatorName(propagator)} ${problem}`, cause);
+      propagatorFailed(`"${event}" was not run: ${nameOf(propagator)} ${problem}`, cause);
     let returned: unknown;
     try {
       returned = propagator.inject(carrier);
@@ -28,6 +29,10 @@ export function injected(event: string, propagators: readonly Propagator[], head
     }
     if (isThenable(returned))
       throw failed('returned a promise from inject(), for which no run waits. Have it write the headers at once');
+    if (typeof returned === 'object' && returned !== null && returned !== carrier)
+      throw failed(
+        'returned an object from inject(), which nobody reads. Have it write into the headers that it is given',
+      );
   }
   const there = Object.fromEntries(Object.entries(carrier).filter(([, value]) => value !== undefined));
   // The two ids are ours, and count for nothing.
@@ -68,7 +73,7 @@ async function inContexts(
   const begin = () => (working ??= work());
   const around = propagators.reduceRight<() => unknown>(
     (inner, propagator) => () => {
-      current = propagatorName(propagator);
+      current = propagatorName(propagators, propagator);
       return propagator.run(headers, inner);
     },
     begin,
@@ -77,12 +82,12 @@ async function inContexts(
     await around();
   } catch (cause) {
     if (working === undefined)
-      throw propagatorFailed(`The ${current} threw in run(), before the callback was called`, cause);
+      throw propagatorFailed(`In run(), ${current} threw before the callback was called`, cause);
     await working;
     throw cause;
   }
   if (working === undefined) {
-    throw propagatorFailed(`The ${current} has not called the work that run() was given. Have it return work()`);
+    throw propagatorFailed(`In run(), ${current} has not called the work that it was given. Have it return work()`);
   }
   // It may not have returned what the work has.
   await working;

@@ -47,7 +47,7 @@ export function readHeaders(
     if (!isHeaderName(name)) {
       throw errorFor(
         `a header named ${show(title)}`,
-        'A name is made as in HTTP, of letters, digits and hyphens: tenant, x-request-id.',
+        'A name is made as in HTTP, of letters, digits and marks such as - _ and .: tenant, x-request-id.',
       );
     }
     if (headers.has(name)) throw errorFor(`the header ${name} twice`, 'Case does not tell names apart: keep one.');
@@ -55,7 +55,10 @@ export function readHeaders(
       throw errorFor(`the header ${name}: ${show(value)}`, 'Pass a string, or leave the header out.');
     }
     if (!isHeaderText(value)) {
-      throw errorFor(`the header ${name} with a control character`, 'Pass text of one line, or encode it.');
+      throw errorFor(
+        `the header ${name} with a line break, or something else that is no character of a line`,
+        'Pass text of one line, or encode it.',
+      );
     }
     headers.set(name, value);
   }

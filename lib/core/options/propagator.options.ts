@@ -1,5 +1,4 @@
 import { optionInvalid } from '../errors/callback-errors.js';
-import { show } from '../errors/describe.js';
 import type { EventHeaders } from '../events/event-headers.js';
 
 /**
@@ -34,8 +33,8 @@ export function requirePropagators(propagators: readonly Propagator[]): readonly
   return propagators;
 }
 
-/** The name of a propagator in messages. */
-export const propagatorName = (propagator: Propagator): string => {
+/** The name of one of the propagators in messages: its class, or else its place. */
+export const propagatorName = (propagators: readonly Propagator[], propagator: Propagator): string => {
   const { name } = (propagator as object).constructor;
-  return name && name !== 'Object' ? `propagator ${name}` : `propagator ${show(propagator)}`;
+  return name && name !== 'Object' ? `propagator ${name}` : `propagators[${propagators.indexOf(propagator)}]`;
 };

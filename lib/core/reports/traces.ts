@@ -6,6 +6,7 @@ import diagnostics, {
   tracingChannel,
 } from 'node:diagnostics_channel';
 import { describeThrown } from '../errors/thrown.js';
+import type { EventHeaders } from '../events/event-headers.js';
 import type { EventKey } from '../events/event-map.js';
 import { SafeLogger } from './safe-logger.js';
 import { awaitable, whenSettled } from '../async/promises.js';
@@ -27,6 +28,8 @@ export interface RunTrace extends Trace {
   arguments: readonly unknown[];
   /** The id of the deliveries that it stores, if a durable callback answers. */
   id?: string;
+  /** What travels with it to its callbacks, once the arguments are checked. */
+  headers?: EventHeaders;
 }
 
 /** One call of one callback, as `nestjs-callbacks:callback` tells its subscribers. */
