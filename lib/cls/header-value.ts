@@ -1,4 +1,4 @@
-import { isHeaderText } from '../core/seams.js';
+import { isHeaderText, isPlainObject } from '../core/seams.js';
 
 /** Begins a header that holds JSON. Every other header is a string, as it stands. */
 const JSON_MARK = 'json:';
@@ -50,11 +50,6 @@ export function lostIn(value: unknown, path: string, around: readonly object[] =
 /** Whether it is an array or an object of no class, of this realm or another, with nothing in it that JSON leaves out. */
 function isPlain(value: object): boolean {
   if (Object.getOwnPropertySymbols(value).length > 0) return false;
-  if (!Array.isArray(value)) return prototypesOf(value) <= 1;
-  return prototypesOf(value) === 2 && Object.keys(value).length === value.length;
+  if (!Array.isArray(value)) return isPlainObject(value);
+  return isPlainObject(Object.getPrototypeOf(value)) && Object.keys(value).length === value.length;
 }
-
-const prototypesOf = (value: object): number => {
-  const prototype = Object.getPrototypeOf(value) as object | null;
-  return prototype === null ? 0 : 1 + prototypesOf(prototype);
-};

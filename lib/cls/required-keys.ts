@@ -2,7 +2,7 @@ import {
   CAUSATION_ID,
   type Checks,
   CORRELATION_ID,
-  propagatorInvalid,
+  givenInvalid,
   readHeaders,
   show,
   wrongOption,
@@ -28,7 +28,7 @@ const RESERVED = [CORRELATION_ID, CAUSATION_ID];
  * @throws EVENTS_OPTION_INVALID
  */
 export function requireKeys(options: { readonly keys?: readonly string[] }): readonly string[] {
-  const refused = (found: string, remedy: string) => propagatorInvalid('clsPropagator()', found, remedy);
+  const refused = (found: string, remedy: string) => givenInvalid('clsPropagator()', found, remedy);
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw refused(show(options), "Pass an object: { keys: ['tenant'] }.");
   }

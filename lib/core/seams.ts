@@ -2,7 +2,7 @@
 
 export { awaitable, whenSettled } from './async/promises.js';
 export { show, showCarried } from './errors/describe.js';
-export { contextUnfit, propagatorInvalid } from './errors/run-errors.js';
+export { contextUnfit, givenInvalid } from './errors/run-errors.js';
 export { withEventsInvalid } from './errors/transaction-errors.js';
 export { isSchema } from './events/event-definition.js';
 export { eventLabel } from './events/event-map.js';
@@ -27,4 +27,4 @@ export {
   type WorkHooks,
 } from './options/work-hooks.js';
 export { Provided } from './options/provided.js';
-export { type Checks, IS_BOOLEAN, wrongOption } from './options/option-checks.js';
+export { type Checks, IS_BOOLEAN, isPlainObject, wrongOption } from './options/option-checks.js';

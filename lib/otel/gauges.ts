@@ -5,9 +5,10 @@ import {
   metrics,
   type Observable,
 } from '@opentelemetry/api';
-import { within } from '../engine/index.js';
+import { addressName, within } from '../engine/index.js';
 import { type CallbackDeliveries, type DeliveryAddress, EventDeliveries, EventsInspector } from '../index.js';
 import { ofDeliveries } from './attributes.js';
+import { NAME } from './sdk.js';
 
 /** How long what was read of the store will do. */
 const GOOD_FOR_MS = 15_000;
@@ -34,11 +35,10 @@ export class Gauges {
   private readonly shown = new Map<string, DeliveryAddress>();
 
   constructor(
-    meterName: string,
     private readonly deliveries: EventDeliveries,
     private readonly inspector: EventsInspector,
   ) {
-    const meter = (this.meter = metrics.getMeter(meterName));
+    const meter = (this.meter = metrics.getMeter(NAME));
     this.observables = [
       meter.createObservableGauge('nestjs_callbacks.deliveries', {
         unit: '{delivery}',
@@ -66,7 +66,7 @@ export class Gauges {
     const isOthers = !hasDuty && this.knowsOfOthers;
     const shown = new Map(this.shown);
     for (const one of isOthers ? [] : this.counts) {
-      shown.delete(keyOf(one));
+      shown.delete(addressName(one));
       this.show(result, one);
     }
     // An SDK shows what it was told last for ever.
@@ -82,7 +82,7 @@ export class Gauges {
     for (const state of STATES) result.observe(count, one[state], { ...attributes, 'nestjs_callbacks.state': state });
     const ageMs = one.oldestDueAt ? Math.max(0, Date.now() - one.oldestDueAt.getTime()) : 0;
     result.observe(age, ageMs / 1_000, attributes);
-    this.shown.set(keyOf(one), one);
+    this.shown.set(addressName(one), one);
   }
 
   /** Reads anew. Where that fails, what was read before is the best that is known: the oldest grows older. */
@@ -99,5 +99,3 @@ export class Gauges {
     }
   }
 }
-
-const keyOf = ({ event, callback }: DeliveryAddress) => `${event} ${callback}`;

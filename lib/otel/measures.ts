@@ -1,5 +1,6 @@
 import { type Attributes, metrics } from '@opentelemetry/api';
 import { DURATION_BUCKETS, errorType, ofProcessing, ofSending } from './attributes.js';
+import { NAME } from './sdk.js';
 
 const DURATION = { unit: 's', advice: { explicitBucketBoundaries: DURATION_BUCKETS } };
 
@@ -10,8 +11,8 @@ export class Measures {
   private readonly consumedMessages;
   private readonly processDuration;
 
-  constructor(meterName: string) {
-    const meter = metrics.getMeter(meterName);
+  constructor() {
+    const meter = metrics.getMeter(NAME);
     this.sentMessages = meter.createCounter('messaging.client.sent.messages', {
       unit: '{message}',
       description: 'Deliveries that were stored, or could not be',

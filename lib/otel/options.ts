@@ -1,6 +1,5 @@
-import { IS_BOOLEAN, isHeaderName, show, wrongOption } from '../core/seams.js';
+import { givenInvalid, IS_BOOLEAN, isHeaderName, show, wrongOption } from '../core/seams.js';
 import type { OptionCheck } from '../engine/index.js';
-import { EventsError } from '../index.js';
 
 /** The options of `EventsTelemetryModule.forRoot()`. All are optional. */
 export interface EventsTelemetryOptions {
@@ -47,8 +46,7 @@ const CHECKS: Record<keyof EventsTelemetryOptions, OptionCheck> = {
 
 /** @throws EVENTS_OPTION_INVALID */
 export function completeOptions(options: EventsTelemetryOptions = {}): CompleteOptions {
-  const refused = (found: string, remedy: string) =>
-    new EventsError('EVENTS_OPTION_INVALID', `EventsTelemetryModule.forRoot() was given ${found}. ${remedy}`);
+  const refused = (found: string, remedy: string) => givenInvalid('EventsTelemetryModule.forRoot()', found, remedy);
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw refused(show(options), 'Pass an object.');
   }

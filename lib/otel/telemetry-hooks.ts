@@ -1,25 +1,24 @@
-import { context, ProxyTracerProvider, type Span, SpanKind, trace, type Tracer } from '@opentelemetry/api';
+import { context, type Span, SpanKind, trace, type Tracer } from '@opentelemetry/api';
 import type { AttemptOutcome, HookedAttempt, HookedCall, HookedRun, HookedStoring, WorkHooks } from '../core/seams.js';
 import { ofEvent, ofHeaders, ofProcessing, ofSending } from './attributes.js';
 import type { Measures } from './measures.js';
 import type { CompleteOptions } from './options.js';
 import { inContext, quietly } from './quietly.js';
+import { hearsSdk, NAME } from './sdk.js';
 import { begin, endFailed, endWell, inSpan } from './spans.js';
 import { readContext, writeContext } from './trace-context.js';
 
 /** Has the work of an application take place in spans, and measures it. */
 export class TelemetryHooks implements WorkHooks {
-  private readonly tracer: Tracer;
+  private readonly tracer: Tracer = trace.getTracer(NAME);
   private hasFoundSdk = false;
   /** Absent unless each call is to have a span, so that none pays for it. */
   readonly call?: WorkHooks['call'];
 
   constructor(
-    private readonly name: string,
     private readonly measures: Measures | undefined,
     private readonly options: CompleteOptions,
   ) {
-    this.tracer = trace.getTracer(name);
     if (options.callbacks) this.call = (called, proceed) => this.inCall(called, proceed);
   }
 
@@ -89,12 +88,9 @@ export class TelemetryHooks implements WorkHooks {
     return span ? inContext(trace.setSpan(outer, span), proceed) : proceed();
   };
 
-  /** Whether the process has started an SDK for traces; it may yet. */
+  /** Whether there is an SDK. One that was found stays. */
   private findSdk(): boolean {
-    if (this.hasFoundSdk) return true;
-    const provider = trace.getTracerProvider();
-    const isStandIn = provider instanceof ProxyTracerProvider && !provider.getDelegateTracer(this.name);
-    return (this.hasFoundSdk = !isStandIn);
+    return (this.hasFoundSdk ||= hearsSdk());
   }
 
   /** A durable callback has the span of its attempt. */

@@ -2,19 +2,16 @@ import { type DynamicModule, Global, Inject, Module, type OnModuleDestroy, type 
 import { ModulesContainer } from '@nestjs/core';
 import { EVENTS_WORK_HOOKS, Provided } from '../core/seams.js';
 import { EventDeliveries, EventsError, EventsInspector, EventsModule } from '../index.js';
-import { warnOfUnheardSdk } from './unheard-sdk.js';
 import { Gauges } from './gauges.js';
 import { Measures } from './measures.js';
 import { type CompleteOptions, completeOptions, type EventsTelemetryOptions } from './options.js';
+import { warnOfUnheardSdk } from './sdk.js';
 import { TelemetryHooks } from './telemetry-hooks.js';
-
-/** The name of our tracer and our meter. */
-const NAME = 'nestjs-callbacks';
 
 const OPTIONS = Symbol('EVENTS_TELEMETRY_OPTIONS');
 
 const hooksOf = (options: CompleteOptions) =>
-  new Provided(new TelemetryHooks(NAME, options.metrics ? new Measures(NAME) : undefined, options));
+  new Provided(new TelemetryHooks(options.metrics ? new Measures() : undefined, options));
 
 /**
  * Makes spans and metrics of what the application runs and performs, by the OpenTelemetry SDK that the process has started before it
@@ -62,7 +59,7 @@ export class EventsTelemetryModule implements OnModuleInit, OnModuleDestroy {
 
   onModuleInit(): void {
     warnOfUnheardSdk();
-    if (this.options.metrics) this.gauges = new Gauges(NAME, this.deliveries, this.inspector);
+    if (this.options.metrics) this.gauges = new Gauges(this.deliveries, this.inspector);
   }
 
   onModuleDestroy(): void {

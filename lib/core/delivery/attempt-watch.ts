@@ -1,9 +1,9 @@
 import { atMost } from '../async/time-limits.js';
-import type { EngineHost } from '../engine/engine-host.js';
 import type { EngineAttempt } from '../engine/engine.js';
 import { deliveryLost } from '../errors/delivery-errors.js';
 import { NO_HEADERS } from '../events/event-headers.js';
 import type { AttemptOutcome, HookedAttempt } from '../options/work-hooks.js';
+import type { Failures } from '../reports/failures.js';
 
 /** How long whoever tells of an attempt waits for the engine's answer. */
 export const PATIENCE_MS = 1_000;
@@ -14,7 +14,7 @@ export class AttemptWatch {
 
   constructor(
     private readonly attempt: EngineAttempt,
-    private readonly host: Pick<EngineHost, 'report'>,
+    private readonly failures: Pick<Failures, 'watching'>,
   ) {}
 
   get hooked(): HookedAttempt {
@@ -33,10 +33,7 @@ export class AttemptWatch {
     });
     await atMost(PATIENCE_MS, answered);
     const { event, callback, id } = this.attempt.delivery;
-    try {
-      this.onDecided?.(wasOurs === false ? { status: 'lost', error: deliveryLost(event, callback, id) } : outcome, at);
-    } catch (problem) {
-      this.host.report(`Whoever watches attempts of ${callback} has failed`, problem);
-    }
+    const final = wasOurs === false ? { status: 'lost' as const, error: deliveryLost(event, callback, id) } : outcome;
+    this.failures.watching(() => this.onDecided?.(final, at));
   }
 }

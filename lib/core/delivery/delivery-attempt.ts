@@ -61,7 +61,7 @@ export class DeliveryAttempt implements Pending {
     private readonly attempt: EngineAttempt,
   ) {
     this.signal = new AttemptSignal(() => attempt.signal);
-    this.watch = host.around.attempt && new AttemptWatch(attempt, host.engine);
+    this.watch = host.around.attempt && new AttemptWatch(attempt, host.failures);
     this.overdue = new Overdue(host.failures.logger, event, callback, attempt.delivery.id);
   }
 

@@ -14,7 +14,7 @@ export const propagatorFailed = (problem: string, cause?: unknown) =>
 export const contextUnfit = (found: string, remedy: string) =>
   new EventsError('EVENTS_PROPAGATOR_FAILED', `${found}. ${remedy}`);
 
-export const propagatorInvalid = (maker: string, found: string, remedy: string) =>
+export const givenInvalid = (maker: string, found: string, remedy: string) =>
   new EventsError('EVENTS_OPTION_INVALID', `${maker} was given ${found}. ${remedy}`);
 
 export const nobodyAnswers = (event: string, hint: string) =>

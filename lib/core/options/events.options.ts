@@ -75,7 +75,7 @@ export interface EventsOptions {
    */
   remote?: readonly RemoteCallback[];
   /**
-   * Carry what the application keeps in async context, a tenant say, to durable and after-commit callbacks: by headers, to each
+   * Carry what the application keeps in async context, a tenant say, to callbacks that are called later: by headers, to each
    * attempt, in any process. The first is the outermost.
    * @default none
    */

@@ -73,6 +73,13 @@ export const isObject = (expected: string): Check => ({
   expected,
 });
 
+/** Whether it is an object of no class, of this realm or another: what it holds are its own fields. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value) as object | null;
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export const isUuid = (value: unknown) => typeof value === 'string' && UUID.test(value);

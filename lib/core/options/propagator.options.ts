@@ -2,8 +2,8 @@ import { optionInvalid } from '../errors/callback-errors.js';
 import type { EventHeaders } from '../events/event-headers.js';
 
 /**
- * Carries something that an application keeps in an async context, a tenant say, from where an event is run to where its durable and
- * after-commit callbacks are called: to another process, and to each attempt.
+ * Carries something that an application keeps in an async context, a tenant say, from where an event is run to where callbacks are
+ * called that do not run in that context any more: to another process, to each attempt, to the end of a transaction.
  *
  * @example
  * const tenants = new AsyncLocalStorage<string>();

@@ -2,7 +2,7 @@ import { requireHandle } from '../transactions/data-layers.js';
 import { type EventHeaders, readHeaders } from '../events/event-headers.js';
 import { show } from '../errors/describe.js';
 import { withInvalid } from '../errors/run-errors.js';
-import { type Check, IS_DURATION, isUuid, wrongOption } from '../options/option-checks.js';
+import { type Check, IS_DURATION, isPlainObject, isUuid, wrongOption } from '../options/option-checks.js';
 import type { TransactionHandle } from '../transactions/transaction-handle.js';
 
 /** Says what is about a run, rather than carried by its event. */
@@ -68,17 +68,11 @@ const CHECKS: Record<keyof RunContext, Check> = {
     refusesUndefined: true,
   },
   headers: {
-    isValid: (value) => areHeaders(value) && readHeaders(value, withInvalid) !== undefined,
+    // Those of fetch, and a map, have none that a loop over an object finds.
+    isValid: (value) => isPlainObject(value) && readHeaders(value, withInvalid) !== undefined,
     expected: 'Pass a plain object of strings, by name; of others, Object.fromEntries(headers).',
   },
 };
-
-/** Those of fetch, and a map, have none that a loop over an object finds. */
-function areHeaders(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  const prototype = Object.getPrototypeOf(value) as object | null;
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
-}
 
 /**
  * The context of a runner that is made from another one.

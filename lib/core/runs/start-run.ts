@@ -132,7 +132,8 @@ function runOf(
   if (transaction?.isOver) throw transactionOver(event.label, 'has ended', false);
   const about = aboutRun(event, passed.context, runtime.options.propagators);
   const afterInline = afterInlineOf(runtime, event, passed.args, about, transaction);
-  if (trace) Object.assign(trace, { headers: about.headers ?? NO_HEADERS }, afterInline?.id && { id: afterInline.id });
+  if (trace) trace.headers = about.headers ?? NO_HEADERS;
+  if (trace && afterInline?.id) trace.id = afterInline.id;
   return { event, args, headers: about.headers ?? NO_HEADERS, request: about.request, transaction, afterInline };
 }
 
