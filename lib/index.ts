@@ -47,16 +47,10 @@ export { EventsError, EVENTS_ERROR_CODES, type EventsErrorCode } from './core/er
 export type { CallbackFailure, FailedAttempt } from './core/options/callback-failure.js';
 
 // Types of the engine's port that the signatures above name. Whoever writes an engine takes them from `nestjs-callbacks/engine`
-export type {
-  Delivery,
-  DeliveryAddress,
-  DeliveryCounts,
-  DeliveryFilter,
-  DeliveryState,
-  EngineFactory,
-  KeptDelivery,
-  SqlTransaction,
-} from './core/engine/engine.js';
+export type { Delivery, DeliveryAddress } from './core/engine/delivery.js';
+export type { EngineFactory } from './core/engine/engine.js';
+export type { DeliveryCounts, DeliveryFilter, DeliveryState, KeptDelivery } from './core/engine/kept-delivery.js';
+export type { SqlTransaction } from './core/engine/sql-transaction.js';
 
 export type { StoredError } from './core/errors/stored-error.js';
 

@@ -2,21 +2,21 @@
 export type {
   Delivery,
   DeliveryAddress,
+  DurableCallback,
+  Json,
+  KnownAddress,
+  NewDelivery,
+} from '../core/engine/delivery.js';
+export type { DurableEngine, EngineCapabilities, EngineFactory } from '../core/engine/engine.js';
+export type { EngineAttempt } from '../core/engine/engine-attempt.js';
+export type {
   DeliveryCounts,
   DeliveryFilter,
   DeliveryQuery,
   DeliveryState,
-  DurableCallback,
-  DurableEngine,
-  EngineAttempt,
-  EngineCapabilities,
-  EngineFactory,
-  Json,
   KeptDelivery,
-  KnownAddress,
-  NewDelivery,
-  SqlTransaction,
-} from '../core/engine/engine.js';
+} from '../core/engine/kept-delivery.js';
+export type { SqlTransaction } from '../core/engine/sql-transaction.js';
 export type { EngineHost } from '../core/engine/engine-host.js';
 export type { RetriedPortion, RetryPortion } from '../core/engine/retry-portion.js';
 export {

@@ -24,9 +24,10 @@ import { EmbeddedClock } from './embedded-clock.js';
 import { KeptDeliveries } from './kept-deliveries.js';
 import { isQueueMissing } from './missing-queue.js';
 import { type CompleteOptions, sessionsOf } from './options.js';
+import { openOwnSchema } from './open-own-schema.js';
 import { queueName } from './queue-name.js';
 import { movesTo, Queues } from './queues.js';
-import { type OwnSchema, ownSchema } from './statements/own-schema.js';
+import type { OwnSchema } from './statements/own-schema.js';
 import { type Statements, statementsFor } from './statements/statements.js';
 import type { StoreOptions } from './statements/store.js';
 import { Working } from './working.js';
@@ -78,7 +79,7 @@ export class PostgresEngine implements DurableEngine {
     const { leaseMs, storeTimeoutMs } = options;
     const connection = (this.connection = await openConnection(options, host));
     const boss = await openBoss(connection, options, host);
-    const own = await this.makeOwnSchema(connection, host);
+    const own = await openOwnSchema(connection, options, host);
     const statements = { ...this.statements, ...own?.cheaper, ...(own?.marks && { queues: own.marks.queues }) };
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
     if (connection.isExclusive) await takeOver(connection, statements, own);
@@ -181,28 +182,6 @@ export class PostgresEngine implements DurableEngine {
 
   async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }) {
     return this.requireOpened().kept.discard(filter);
-  }
-
-  /** Makes what is ours in the schema, if this engine may. Resolves to it, if it is there. */
-  private async makeOwnSchema(connection: Connection, host: EngineHost): Promise<OwnSchema | undefined> {
-    const { schema, migrate } = this.options;
-    const own = ownSchema(schema);
-    if (migrate) {
-      await connection.query(own.sql, undefined, BOOT_TIMEOUT_MS);
-      return own;
-    }
-    const { rows } = await connection.query(own.isThere, [], BOOT_TIMEOUT_MS);
-    const [{ isThere, hasMarks }] = rows as { isThere: boolean; hasMarks: boolean }[];
-    if (!isThere || !hasMarks) {
-      const price = isThere
-        ? 'what remote names is not compared with what other applications have'
-        : 'each instance looks for all deliveries by itself, and the database plans each statement each time';
-      host.warn(
-        `The schema "${schema}" lacks what this version of nestjs-callbacks keeps there, or this role may not use it. It works; ${price}. ` +
-          `Run what upgradeSql('${schema}') returns, grant the role what lib/postgres/README.md says on its tables and functions, and start again.`,
-      );
-    }
-    return isThere ? { ...own, marks: hasMarks ? own.marks : undefined } : undefined;
   }
 
   private requireOpened(): Opened {

@@ -1,6 +1,6 @@
 import { within } from '../async/time-limits.js';
 import { LONGEST_TIMER_MS } from '../async/timers.js';
-import type { DeliveryCounts } from '../engine/engine.js';
+import type { DeliveryCounts } from '../engine/kept-delivery.js';
 import { providedByHabit } from '../errors/callback-errors.js';
 import { healthInvalid } from '../errors/delivery-errors.js';
 import { sentenceOf, show } from '../errors/describe.js';

@@ -1,4 +1,4 @@
-import type { DeliveryCounts } from '../engine/engine.js';
+import type { DeliveryCounts } from '../engine/kept-delivery.js';
 
 /**
  * What a health check has found. The numbers are those of all callbacks of the store, also of other applications; they are

@@ -1,5 +1,5 @@
 import { atMost } from '../async/time-limits.js';
-import type { EngineAttempt } from '../engine/engine.js';
+import type { EngineAttempt } from '../engine/engine-attempt.js';
 import { deliveryLost } from '../errors/delivery-errors.js';
 import { NO_HEADERS } from '../events/event-headers.js';
 import type { AttemptOutcome, HookedAttempt } from '../options/work-hooks.js';

@@ -1,5 +1,5 @@
 import { LazyAbort } from '../async/lazy-abort.js';
-import type { EngineAttempt } from '../engine/engine.js';
+import type { EngineAttempt } from '../engine/engine-attempt.js';
 import { type EventHeaders, NO_HEADERS } from '../events/event-headers.js';
 import type { CurrentDelivery, CurrentEvent } from '../callbacks/current-event.js';
 

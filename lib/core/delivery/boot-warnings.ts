@@ -1,4 +1,5 @@
-import type { DeliveryAddress, DeliveryCounts } from '../engine/engine.js';
+import type { DeliveryAddress } from '../engine/delivery.js';
+import type { DeliveryCounts } from '../engine/kept-delivery.js';
 
 /** The warnings of an application that boots: deliveries that the engine keeps, and that somebody should look into. */
 export function bootWarnings(

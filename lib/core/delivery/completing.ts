@@ -1,5 +1,6 @@
 import type { RegisteredCallback, RegisteredEvent } from '../callbacks/registered-event.js';
-import type { EngineAttempt, SqlTransaction } from '../engine/engine.js';
+import type { EngineAttempt } from '../engine/engine-attempt.js';
+import type { SqlTransaction } from '../engine/sql-transaction.js';
 import { CompletionRefusedError, TransactionRefusedError, UnknownOutcomeError } from '../engine/refusals.js';
 import { completingFailed, completingRefused } from '../errors/completing-errors.js';
 import { transactionAborted } from '../errors/transaction-errors.js';

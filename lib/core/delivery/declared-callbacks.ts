@@ -1,7 +1,8 @@
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
 import type { RegisteredDurable, RegisteredEvent } from '../callbacks/registered-event.js';
 import { addressKey } from '../engine/address-name.js';
-import type { DurableCallback, DurableEngine, KnownAddress } from '../engine/engine.js';
+import type { DurableCallback, KnownAddress } from '../engine/delivery.js';
+import type { DurableEngine } from '../engine/engine.js';
 import { nearest } from '../errors/did-you-mean.js';
 import { engineFailed, engineUnsuited, remoteOrder, startTimeout } from '../errors/delivery-errors.js';
 import { NoAnswerError, within } from '../async/time-limits.js';

@@ -4,7 +4,7 @@ import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../async/timers.js';
 import { callAndTrace } from '../callbacks/call.js';
 import { type CurrentEvent, withCurrentEvent } from '../callbacks/current-event.js';
 import type { RegisteredDurable, RegisteredEvent } from '../callbacks/registered-event.js';
-import type { EngineAttempt } from '../engine/engine.js';
+import type { EngineAttempt } from '../engine/engine-attempt.js';
 import { deliveryExhausted, deliveryLate, deliveryLost, deliveryTimeout } from '../errors/delivery-errors.js';
 import { storedError } from '../errors/stored-error.js';
 import { isInstance } from '../errors/thrown.js';

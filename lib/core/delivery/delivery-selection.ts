@@ -1,4 +1,4 @@
-import type { DeliveryFilter, DeliveryState, KeptDelivery } from '../engine/engine.js';
+import type { DeliveryFilter, DeliveryState, KeptDelivery } from '../engine/kept-delivery.js';
 import { queryInvalid } from '../errors/delivery-errors.js';
 import { show } from '../errors/describe.js';
 import { type Check, type Checks, isCount, isUuid, wrongOption } from '../options/option-checks.js';

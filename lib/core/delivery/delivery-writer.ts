@@ -1,5 +1,5 @@
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
-import type { Json, NewDelivery } from '../engine/engine.js';
+import type { Json, NewDelivery } from '../engine/delivery.js';
 import { TransactionRefusedError, UnknownOutcomeError } from '../engine/refusals.js';
 import type { EventHeaders } from '../events/event-headers.js';
 import { keyMissing, storeFailed, storeUnknown } from '../errors/delivery-errors.js';

@@ -1,28 +1,23 @@
-import { addressKey } from '../engine/address-name.js';
-import { providedByHabit } from '../errors/callback-errors.js';
-import { discardFailed, engineMissing, queryInvalid, retryFailed } from '../errors/delivery-errors.js';
-import type { DeliveryAddress, DeliveryCounts, DeliveryFilter, DurableEngine, KeptDelivery } from '../engine/engine.js';
-import { CursorRefusedError } from '../engine/refusals.js';
-import { show } from '../errors/describe.js';
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
+import type { RegisteredEvent } from '../callbacks/registered-event.js';
+import { addressKey } from '../engine/address-name.js';
+import type { DeliveryCounts, KeptDelivery } from '../engine/kept-delivery.js';
+import { CursorRefusedError } from '../engine/refusals.js';
+import { providedByHabit } from '../errors/callback-errors.js';
+import { discardFailed, queryInvalid, retryFailed } from '../errors/delivery-errors.js';
 import type { OutsideCalls } from '../reports/outside-calls.js';
+import { AskedEngine } from './asked-engine.js';
 import type { DeclaredCallbacks } from './declared-callbacks.js';
-import type { RunningEngine } from './running-engine.js';
-import { nearest } from '../errors/did-you-mean.js';
-import type { Checks } from '../options/option-checks.js';
 import {
   cursorInvalid,
   type DeliveriesById,
   type DeliveriesQuery,
   type DeliverySelection,
   LIST_CHECKS,
-  refuseWrong,
-  requireSelection,
   SELECTION_CHECKS,
-  WATCHING_CHECKS,
 } from './delivery-selection.js';
-import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import { discardPortions, inPortions, type PortionsOptions, retryPortions } from './portions.js';
+import type { RunningEngine } from './running-engine.js';
 import { readArguments } from './stored-arguments.js';
 
 /** Counts the deliveries of one durable callback. */
@@ -36,14 +31,17 @@ export type KeptEvent = Omit<KeptDelivery, 'arguments'> & { readonly arguments: 
 
 /** Shows durable deliveries, and has dead ones tried again or removed: inject it where you look after them. */
 export class EventDeliveries {
+  private readonly asked: AskedEngine;
+
   /** @internal Nest makes it: inject it. */
   constructor(
     private readonly registry: CallbackRegistry,
-    private readonly running: Pick<RunningEngine, 'isConfigured'>,
-    private readonly declared: DeclaredCallbacks,
-    private readonly outsideCalls: OutsideCalls,
+    running: Pick<RunningEngine, 'isConfigured'>,
+    declared: DeclaredCallbacks,
+    outsideCalls: OutsideCalls,
   ) {
     if (!registry) throw providedByHabit(new.target);
+    this.asked = new AskedEngine(registry, running, declared, outsideCalls);
   }
 
   /**
@@ -55,9 +53,9 @@ export class EventDeliveries {
    * @throws EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_CLOSED; so do the other methods
    */
   async counts(): Promise<CallbackDeliveries[]> {
-    const engine = await this.engine('counts', {}, {});
+    const engine = await this.asked.for({ method: 'counts', query: {}, checks: {} });
     const counts = new Map((await engine.counts()).map((count) => [addressKey(count), count]));
-    const known = this.known.map(
+    const known = this.asked.known.map(
       (address) =>
         counts.get(addressKey(address)) ?? { ...address, waiting: 0, delayed: 0, running: 0, dead: 0, isExact: true },
     );
@@ -80,7 +78,7 @@ export class EventDeliveries {
    * @throws EVENTS_QUERY_INVALID
    */
   async list(query: DeliveriesQuery = {}): Promise<KeptEvent[]> {
-    const engine = await this.engine('list', query, LIST_CHECKS);
+    const engine = await this.asked.for({ method: 'list', query, checks: LIST_CHECKS });
     const { state = 'dead', limit = 100, after, ...filter } = query;
     const kept = await engine
       .list({ ...filter, state, limit, ...(after && { after: after.cursor }) })
@@ -103,7 +101,7 @@ export class EventDeliveries {
    * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_FAILED says how many were done
    */
   async retry(selection: DeliverySelection, watching: PortionsOptions = {}): Promise<number> {
-    const engine = await this.engine('retry', selection, SELECTION_CHECKS, watching);
+    const engine = await this.asked.for({ method: 'retry', query: selection, checks: SELECTION_CHECKS, watching });
     return inPortions(watching, retryPortions(engine, selection), (done, cause) =>
       retryFailed(engine.name, done, cause),
     );
@@ -119,47 +117,13 @@ export class EventDeliveries {
    * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_FAILED says how many were done
    */
   async discard(selection: DeliveriesById, watching: PortionsOptions = {}): Promise<number> {
-    const engine = await this.engine('discard', selection, SELECTION_CHECKS, watching);
+    const engine = await this.asked.for({ method: 'discard', query: selection, checks: SELECTION_CHECKS, watching });
     if (!selection.ids) {
       const remedy = 'Say which deliveries to remove: discard({ callback: …, ids: [ … ] }).';
       throw queryInvalid('discard', 'no ids', remedy);
     }
     return inPortions(watching, discardPortions(engine, selection), (done, cause) =>
       discardFailed(engine.name, done, cause),
-    );
-  }
-
-  private async engine(
-    method: string,
-    query: DeliveryFilter,
-    checks: Checks,
-    watching: PortionsOptions = {},
-  ): Promise<DurableEngine> {
-    requireSelection(method, query, checks);
-    refuseWrong(method, watching, WATCHING_CHECKS);
-    this.outsideCalls.note(`EventDeliveries.${method}()`);
-    if (!this.running.isConfigured) throw engineMissing(`EventDeliveries.${method}() was called`);
-    const engine = await this.declared.open();
-    await this.refuseUnknown(method, query, engine);
-    return engine;
-  }
-
-  /** Refuses an event or an id that nobody knows: a mistyped one would look like one that has no deliveries. */
-  private async refuseUnknown(method: string, query: DeliveryFilter, engine: DurableEngine): Promise<void> {
-    for (const field of ['event', 'callback'] as const) {
-      const asked = query[field];
-      if (asked === undefined || this.known.some((address) => address[field] === asked)) continue;
-      const names = [...this.known, ...(await engine.addresses())].map((address) => address[field]);
-      if (names.includes(asked)) continue;
-      const near = nearest(asked, names);
-      const found = `${field}: ${show(asked)}, ${field === 'event' ? 'of' : 'to'} which no deliveries go`;
-      throw queryInvalid(method, found, near ? `Did you mean "${near}"?` : 'Call counts() for those that have some.');
-    }
-  }
-
-  private get known(): DeliveryAddress[] {
-    return this.registry.durable.flatMap(({ label, durable }) =>
-      durable.map(({ id }) => ({ event: label, callback: id })),
     );
   }
 

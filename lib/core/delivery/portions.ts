@@ -1,4 +1,5 @@
-import type { DeliveryFilter, DurableEngine } from '../engine/engine.js';
+import type { DurableEngine } from '../engine/engine.js';
+import type { DeliveryFilter } from '../engine/kept-delivery.js';
 
 /** Watches and stops what is done in portions. */
 export interface PortionsOptions {

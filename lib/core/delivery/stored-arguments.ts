@@ -1,5 +1,5 @@
 import { types } from 'node:util';
-import type { Json } from '../engine/engine.js';
+import type { Json } from '../engine/delivery.js';
 import { argumentsUnstorable, deliveryGone, deliveryUnreadable } from '../errors/delivery-errors.js';
 import { isSafe, unescape, writeString } from './stored-text.js';
 import { fieldOf, pathOf, type Refuse, refuseHidden, refuseMore, tagOf } from './unstorable.js';

@@ -1,4 +1,4 @@
-import type { DeliveryAddress } from './engine.js';
+import type { DeliveryAddress } from './delivery.js';
 
 /**
  * Makes one name of an address, as a dashboard shows it: `user_joined/Emails.greetNewUser`. It consists of letters, digits,

@@ -1,4 +1,4 @@
-import type { DeliveryState } from './engine.js';
+import type { DeliveryState } from './kept-delivery.js';
 import { CursorRefusedError } from './refusals.js';
 
 /** Makes a {@link KeptDelivery.cursor} of a list of one state, from whatever finds the place in it again. */

@@ -1,7 +1,9 @@
-import type { StoredError } from '../errors/stored-error.js';
-import type { EventHeaders } from '../events/event-headers.js';
+import type { DurableCallback, KnownAddress, NewDelivery } from './delivery.js';
+import type { EngineAttempt } from './engine-attempt.js';
 import type { EngineHost } from './engine-host.js';
+import type { DeliveryCounts, KeptDelivery, DeliveryFilter, DeliveryQuery } from './kept-delivery.js';
 import type { RetriedPortion, RetryPortion } from './retry-portion.js';
+import type { SqlTransaction } from './sql-transaction.js';
 
 /**
  * Stores durable deliveries and brings each to an instance that works on it. An application has one engine, which
@@ -117,128 +119,4 @@ export interface EngineCapabilities {
   readonly transactions: boolean;
   /** It keeps the order of ordered callbacks. */
   readonly order: boolean;
-}
-
-/** A value that JSON can hold. */
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
-
-/** The address of a delivery. */
-export interface DeliveryAddress {
-  /** The event's name, or its class's name. */
-  readonly event: string;
-  /** The callback's id, as in `Emails.greetNewUser`. */
-  readonly callback: string;
-}
-
-/** A durable callback, as an engine knows it. */
-export interface DurableCallback extends DeliveryAddress {
-  /** The ids that the callback had before. */
-  readonly formerly: readonly string[];
-  readonly isOrdered: boolean;
-  /** How many attempts an instance makes at the same time. */
-  readonly concurrency: number;
-  /** Another application has it: this one stores for it, and must change nothing of how that has declared it. */
-  readonly isRemote?: boolean;
-}
-
-/** An address that instances have declared: `isRemote` says that none of them has done so as its own. */
-export type KnownAddress = DeliveryAddress & { readonly isOrdered: boolean; readonly isRemote: boolean };
-
-export interface Delivery extends DeliveryAddress {
-  /** A UUID, by default of version 7. One run has one for all its callbacks: it is unique within an address. */
-  readonly id: string;
-  /** The key by which order is kept. Deliveries to ordered callbacks always have one. */
-  readonly key?: string;
-  /**
-   * What travels with it beside its arguments, by names in lower case. It stays readable in the store, and as it was stored, whatever
-   * becomes of the delivery. Absent where nothing does, as of those that were stored before there were headers.
-   */
-  readonly headers?: EventHeaders;
-  readonly arguments: readonly Json[];
-}
-
-/** A delivery to be stored. */
-export interface NewDelivery extends Delivery {
-  /** How long it waits until it is due, in milliseconds from when it is stored, or from when its transaction began. */
-  readonly delayMs: number;
-}
-
-/** One attempt at a delivery. Whoever performs it settles it by one of these methods. Whichever comes first counts. */
-export interface EngineAttempt {
-  readonly delivery: Delivery;
-  /** 1 for the first attempt. It grows with each attempt that has begun, also when the instance died during it. */
-  readonly attempt: number;
-  /** How many attempts are charged to the delivery, this one included: all but those that were spared. */
-  readonly charged: number;
-  /** Aborts when this instance is no longer sure of its claim: then another instance may perform the delivery, too. */
-  readonly signal: AbortSignal;
-
-  /** Says that it succeeded. Resolves to whether this attempt still had the claim. So do the next three. */
-  complete(): Promise<boolean>;
-  /** Says that it failed, and is due again in so many milliseconds. */
-  retryIn(ms: number, error: StoredError): Promise<boolean>;
-  /** Says that it failed for good: the delivery is a dead letter. */
-  bury(error: StoredError): Promise<boolean>;
-  /** Says that it was broken off through no fault of its own: it is due at once, and this attempt does not count. */
-  release(): Promise<boolean>;
-  /**
-   * Makes it succeed if the transaction commits. Rejects with a {@link CompletionRefusedError} if this attempt no longer has
-   * the claim, so that the transaction must not commit, or has completed it already; with a {@link TransactionRefusedError} as
-   * {@link DurableEngine.store} does; and if the engine takes no transactions.
-   */
-  completeIn(transaction: SqlTransaction): Promise<void>;
-}
-
-/** A delivery is `waiting` for its time or its turn, `running`, or `dead`, having failed for good. */
-export type DeliveryState = 'waiting' | 'running' | 'dead';
-
-export interface DeliveryCounts extends DeliveryAddress {
-  /** Those that are due, or that an earlier one of their key holds up. */
-  readonly waiting: number;
-  /** Those that wait for their time: they are delayed, or are to be tried again. */
-  readonly delayed: number;
-  readonly running: number;
-  readonly dead: number;
-  /** `false` where one of these numbers may be too small: there are at least so many. */
-  readonly isExact: boolean;
-  /**
-   * Since when the one of `waiting` is due that has been due for the longest; absent where none waits. An engine may look only
-   * at those that it would hand out next.
-   */
-  readonly oldestDueAt?: Date;
-}
-
-/** A delivery as it lies in the store. */
-export interface KeptDelivery extends Delivery {
-  readonly state: DeliveryState;
-  /** How many attempts have begun. */
-  readonly attempts: number;
-  readonly storedAt: Date;
-  /** The time from which it may be performed; of a dead one, the time when it died. */
-  readonly since: Date;
-  /** The error of the last attempt. */
-  readonly error?: StoredError;
-  /** Its place in the list that it comes from: the list goes on after it. It means something to the engine only. */
-  readonly cursor: string;
-}
-
-/** Names deliveries: all that fit every field given. */
-export interface DeliveryFilter {
-  readonly event?: string;
-  readonly callback?: string;
-  readonly ids?: readonly string[];
-}
-
-export interface DeliveryQuery extends DeliveryFilter {
-  readonly state: DeliveryState;
-  readonly limit: number;
-  /** The cursor of the last delivery of the page before. */
-  readonly after?: string;
-}
-
-/**
- * The part of an open SQL transaction that an engine needs. Clients of node-postgres and transactions of PGlite have it.
- */
-export interface SqlTransaction {
-  query(sql: string, params: unknown[]): Promise<{ rows: unknown[] }>;
 }

@@ -1,6 +1,7 @@
 import { messageOf } from '../errors/thrown.js';
 import { addressKey } from './address-name.js';
-import type { DeliveryAddress, DeliveryCounts, DeliveryFilter } from './engine.js';
+import type { DeliveryAddress } from './delivery.js';
+import type { DeliveryCounts, DeliveryFilter } from './kept-delivery.js';
 import { UnknownOutcomeError } from './refusals.js';
 
 /** Whether a filter means deliveries of this address. It does not look at the filter's ids. */

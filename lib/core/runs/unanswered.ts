@@ -1,6 +1,6 @@
 import { nobodyAnswers } from '../errors/run-errors.js';
 import { type EventKey, eventLabel } from '../events/event-map.js';
-import type { KnownAddress } from '../engine/engine.js';
+import type { KnownAddress } from '../engine/delivery.js';
 import type { Failures } from '../reports/failures.js';
 import { nearest } from '../errors/did-you-mean.js';
 

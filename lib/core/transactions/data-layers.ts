@@ -1,4 +1,4 @@
-import type { SqlTransaction } from '../engine/engine.js';
+import type { SqlTransaction } from '../engine/sql-transaction.js';
 import { TransactionRefusedError } from '../engine/refusals.js';
 import { show } from '../errors/describe.js';
 import { withInvalid } from '../errors/run-errors.js';

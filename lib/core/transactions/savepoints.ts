@@ -1,5 +1,5 @@
 import { savepointFailed } from '../errors/transaction-errors.js';
-import type { SqlTransaction } from '../engine/engine.js';
+import type { SqlTransaction } from '../engine/sql-transaction.js';
 import type { Nest } from './data-layers.js';
 import { isAborted, throwAborted } from './sql-state.js';
 

@@ -1,4 +1,4 @@
-import type { SqlTransaction } from '../engine/engine.js';
+import type { SqlTransaction } from '../engine/sql-transaction.js';
 
 /**
  * An open transaction, as its data layer hands it out: a client of node-postgres after `begin`, a transaction of PGlite,

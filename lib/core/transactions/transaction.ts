@@ -1,6 +1,6 @@
 import type { AsyncResource } from 'node:async_hooks';
 import { shared } from '../copies/shared.js';
-import type { SqlTransaction } from '../engine/engine.js';
+import type { SqlTransaction } from '../engine/sql-transaction.js';
 import { RunsWithin } from './runs-within.js';
 import { Savepoints, type TransactionEnd } from './savepoints.js';
 import { throwAborted } from './sql-state.js';

@@ -12,8 +12,10 @@ import {
   timers,
 } from '../../engine/index.js';
 import { type Clock, REAL_TIME } from './clock.js';
+import { attemptAt, noTransactions } from './memory-attempt.js';
+import { KeptRows } from './kept-rows.js';
 import { MemoryStore } from './memory-store.js';
-import { type Claim, copyOf, type Row } from './row.js';
+import type { Claim, Row } from './row.js';
 
 const { clearInterval, setInterval, setTimeout } = timers;
 
@@ -61,6 +63,7 @@ export class MemoryEngine implements DurableEngine {
   readonly name = 'memory';
   readonly capabilities = { transactions: false, order: true };
   private readonly workers: Worker[] = [];
+  private readonly rows: KeptRows;
   private readonly claims = new Map<Claim, Row>();
   private readonly quarantine = new Quarantine();
   /** The claims on suspects that are performed here. */
@@ -74,7 +77,9 @@ export class MemoryEngine implements DurableEngine {
     protected readonly kept: MemoryStore,
     private readonly leaseMs: number,
     private readonly clock: Clock = REAL_TIME,
-  ) {}
+  ) {
+    this.rows = new KeptRows(kept);
+  }
 
   async start(): Promise<void> {
     this.unsubscribe = this.kept.subscribe(() => this.pump());
@@ -120,11 +125,11 @@ export class MemoryEngine implements DurableEngine {
   }
 
   async counts() {
-    return this.kept.counts(this.clock.now());
+    return this.rows.counts(this.clock.now());
   }
 
   async list(query: DeliveryQuery) {
-    return this.kept.list(query);
+    return this.rows.list(query);
   }
 
   async addresses() {
@@ -137,11 +142,11 @@ export class MemoryEngine implements DurableEngine {
   }
 
   async retry(filter: DeliveryFilter, portion: RetryPortion) {
-    return this.kept.retry(filter, portion, this.clock.now());
+    return this.rows.retry(filter, portion, this.clock.now());
   }
 
   async discard(filter: DeliveryFilter): Promise<number> {
-    return this.kept.discard(filter);
+    return this.rows.discard(filter);
   }
 
   protected renew(): void {
@@ -186,7 +191,9 @@ export class MemoryEngine implements DurableEngine {
     if (this.isWorking && row.claim === claim) {
       claim.hasBegun = true;
       row.attempts++;
-      await worker.perform(this.attemptAt(row, claim));
+      const drop = () => this.drop(claim);
+      const now = () => this.clock.now();
+      await worker.perform(attemptAt(row, claim, { store: this.kept, now, drop }));
     }
     this.drop(claim);
     worker.running--;
@@ -198,43 +205,4 @@ export class MemoryEngine implements DurableEngine {
     this.claims.delete(claim);
     if (this.suspects.delete(claim)) this.quarantine.leave(claim.hasBegun ? 'ended' : 'none');
   }
-
-  protected attemptAt(row: Row, claim: Claim): EngineAttempt {
-    const { event, callback, id, key, headers, arguments: args } = row;
-    const settle = async (change: Partial<Row>): Promise<boolean> => {
-      this.drop(claim);
-      if (row.claim !== claim) return false;
-      Object.assign(row, { claim: undefined, isSuspect: false, since: this.clock.now(), ...change });
-      this.kept.changed();
-      return true;
-    };
-    return {
-      delivery: {
-        event,
-        callback,
-        id,
-        ...(key !== undefined && { key }),
-        ...(headers && { headers: copyOf(headers) }),
-        arguments: copyOf(args),
-      },
-      attempt: row.attempts,
-      charged: row.attempts - row.spared,
-      signal: claim.abort.signal,
-      complete: async () => {
-        this.drop(claim);
-        if (row.claim !== claim) return false;
-        row.claim = undefined;
-        this.kept.remove(row);
-        return true;
-      },
-      retryIn: (ms, error) =>
-        settle({ state: 'waiting', since: this.clock.now() + Math.ceil(ms), isRetried: true, error }),
-      bury: (error) => settle({ state: 'dead', error }),
-      release: () => settle({ state: 'waiting', attempts: row.attempts - 1, isRetried: true }),
-      completeIn: () => Promise.reject(noTransactions()),
-    };
-  }
 }
-
-const noTransactions = () =>
-  new Error('The memory engine takes no transactions. Store and complete without one, or use another engine.');

@@ -1,19 +1,9 @@
 import {
   addressName,
-  countsByAddress,
-  cursorOf,
   type DeliveryAddress,
-  type DeliveryCounts,
-  type DeliveryFilter,
-  type DeliveryQuery,
   type DurableCallback,
-  fits,
-  type KeptDelivery,
   neverDeclared,
   type NewDelivery,
-  readCursor,
-  type RetriedPortion,
-  type RetryPortion,
 } from '../../engine/index.js';
 import { copyOf, heldUp, isDue, type Row } from './row.js';
 
@@ -156,68 +146,11 @@ export class MemoryStore {
     this.changed();
   }
 
-  counts(now: number): DeliveryCounts[] {
-    return countsByAddress(
-      this.rows.map(({ event, callback, state, since }) => {
-        const counted = state === 'waiting' && since > now ? 'delayed' : state;
-        return { event, callback, [counted]: 1, ...(counted === 'waiting' && { oldestDueAt: new Date(since) }) };
-      }),
-    );
-  }
-
-  list({ state, limit, after, ...filter }: DeliveryQuery): KeptDelivery[] {
-    return this.matching(filter, state, after)
-      .slice(0, limit)
-      .map((row) => ({
-        event: row.event,
-        callback: row.callback,
-        id: row.id,
-        ...(row.key !== undefined && { key: row.key }),
-        ...(row.headers && { headers: copyOf(row.headers) }),
-        arguments: copyOf(row.arguments),
-        state,
-        attempts: row.attempts,
-        storedAt: new Date(row.storedAt),
-        since: new Date(row.since),
-        ...(row.error && { error: row.error }),
-        cursor: cursorOf(state, String(row.place)),
-      }));
-  }
-
-  retry(filter: DeliveryFilter, { limit, after }: RetryPortion, now: number): RetriedPortion {
-    const dead = this.matching(filter, 'dead', after);
-    const portion = dead.slice(0, limit);
-    const change = { state: 'waiting', since: now, attempts: 0, spared: 0, isRetried: true };
-    for (const row of portion) Object.assign(row, change);
-    this.changed();
-    const last = portion.at(-1);
-    return {
-      count: portion.length,
-      ...(last && dead.length > limit && { after: cursorOf('dead', String(last.place)) }),
-    };
-  }
-
-  discard(filter: DeliveryFilter): number {
-    const idle = [...this.matching(filter, 'waiting'), ...this.matching(filter, 'dead')];
-    for (const row of idle) this.laneOf(row).delete(row.id);
-    this.changed();
-    return idle.length;
-  }
-
   private laneOf(address: DeliveryAddress): Map<string, Row> {
     const key = addressName(address);
     const lane = this.lanes.get(key) ?? new Map<string, Row>();
     this.lanes.set(key, lane);
     return lane;
-  }
-
-  /** The deliveries that a filter means, in the order of storing. */
-  private matching(filter: DeliveryFilter, state: Row['state'], after?: string): Row[] {
-    const wanted = filter.ids && new Set(filter.ids);
-    const from = after === undefined ? 0 : Number(readCursor(after, state, [/^\d{1,15}$/])[0]);
-    return this.rows
-      .filter((row) => row.state === state && row.place > from && fits(row, filter) && (!wanted || wanted.has(row.id)))
-      .sort((one, other) => one.place - other.place);
   }
 
   /** Hands deliveries that wait or are dead under a former id to the callback that had the id. */
