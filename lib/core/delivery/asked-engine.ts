@@ -1,8 +1,8 @@
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
 import type { DeliveryAddress } from '../engine/delivery.js';
-import type { DurableEngine } from '../engine/engine.js';
+import type { DurableEngine, EngineCapabilities } from '../engine/engine.js';
 import type { DeliveryFilter } from '../engine/kept-delivery.js';
-import { engineMissing, queryInvalid } from '../errors/delivery-errors.js';
+import { engineLacks, engineMissing, queryInvalid } from '../errors/delivery-errors.js';
 import { show } from '../errors/describe.js';
 import { nearest } from '../errors/did-you-mean.js';
 import type { Checks } from '../options/option-checks.js';
@@ -18,6 +18,8 @@ export interface Asked {
   readonly query: DeliveryFilter;
   /** The checks of the query. */
   readonly checks: Checks;
+  /** What not every engine can. */
+  readonly needs?: keyof EngineCapabilities;
   readonly watching?: PortionsOptions;
 }
 
@@ -37,13 +39,14 @@ export class AskedEngine {
     );
   }
 
-  /** @throws EVENTS_QUERY_INVALID, EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_CLOSED */
-  async for({ method, query, checks, watching = {} }: Asked): Promise<DurableEngine> {
+  /** @throws EVENTS_QUERY_INVALID, EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_ENGINE_UNSUITED, EVENTS_CLOSED */
+  async for({ method, query, checks, needs, watching = {} }: Asked): Promise<DurableEngine> {
     requireSelection(method, query, checks);
     refuseWrong(method, watching, WATCHING_CHECKS);
     this.outsideCalls.note(`EventDeliveries.${method}()`);
     if (!this.running.isConfigured) throw engineMissing(`EventDeliveries.${method}() was called`);
     const engine = await this.declared.open();
+    if (needs && !engine.capabilities[needs]) throw engineLacks(engine.name, `EventDeliveries.${method}()`);
     await this.refuseUnknown(method, query, engine);
     return engine;
   }

@@ -50,6 +50,12 @@ export const engineUnsuited = (engine: string, callback: string, what: string) =
     `${callback} asks for ${what}, which the engine ${engine} cannot do. Remove the option, or choose another engine.`,
   );
 
+export const engineLacks = (engine: string, method: string) =>
+  new EventsError(
+    'EVENTS_ENGINE_UNSUITED',
+    `${method} was called, which the engine ${engine} cannot do. lib/control.md says which engine can.`,
+  );
+
 export const remoteOrder = (event: string, callback: string, isOrdered: boolean) =>
   new EventsError(
     'EVENTS_OPTION_INVALID',
