@@ -3,6 +3,7 @@ import type { EngineAttempt, StoredError } from '../engine/index.js';
 /** The data of a job, as a dashboard shows it. */
 export interface JobData {
   readonly event: string;
+  readonly givenId?: string;
   readonly key?: string;
   readonly headers?: EngineAttempt['delivery']['headers'];
   readonly arguments: EngineAttempt['delivery']['arguments'];

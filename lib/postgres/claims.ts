@@ -116,7 +116,7 @@ export class Claims {
   private attemptAt(claim: HeldClaim<ClaimedJob>, data: JobData, events: AttemptEvents): EngineAttempt {
     const job = claim.claimed;
     const { id, name, retryCount, spared } = job;
-    const { event, key, headers, arguments: args, uncounted = 0 } = data;
+    const { event, givenId, key, headers, arguments: args, uncounted = 0 } = data;
     const attempt = retryCount + 1 - uncounted;
     const told = (settling: Promise<boolean>) => settling.finally(() => events.onSettled());
     const settle = (rest: Omit<Verdict, keyof NamedAttempt>) =>
@@ -126,6 +126,7 @@ export class Claims {
         event,
         callback: requireAddress(name).callback,
         id,
+        ...(givenId !== undefined && { givenId }),
         ...(key !== undefined && { key }),
         ...(headers && { headers }),
         arguments: args,

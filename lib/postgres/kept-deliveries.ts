@@ -35,7 +35,7 @@ interface Place {
 /** A delivery, as it lies in the database. */
 interface Row extends Place {
   readonly key: string | null;
-  readonly data: Pick<KeptDelivery, 'headers' | 'arguments'>;
+  readonly data: Pick<KeptDelivery, 'givenId' | 'headers' | 'arguments'>;
   readonly output: StoredError | { readonly value?: { readonly message?: unknown } } | null;
   readonly storedAt: number;
   readonly attempts: number;
@@ -152,6 +152,7 @@ function keptOf(row: Row, state: DeliveryState): KeptDelivery {
     event,
     callback,
     id: row.id,
+    ...(row.data.givenId !== undefined && { givenId: row.data.givenId }),
     ...(row.key !== null && { key: row.key }),
     ...(row.data.headers && { headers: row.data.headers }),
     arguments: row.data.arguments,

@@ -53,8 +53,14 @@ export function writeRun(deliveries: readonly Addressed[], isOrdered: boolean): 
 }
 
 function jsonOf({ queue, call, storedAt, delivery }: Addressed): string {
-  const { id, key, delayMs, event, headers, arguments: args } = delivery;
-  const data = { event, ...(key !== undefined && { key }), ...(headers && { headers }), arguments: args };
+  const { id, givenId, key, delayMs, event, headers, arguments: args } = delivery;
+  const data = {
+    event,
+    ...(givenId !== undefined && { givenId }),
+    ...(key !== undefined && { key }),
+    ...(headers && { headers }),
+    arguments: args,
+  };
   return JSON.stringify({ name: queue, id, key, delayMs, call, storedAt, data });
 }
 

@@ -72,8 +72,15 @@ export class JobAttempt implements EngineAttempt {
     const data = readData(job.data);
     this.claim = options.claims.hold(taken, takenAt);
     const { key, arguments: args } = data;
-    const { headers } = job.opts as JobOptions;
-    this.delivery = { ...address, id, ...(key !== undefined && { key }), ...(headers && { headers }), arguments: args };
+    const { headers, givenId } = job.opts as JobOptions;
+    this.delivery = {
+      ...address,
+      id,
+      ...(givenId !== undefined && { givenId }),
+      ...(key !== undefined && { key }),
+      ...(headers && { headers }),
+      arguments: args,
+    };
     this.standing = new Standing(job.attemptsStarted, job.stalledCounter, data);
     this.attempt = this.standing.attempt;
     this.charged = this.standing.charged;

@@ -57,9 +57,10 @@ export function keptOf({ delayed, ...found }: Found, fields: Fields): KeptDelive
     dead: Number(fields.finishedOn),
   }[state];
   const error = errorOf(fields);
-  const { headers } = optionsOf(fields.opts);
+  const { headers, givenId } = optionsOf(fields.opts);
   return {
     ...found,
+    ...(givenId !== undefined && { givenId }),
     ...(data.key !== undefined && { key: data.key }),
     ...(headers && { headers }),
     arguments: data.arguments ?? [],

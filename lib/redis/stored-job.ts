@@ -22,6 +22,7 @@ export interface JobData {
 export interface JobOptions {
   readonly delay?: number;
   readonly headers?: Delivery['headers'];
+  readonly givenId?: string;
 }
 
 /**
@@ -79,11 +80,15 @@ function* dataOf(deliveries: readonly NewDelivery[]): Generator<string> {
 }
 
 /** Makes a job of a delivery, for its callback's queue. It keeps the delivery's id. */
-const jobOf = ({ id, callback, headers, delayMs }: NewDelivery, data: string): JobJson => ({
+const jobOf = ({ id, givenId, callback, headers, delayMs }: NewDelivery, data: string): JobJson => ({
   id,
   name: callback,
   data,
-  opts: { ...(delayMs > 0 && { delay: Math.round(delayMs) }), ...(headers && { headers }) } satisfies JobOptions,
+  opts: {
+    ...(delayMs > 0 && { delay: Math.round(delayMs) }),
+    ...(headers && { headers }),
+    ...(givenId !== undefined && { givenId }),
+  } satisfies JobOptions,
   timestamp: Date.now(),
   progress: 0,
   attemptsMade: 0,

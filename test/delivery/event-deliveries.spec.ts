@@ -44,8 +44,8 @@ describe('EventDeliveries', () => {
     ],
     [
       'retry',
-      (deliveries) => deliveries.retry({ ids: ['1'] }),
-      "retry() was given ids: [ '1' ]. Pass an array of delivery ids.",
+      (deliveries) => deliveries.retry({ ids: [''] }),
+      "retry() was given ids: [ '' ]. Pass an array of delivery ids.",
     ],
     ['retry', (deliveries) => deliveries.retry(null), 'retry() was given null. Pass an object.'],
     [

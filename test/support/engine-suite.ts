@@ -146,6 +146,20 @@ function keepsDeliveries<Options extends object>({ engineOf }: EngineUnderTest<O
     ]);
   });
 
+  it('any text is an id: stored once, shown, and taken where an id is', async () => {
+    const { app, events } = await startApp([Emails], { engine: engineOf(place()) });
+    const deliveries = app.get(EventDeliveries);
+    const id = "welcome:Ädä 'quoted'\n😀";
+    await events.with({ id }).run('x', 'fails');
+    await until(async () => (await deliveries.list()).length === 1);
+    await events.with({ id }).run('x', 'another');
+    expect((await deliveries.list()).map((one) => one.id)).toEqual([id]);
+    expect(await deliveries.retry({ callback: 'Emails.greet', ids: [id] })).toBe(1);
+    await until(async () => (await deliveries.list({ callback: 'Emails.greet', ids: [id] })).length === 1);
+    expect(ran).toEqual(['fails', 'fails', 'fails', 'fails']);
+    expect(await deliveries.discard({ callback: 'Emails.greet', ids: [id] })).toBe(1);
+  });
+
   it('what is nested as deep as may be stored arrives as it was', async () => {
     let nested: unknown = 'core';
     for (let level = 0; level < 500; level++) nested = new Map([['deep', nested]]);

@@ -142,6 +142,9 @@ const broken: Record<string, Break | Broken> = {
   'brings the same headers to each attempt: tried again, released, dead and retried': losingHeaders(
     ({ attempt }) => attempt > 1,
   ),
+  'keeps what the application calls a delivery: for each attempt, and for who looks into it': (engine) => ({
+    list: async (query) => (await engine.list(query)).map((kept) => ({ ...kept, givenId: undefined })),
+  }),
   'brings the same headers to the attempt that follows when an instance has died': losingHeaders(
     ({ attempt, charged }) => charged < attempt,
   ),

@@ -37,7 +37,10 @@ export interface CurrentEvent {
 
 /** Tells a durable callback about its delivery. */
 export interface CurrentDelivery {
-  /** A UUID to deduplicate by. It is the same for each attempt, and for all deliveries of one run. */
+  /**
+   * What to deduplicate by: the id that was passed to `events.with({ id })`, or else a UUID. It is the same for each attempt, and
+   * for all deliveries of one run.
+   */
   readonly id: string;
   /**
    * Which attempt this is: 1 for the first. It may exceed `retry.attempts`, as one that ended with its instance is not charged

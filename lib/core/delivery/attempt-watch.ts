@@ -4,6 +4,7 @@ import { deliveryLost } from '../errors/delivery-errors.js';
 import { NO_HEADERS } from '../events/event-headers.js';
 import type { AttemptOutcome, HookedAttempt } from '../options/work-hooks.js';
 import type { Failures } from '../reports/failures.js';
+import { shownId } from './given-id.js';
 
 /** How long whoever tells of an attempt waits for the engine's answer. */
 export const PATIENCE_MS = 1_000;
@@ -19,9 +20,9 @@ export class AttemptWatch {
 
   get hooked(): HookedAttempt {
     const { attempt, delivery } = this.attempt;
-    const { event, callback, id, headers = NO_HEADERS } = delivery;
+    const { event, callback, headers = NO_HEADERS } = delivery;
     const whenDecided: HookedAttempt['whenDecided'] = (tell) => (this.onDecided = tell);
-    return { event, callback, id, attempt, headers, whenDecided };
+    return { event, callback, id: shownId(delivery), attempt, headers, whenDecided };
   }
 
   /** @param settled resolves to whether this attempt still had the claim, if that is known */
@@ -32,8 +33,11 @@ export class AttemptWatch {
       wasOurs = answer;
     });
     await atMost(PATIENCE_MS, answered);
-    const { event, callback, id } = this.attempt.delivery;
-    const final = wasOurs === false ? { status: 'lost' as const, error: deliveryLost(event, callback, id) } : outcome;
+    const { event, callback } = this.attempt.delivery;
+    const final =
+      wasOurs === false
+        ? { status: 'lost' as const, error: deliveryLost(event, callback, shownId(this.attempt.delivery)) }
+        : outcome;
     this.failures.watching(() => this.onDecided?.(final, at));
   }
 }

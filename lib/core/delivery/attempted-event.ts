@@ -1,6 +1,7 @@
 import { LazyAbort } from '../async/lazy-abort.js';
 import type { EngineAttempt } from '../engine/engine-attempt.js';
 import { type EventHeaders, NO_HEADERS } from '../events/event-headers.js';
+import { shownId } from './given-id.js';
 import type { CurrentDelivery, CurrentEvent } from '../callbacks/current-event.js';
 
 /** Tells a callback that its attempt is broken off: its time is over, its claim is lost, or the application gives it up. */
@@ -54,13 +55,14 @@ export class AttemptedEvent implements CurrentEvent {
   constructor(
     readonly event: CurrentEvent['event'],
     args: readonly unknown[],
-    { attempt, delivery: { id, key, headers = NO_HEADERS } }: EngineAttempt,
+    { attempt, delivery }: EngineAttempt,
     completeIn: CurrentDelivery['completeIn'],
     signal: AttemptSignal,
   ) {
+    const { key, headers = NO_HEADERS } = delivery;
     this.arguments = args;
     this.headers = Object.freeze(headers);
-    this.delivery = Object.freeze({ id, attempt, ...(key !== undefined && { key }), completeIn });
+    this.delivery = Object.freeze({ id: shownId(delivery), attempt, ...(key !== undefined && { key }), completeIn });
     this.#signal = signal;
     Object.freeze(this);
   }

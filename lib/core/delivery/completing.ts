@@ -7,6 +7,7 @@ import { transactionAborted } from '../errors/transaction-errors.js';
 import { type HandleReading, requireHandle } from '../transactions/data-layers.js';
 import { isAborted, isToBeRepeated, sqlStateOf } from '../transactions/sql-state.js';
 import type { TransactionHandle } from '../transactions/transaction-handle.js';
+import { shownId } from './given-id.js';
 import type { RunningEngine } from './running-engine.js';
 
 /** Completes a delivery by its callback's own transaction. What keeps it from that is said by name. */
@@ -53,6 +54,6 @@ export class Completing {
   }
 
   private get who() {
-    return { event: this.event.label, callback: this.callback.id, id: this.attempt.delivery.id };
+    return { event: this.event.label, callback: this.callback.id, id: shownId(this.attempt.delivery) };
   }
 }

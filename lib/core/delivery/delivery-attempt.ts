@@ -20,6 +20,7 @@ import { AttemptWatch, PATIENCE_MS } from './attempt-watch.js';
 import { AttemptedEvent, AttemptSignal } from './attempted-event.js';
 import { Completing } from './completing.js';
 import { DeliveryRefused } from './delivery-refused.js';
+import { shownId } from './given-id.js';
 import { Overdue } from './overdue.js';
 import { inPropagated } from './propagation.js';
 import type { RunningEngine } from './running-engine.js';
@@ -53,6 +54,8 @@ export class DeliveryAttempt implements Pending {
   private readonly watch: AttemptWatch | undefined;
   private readonly signal: AttemptSignal;
   private readonly overdue: Overdue;
+  /** The delivery's, as the application knows it. */
+  private readonly id: string;
 
   constructor(
     private readonly host: AttemptHost,
@@ -60,9 +63,10 @@ export class DeliveryAttempt implements Pending {
     private readonly callback: RegisteredDurable,
     private readonly attempt: EngineAttempt,
   ) {
+    this.id = shownId(attempt.delivery);
     this.signal = new AttemptSignal(() => attempt.signal);
     this.watch = host.around.attempt && new AttemptWatch(attempt, host.failures);
-    this.overdue = new Overdue(host.failures.logger, event, callback, attempt.delivery.id);
+    this.overdue = new Overdue(host.failures.logger, event, callback, this.id);
   }
 
   get waitsFor(): string {
@@ -146,9 +150,8 @@ export class DeliveryAttempt implements Pending {
     const completeIn: Completing['in'] = (handle) => completing.in(handle);
     const current: CurrentEvent = new AttemptedEvent(event.key, args, attempt, completeIn, this.signal);
     const scope = event.isScoped ? new InstanceScope(current, false) : undefined;
-    const { id } = attempt.delivery;
     return withCurrentEvent(current, () =>
-      callAndTrace(callback, event, args, scope, { id, attempt: attempt.attempt }),
+      callAndTrace(callback, event, args, scope, { id: this.id, attempt: attempt.attempt }),
     );
   }
 
@@ -168,12 +171,12 @@ export class DeliveryAttempt implements Pending {
   private async succeed(): Promise<void> {
     const { event, callback, attempt } = this;
     if (this.state === 'timed out') {
-      this.reportAlone(deliveryLate(event.label, callback.id, attempt.delivery.id, callback.durable.timeoutMs));
+      this.reportAlone(deliveryLate(event.label, callback.id, this.id, callback.durable.timeoutMs));
     }
     if (this.state !== 'running') return;
     this.state = 'settled';
     const wasOurs = await this.settle(attempt.complete(), { status: 'completed' });
-    if (wasOurs === false) this.reportAlone(deliveryLost(event.label, callback.id, attempt.delivery.id));
+    if (wasOurs === false) this.reportAlone(deliveryLost(event.label, callback.id, this.id));
   }
 
   /** Has closing wait until the engine has written down how it ended. Answers whether it was still ours, if that is known. */
@@ -216,10 +219,10 @@ export class DeliveryAttempt implements Pending {
 
   private report(error: unknown, retryInMs: number | undefined): void {
     const { event, callback, args } = this;
-    const { attempt, charged, delivery } = this.attempt;
+    const { attempt, charged } = this.attempt;
     const attempts = callback.durable.retry.attempts + attempt - charged;
     // One that was claimed after all attempts had begun is none: the last has failed.
-    const failed = { id: delivery.id, attempt: Math.min(attempt, attempts), attempts, retryInMs };
+    const failed = { id: this.id, attempt: Math.min(attempt, attempts), attempts, retryInMs };
     this.host.failures.report({ event, callback, args, error, attempt: failed });
   }
 

@@ -1,13 +1,22 @@
 import type { DeliveryFilter, DeliveryState, KeptDelivery } from '../engine/kept-delivery.js';
 import { queryInvalid } from '../errors/delivery-errors.js';
 import { show } from '../errors/describe.js';
-import { type Check, type Checks, isCount, isUuid, wrongOption } from '../options/option-checks.js';
+import { idOf } from './given-id.js';
+import {
+  type Check,
+  type Checks,
+  isCount,
+  isShortText,
+  MOST_ID_CHARACTERS,
+  wrongOption,
+} from '../options/option-checks.js';
 
 /** Names deliveries one by one: an id names a run, which has one to each of its durable callbacks. */
 export interface DeliveriesById {
   /** The event's name, where the callback answers several and runs of theirs were given one id. */
   readonly event?: string;
   readonly callback: string;
+  /** As they were given to `events.with({ id })`, or as `list()` and the log show them. */
   readonly ids: readonly string[];
 }
 
@@ -30,6 +39,10 @@ export type DeliveriesQuery = DeliverySelection & {
   /** Continue after this one, the last of the page before. */
   readonly after?: Pick<KeptDelivery, 'cursor'>;
 };
+
+/** The same with the ids under which the engine has the deliveries. */
+export const asStored = <Filter extends DeliveryFilter>(filter: Filter): Filter =>
+  filter.ids ? { ...filter, ids: filter.ids.map(idOf) } : filter;
 
 /**
  * Refuses what says wrongly which deliveries are meant.
@@ -63,7 +76,7 @@ export const cursorInvalid = (after: unknown) => queryInvalid('list', `after: ${
 const isName = { isValid: (value: unknown) => typeof value === 'string', expected: 'Pass a string.' };
 
 const areIds: Check = {
-  isValid: (value) => Array.isArray(value) && value.every(isUuid),
+  isValid: (value) => Array.isArray(value) && value.every((id) => isShortText(id, MOST_ID_CHARACTERS)),
   expected: 'Pass an array of delivery ids.',
   refusesUndefined: true,
 };

@@ -9,6 +9,7 @@ import { transactionAborted, transactionForeign, transactionOver } from '../erro
 import { isAborted, isToBeRepeated, sqlStateOf } from '../transactions/sql-state.js';
 import type { Transaction } from '../transactions/transaction.js';
 import type { DeclaredCallbacks } from './declared-callbacks.js';
+import { givenIdOf, idOf, shownId } from './given-id.js';
 import { newId } from './new-id.js';
 import { storeArguments } from './stored-arguments.js';
 
@@ -21,7 +22,9 @@ export interface DeliveryOptions {
 
 /** Stores the deliveries of one run. Refuses all of them before any callback runs, if one could not be stored. */
 export class DeliveryWriter {
+  /** As the application knows it. */
   readonly id: string;
+  private readonly stored: Pick<NewDelivery, 'id' | 'givenId'>;
   private readonly args: readonly Json[];
 
   /**
@@ -36,7 +39,9 @@ export class DeliveryWriter {
   ) {
     const ordered = event.durable.find(({ durable }) => durable.isOrdered);
     if (ordered && options.key === undefined) throw keyMissing(event.label, ordered.id);
-    this.id = options.id?.toLowerCase() ?? newId();
+    const given = options.id ?? newId();
+    this.stored = { id: idOf(given), ...givenIdOf(given) };
+    this.id = shownId(this.stored);
     this.args = this.writeArguments();
   }
 
@@ -47,11 +52,11 @@ export class DeliveryWriter {
    * @param headers are those of the deliveries, as they are when these are sent
    */
   write(headers: EventHeaders): readonly NewDelivery[] {
-    const { event, options, id } = this;
+    const { event, options, stored } = this;
     const args = event.inline.length > 0 ? this.writeArguments() : this.args;
     const { key, delayMs = 0 } = options;
     return event.durable.map((callback): NewDelivery => {
-      const delivery = { event: event.label, callback: callback.id, id, headers, arguments: args, delayMs };
+      const delivery = { event: event.label, callback: callback.id, ...stored, headers, arguments: args, delayMs };
       return key === undefined ? delivery : { ...delivery, key };
     });
   }

@@ -9,6 +9,7 @@ import type { OutsideCalls } from '../reports/outside-calls.js';
 import { AskedEngine } from './asked-engine.js';
 import type { DeclaredCallbacks } from './declared-callbacks.js';
 import {
+  asStored,
   cursorInvalid,
   type DeliveriesById,
   type DeliveriesQuery,
@@ -27,7 +28,7 @@ export interface CallbackDeliveries extends DeliveryCounts {
 }
 
 /** A delivery as it is kept, with the arguments that the callback gets, or would get. */
-export type KeptEvent = Omit<KeptDelivery, 'arguments'> & { readonly arguments: readonly unknown[] };
+export type KeptEvent = Omit<KeptDelivery, 'arguments' | 'givenId'> & { readonly arguments: readonly unknown[] };
 
 /** Shows durable deliveries, and has dead ones tried again or removed: inject it where you look after them. */
 export class EventDeliveries {
@@ -81,11 +82,11 @@ export class EventDeliveries {
     const engine = await this.asked.for({ method: 'list', query, checks: LIST_CHECKS });
     const { state = 'dead', limit = 100, after, ...filter } = query;
     const kept = await engine
-      .list({ ...filter, state, limit, ...(after && { after: after.cursor }) })
+      .list({ ...asStored(filter), state, limit, ...(after && { after: after.cursor }) })
       .catch((error: unknown) => {
         throw error instanceof CursorRefusedError ? cursorInvalid(after) : error;
       });
-    return kept.map((delivery) => ({ ...delivery, arguments: this.argumentsOf(delivery) }));
+    return kept.map((delivery) => this.shown(delivery));
   }
 
   /**
@@ -102,7 +103,7 @@ export class EventDeliveries {
    */
   async retry(selection: DeliverySelection, watching: PortionsOptions = {}): Promise<number> {
     const engine = await this.asked.for({ method: 'retry', query: selection, checks: SELECTION_CHECKS, watching });
-    return inPortions(watching, retryPortions(engine, selection), (done, cause) =>
+    return inPortions(watching, retryPortions(engine, asStored(selection)), (done, cause) =>
       retryFailed(engine.name, done, cause),
     );
   }
@@ -122,9 +123,13 @@ export class EventDeliveries {
       const remedy = 'Say which deliveries to remove: discard({ callback: …, ids: [ … ] }).';
       throw queryInvalid('discard', 'no ids', remedy);
     }
-    return inPortions(watching, discardPortions(engine, selection), (done, cause) =>
+    return inPortions(watching, discardPortions(engine, asStored(selection)), (done, cause) =>
       discardFailed(engine.name, done, cause),
     );
+  }
+
+  private shown({ givenId, ...delivery }: KeptDelivery): KeptEvent {
+    return { ...delivery, id: givenId ?? delivery.id, arguments: this.argumentsOf(delivery) };
   }
 
   private argumentsOf({ event, arguments: stored }: KeptDelivery): readonly unknown[] {

@@ -28,6 +28,11 @@ export type KnownAddress = DeliveryAddress & { readonly isOrdered: boolean; read
 export interface Delivery extends DeliveryAddress {
   /** A UUID, by default of version 7. One run has one for all its callbacks: it is unique within an address. */
   readonly id: string;
+  /**
+   * What the application calls it, where that is no UUID: the id is made of this text. It stays in the store as it is, whatever
+   * becomes of the delivery, for who looks into it.
+   */
+  readonly givenId?: string;
   /** The key by which order is kept. Deliveries to ordered callbacks always have one. */
   readonly key?: string;
   /**

@@ -82,6 +82,13 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
+/** Whether it is a text that any store can hold, of so many characters at most, and not empty. */
+export const isShortText = (value: unknown, most: number): value is string =>
+  typeof value === 'string' && value.length > 0 && value.length <= most && !/\0|\p{Surrogate}/u.test(value);
+
+/** The most characters of an id that is no UUID. */
+export const MOST_ID_CHARACTERS = 255;
+
 export const isUuid = (value: unknown) => typeof value === 'string' && UUID.test(value);
 
 /**

@@ -1,5 +1,6 @@
 import { currentEvent } from '../callbacks/current-event.js';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
+import { idOf } from '../delivery/given-id.js';
 import { newId } from '../delivery/new-id.js';
 import { injected } from '../delivery/propagation.js';
 import { CAUSATION_ID, CORRELATION_ID, type EventHeaders } from '../events/event-headers.js';
@@ -38,7 +39,8 @@ export function aboutRun(
   if (!isCalledLater && !around) return passed;
   const correlation = around?.headers[CORRELATION_ID];
   // What an inline callback runs is made in the delivery that has run its event.
-  const causation = around?.delivery?.id ?? around?.headers[CAUSATION_ID];
+  const causing = around?.delivery?.id;
+  const causation = causing === undefined ? around?.headers[CAUSATION_ID] : idOf(causing);
   const headers = (first: string | undefined): EventHeaders =>
     Object.freeze({
       ...(first !== undefined && { [CORRELATION_ID]: first }),
@@ -46,7 +48,7 @@ export function aboutRun(
       ...(causation !== undefined && { [CAUSATION_ID]: causation }),
     });
   if (!isCalledLater) return { ...passed, headers: headers(correlation) };
-  const id = durable.length > 0 ? (passed.id?.toLowerCase() ?? newId()) : undefined;
-  const all = injected(event.label, propagators, headers(correlation ?? id ?? newId()));
+  const id = durable.length > 0 ? (passed.id ?? newId()) : undefined;
+  const all = injected(event.label, propagators, headers(correlation ?? (id === undefined ? newId() : idOf(id))));
   return { ...passed, ...(id !== undefined && { id }), headers: all };
 }

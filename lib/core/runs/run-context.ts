@@ -2,7 +2,14 @@ import { requireHandle } from '../transactions/data-layers.js';
 import { type EventHeaders, readHeaders } from '../events/event-headers.js';
 import { show } from '../errors/describe.js';
 import { withInvalid } from '../errors/run-errors.js';
-import { type Check, IS_DURATION, isPlainObject, isUuid, wrongOption } from '../options/option-checks.js';
+import {
+  type Check,
+  IS_DURATION,
+  isPlainObject,
+  isShortText,
+  MOST_ID_CHARACTERS,
+  wrongOption,
+} from '../options/option-checks.js';
 import type { TransactionHandle } from '../transactions/transaction-handle.js';
 
 /** Says what is about a run, rather than carried by its event. */
@@ -26,7 +33,9 @@ export interface RunContext {
   /** How long the deliveries to durable callbacks wait before they are due, in milliseconds. */
   readonly delayMs?: number;
   /**
-   * The id of the deliveries to durable callbacks, a UUID: stored with the same id again, each is delivered once.
+   * The id of the deliveries to durable callbacks, of at most 255 characters: stored with the same id again, each is delivered
+   * once, as long as the engine remembers the id (`keepCompletedMs`). A UUID, or any other text, which is stored beside the UUID
+   * that is made of it. Logs and traces show it.
    * @default a new one, of version 7
    */
   readonly id?: string;
@@ -40,9 +49,6 @@ export interface RunContext {
    */
   readonly headers?: EventHeaders;
 }
-
-const isKey = (value: unknown) =>
-  typeof value === 'string' && value.length > 0 && value.length <= 500 && !/\0|\p{Surrogate}/u.test(value);
 
 /** A transaction that is not there must not become a run outside of any, whose deliveries outlive what is rolled back. */
 function isTransaction(value: unknown): boolean {
@@ -59,11 +65,14 @@ const CHECKS: Record<keyof RunContext, Check> = {
     isValid: (value) => typeof value === 'object' && value !== null && Object.isExtensible(value),
     expected: 'Pass the request object of Express or Fastify.',
   },
-  key: { isValid: isKey, expected: 'Pass a string of 1 to 500 characters, an order number say.' },
+  key: {
+    isValid: (value) => isShortText(value, 500),
+    expected: 'Pass a string of 1 to 500 characters, an order number say.',
+  },
   delayMs: IS_DURATION,
   id: {
-    isValid: isUuid,
-    expected: 'Pass a UUID; of another id, make one that is always the same (version 5).',
+    isValid: (value) => isShortText(value, MOST_ID_CHARACTERS),
+    expected: `Pass a string of 1 to ${MOST_ID_CHARACTERS} characters, a UUID say, or a name: 'welcome:ada@example.org'.`,
     // It would be stored as often as it is run.
     refusesUndefined: true,
   },

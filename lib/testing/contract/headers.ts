@@ -13,7 +13,9 @@ const HEADERS: Delivery['headers'] = {
   __proto__x: '',
 };
 
-/** Rules on headers: they stay with a delivery, whatever becomes of it. */
+const GIVEN_ID = 'welcome:ada@example.org \u2028 "quoted" 😀';
+
+/** Rules on what stays with a delivery, whatever becomes of it: its headers, and what the application calls it. */
 export const headersRules: readonly ContractRule[] = [
   rule('brings the headers of a delivery to its attempt and to lists, and none where it has none', async (scene) => {
     const callback = scene.callback();
@@ -50,6 +52,27 @@ export const headersRules: readonly ContractRule[] = [
     same(dead.headers ?? 'none', HEADERS);
     assert.equal(await scene.retry(engine), 1);
     for (const { delivery } of await attempts.begun(5)) same(delivery.headers ?? 'none', HEADERS);
+  }),
+
+  rule('keeps what the application calls a delivery: for each attempt, and for who looks into it', async (scene) => {
+    const callback = scene.callback();
+    const engine = await scene.open(callback);
+    const ends = ['retry', 'release', 'bury'];
+    const attempts = scene.attempts(engine, callback, (attempt) => {
+      const end = ends.shift();
+      if (end === 'retry') return attempt.retryIn(0, error);
+      if (end === 'release') return attempt.release();
+      return end === 'bury' ? attempt.bury(error) : attempt.complete();
+    });
+    await engine.store([scene.delivery({ givenId: GIVEN_ID })]);
+    await scene.until('it is dead', async () => (await scene.counts(engine)).dead === 1);
+    const [dead] = await engine.list({ ...scene.filter(), state: 'dead', limit: 10 });
+    assert.equal(dead.givenId, GIVEN_ID);
+    assert.equal(await scene.retry(engine), 1);
+    for (const { delivery } of await attempts.begun(4)) assert.equal(delivery.givenId, GIVEN_ID);
+    await engine.store([scene.delivery({ delayMs: FAR_MS })]);
+    const [waiting] = await engine.list({ ...scene.filter(), state: 'waiting', limit: 10 });
+    assert.equal(waiting.givenId, undefined);
   }),
 
   rule('brings the same headers to the attempt that follows when an instance has died', async (scene) => {

@@ -33,6 +33,7 @@ export class KeptRows {
         event: row.event,
         callback: row.callback,
         id: row.id,
+        ...(row.givenId !== undefined && { givenId: row.givenId }),
         ...(row.key !== undefined && { key: row.key }),
         ...(row.headers && { headers: copyOf(row.headers) }),
         arguments: copyOf(row.arguments),

@@ -13,7 +13,7 @@ interface AttemptOptions {
 
 /** Makes the attempt at a delivery that an instance has claimed. */
 export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptOptions): EngineAttempt {
-  const { event, callback, id, key, headers, arguments: args } = row;
+  const { event, callback, id, givenId, key, headers, arguments: args } = row;
   const settle = async (change: Partial<Row>): Promise<boolean> => {
     drop();
     if (row.claim !== claim) return false;
@@ -26,6 +26,7 @@ export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptO
       event,
       callback,
       id,
+      ...(givenId !== undefined && { givenId }),
       ...(key !== undefined && { key }),
       ...(headers && { headers: copyOf(headers) }),
       arguments: copyOf(args),

@@ -5,6 +5,7 @@ export interface Row {
   readonly event: string;
   callback: string;
   readonly id: string;
+  readonly givenId?: string;
   readonly key?: string;
   readonly headers?: NewDelivery['headers'];
   readonly arguments: NewDelivery['arguments'];

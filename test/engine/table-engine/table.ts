@@ -29,9 +29,10 @@ export interface Database extends SqlTransaction {
 }
 
 /** A row as it comes back. */
-interface Row extends Omit<Delivery, 'key' | 'headers'> {
+interface Row extends Omit<Delivery, 'key' | 'givenId' | 'headers'> {
   readonly position: string | number;
   readonly key: string | null;
+  readonly given_id: string | null;
   readonly headers: Delivery['headers'] | null;
   readonly state: KeptDelivery['state'];
   readonly attempts: number;
@@ -62,6 +63,7 @@ const SCHEMA = `
     callback text collate "C" not null,
     id uuid not null,
     key text,
+    given_id text,
     headers json,
     arguments json not null,
     state text not null default 'waiting',
@@ -104,10 +106,10 @@ const TAKE_DUTY = `
 const LEAVE_DUTY = 'delete from duty where holder = $1';
 
 const STORE = `
-  insert into deliveries (event, callback, id, key, headers, arguments, since)
-  select event, callback, id, key, headers, arguments, now() + "delayMs" * interval '1 millisecond'
+  insert into deliveries (event, callback, id, given_id, key, headers, arguments, since)
+  select event, callback, id, "givenId", key, headers, arguments, now() + "delayMs" * interval '1 millisecond'
   from json_to_recordset($1::json)
-    as (event text, callback text, id uuid, key text, headers json, arguments json, "delayMs" float8)
+    as (event text, callback text, id uuid, "givenId" text, key text, headers json, arguments json, "delayMs" float8)
   on conflict do nothing`;
 
 const ADOPT = `
@@ -334,6 +336,7 @@ const addressOfRow = ({ event, callback }: DeliveryAddress): DeliveryAddress => 
 export const deliveryOf = (row: Row): Delivery => ({
   ...addressOfRow(row),
   id: row.id,
+  ...(row.given_id !== null && { givenId: row.given_id }),
   ...(row.key !== null && { key: row.key }),
   ...(row.headers && { headers: row.headers }),
   arguments: row.arguments,
