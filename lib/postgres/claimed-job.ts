@@ -22,6 +22,8 @@ export interface ClaimedJob {
   readonly retryCount: number;
   /** How many of its attempts were not charged, as they ended with their instance. */
   readonly spared: number;
+  /** How long it has been postponed, in all. */
+  readonly postponedMs: number;
   /** It is the only suspect that is to run here, so that its begin is to be written down. */
   readonly isLoneSuspect: boolean;
   /** When it was asked for, by `performance.now()`. The claim is not older than that. */
@@ -41,8 +43,10 @@ export interface Verdict extends NamedAttempt {
   readonly state: 'retry' | 'failed';
   readonly afterMs: number;
   readonly output?: StoredError;
-  /** It was given back, and counts for nothing. */
+  /** It was given back, or postponed, and counts for nothing. */
   readonly isUncounted: boolean;
+  /** How long its callback has postponed it. */
+  readonly postponedMs?: number;
 }
 
 export const namedAs = ({ name, id, retryCount, token }: ClaimedJob): NamedAttempt => ({

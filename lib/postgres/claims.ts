@@ -115,12 +115,17 @@ export class Claims {
 
   private attemptAt(claim: HeldClaim<ClaimedJob>, data: JobData, events: AttemptEvents): EngineAttempt {
     const job = claim.claimed;
-    const { id, name, retryCount, spared } = job;
+    const { id, name, retryCount, spared, postponedMs } = job;
     const { event, givenId, key, headers, arguments: args, uncounted = 0 } = data;
     const attempt = retryCount + 1 - uncounted;
     const told = (settling: Promise<boolean>) => settling.finally(() => events.onSettled());
     const settle = (rest: Omit<Verdict, keyof NamedAttempt>) =>
       told(this.settle(claim, () => this.verdicts.add({ ...namedAs(job), ...rest })));
+    const later = async (verdict: Parameters<typeof settle>[0]) => {
+      const wasOurs = await settle(verdict);
+      if (wasOurs) this.options.onRetry(name, verdict.afterMs);
+      return wasOurs;
+    };
     return {
       delivery: {
         event,
@@ -133,16 +138,14 @@ export class Claims {
       },
       attempt,
       charged: attempt - spared,
+      postponedMs,
       signal: claim.signal,
       complete: () => {
         events.onThrough();
         return told(this.settle(claim, () => this.completions.add(namedAs(job))));
       },
-      retryIn: async (afterMs, output) => {
-        const wasOurs = await settle({ state: 'retry', afterMs, output, isUncounted: false });
-        if (wasOurs) this.options.onRetry(name, afterMs);
-        return wasOurs;
-      },
+      retryIn: (afterMs, output) => later({ state: 'retry', afterMs, output, isUncounted: false }),
+      postpone: (ms) => later({ state: 'retry', afterMs: ms, isUncounted: true, postponedMs: ms }),
       bury: (output) => settle({ state: 'failed', afterMs: 0, output, isUncounted: false }),
       release: () => told(this.giveBack(claim)),
       completeIn: (transaction) => this.completeIn(transaction, job),

@@ -58,7 +58,7 @@ interface Declared {
 /** Keeps durable deliveries as jobs of pg-boss, on a Postgres server or in PGlite. */
 export class PostgresEngine implements DurableEngine {
   readonly name: string;
-  readonly capabilities = { transactions: true, order: true };
+  readonly capabilities = { transactions: true, order: true, postponing: true };
   private readonly durations: StoreOptions;
   private readonly statements: Statements;
   private readonly channel: string;

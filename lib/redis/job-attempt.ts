@@ -90,6 +90,10 @@ export class JobAttempt implements EngineAttempt {
     return this.claim.signal;
   }
 
+  get postponedMs(): number {
+    return this.standing.postponedMs;
+  }
+
   /** How often it was spared. */
   get spared(): number {
     return this.standing.spared;
@@ -133,6 +137,10 @@ export class JobAttempt implements EngineAttempt {
 
   retryIn(ms: number, error: StoredError): Promise<boolean> {
     return this.retry(Math.round(ms), { error, data: this.standing.failed });
+  }
+
+  postpone(ms: number): Promise<boolean> {
+    return this.retry(Math.round(ms), { data: this.standing.postponed(ms) });
   }
 
   release(): Promise<boolean> {

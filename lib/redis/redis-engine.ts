@@ -50,7 +50,7 @@ interface Opened {
 /** Keeps durable deliveries as jobs of BullMQ, on a Redis server. */
 export class RedisEngine implements DurableEngine {
   readonly name = 'Redis';
-  readonly capabilities = { transactions: false, order: false };
+  readonly capabilities = { transactions: false, order: false, postponing: true };
   private readonly declared = new Map<string, Declared>();
   /** Which address has the deliveries under a former name now. */
   private readonly owners = new Map<string, DeliveryAddress>();

@@ -76,8 +76,10 @@ export class Retries {
   }
 
   private async retryDead(queue: Queue, id: string): Promise<boolean> {
-    const { uncounted, spared, suspect, ...data } = readData((await this.client.hget(queue.toKey(id), 'data')) ?? '');
-    const isChanged = [uncounted, spared, suspect].some((one) => one !== undefined);
+    const { uncounted, spared, postponed, suspect, ...data } = readData(
+      (await this.client.hget(queue.toKey(id), 'data')) ?? '',
+    );
+    const isChanged = [uncounted, spared, postponed, suspect].some((one) => one !== undefined);
     const fresh = fieldsOf({ due: Date.now(), ...(isChanged && { data }) });
     if (!(await this.writeToDead(queue, id, fresh))) return false;
     await queue.retryFinishedJob(asScriptJob({ id, opts: {} }), 'failed', {

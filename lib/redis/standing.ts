@@ -12,6 +12,7 @@ export class Standing {
   readonly charged: number;
   readonly spared: number;
   readonly isSuspect: boolean;
+  readonly postponedMs: number;
   private readonly uncounted: number;
 
   /**
@@ -23,7 +24,8 @@ export class Standing {
     private readonly stalls: number,
     private readonly data: JobData,
   ) {
-    const { uncounted = 0, spared = 0, stalled = 0, suspect } = data;
+    const { uncounted = 0, spared = 0, postponed = 0, stalled = 0, suspect } = data;
+    this.postponedMs = postponed;
     const unseen = Math.max(0, stalls - stalled);
     this.isSuspect = suspect !== undefined || unseen > 0;
     this.uncounted = uncounted;
@@ -47,6 +49,11 @@ export class Standing {
     return this.with({ uncounted: this.uncounted + 1 });
   }
 
+  /** The data of a job that its callback has postponed. */
+  postponed(ms: number): JobData {
+    return this.with({ uncounted: this.uncounted + 1, postponed: this.postponedMs + ms });
+  }
+
   /** The data of a job that has failed, where it is not as before. */
   get failed(): JobData | undefined {
     return this.isSuspect ? this.with({}) : undefined;
@@ -54,16 +61,17 @@ export class Standing {
 
   /** The data of a dead job. Whoever retries it, a dashboard too, is to have all attempts before it again. */
   get dead(): JobData {
-    return this.with({ uncounted: this.started, spared: 0 });
+    return this.with({ uncounted: this.started, spared: 0, postponed: 0 });
   }
 
-  private with(changes: Pick<JobData, 'uncounted' | 'spared' | 'suspect'>): JobData {
-    const { uncounted = this.uncounted, spared = this.spared, suspect } = changes;
+  private with(changes: Pick<JobData, 'uncounted' | 'spared' | 'postponed' | 'suspect'>): JobData {
+    const { uncounted = this.uncounted, spared = this.spared, postponed = this.postponedMs, suspect } = changes;
     return {
       ...(this.data.key !== undefined && { key: this.data.key }),
       arguments: this.data.arguments,
       ...(uncounted > 0 && { uncounted }),
       ...(spared > 0 && { spared }),
+      ...(postponed > 0 && { postponed }),
       ...(this.stalls > 0 && { stalled: this.stalls }),
       ...(suspect && { suspect }),
     };

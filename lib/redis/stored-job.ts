@@ -9,6 +9,8 @@ export interface JobData {
   readonly uncounted?: number;
   /** How many of those that count are not charged. */
   readonly spared?: number;
+  /** How long it has been postponed, in all, in milliseconds. */
+  readonly postponed?: number;
   /** How often BullMQ had taken it back from a dead instance when these numbers were written. */
   readonly stalled?: number;
   /** It is suspected of ending its instance, and an attempt at it has begun, or not. */

@@ -77,7 +77,7 @@ describe('A durable attempt', () => {
         arguments: ['Ada'],
         error: new Error('the server is down'),
         reachesCaller: false,
-        attempt: { id: expect.any(String), attempt, attempts: 3, retryInMs: expect.any(Number) },
+        attempt: { id: expect.any(String), attempt, attempts: 3, isDead: false, retryInMs: expect.any(Number) },
       })),
     );
   });

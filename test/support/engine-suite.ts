@@ -1,7 +1,7 @@
 /** What every engine promises an application, whatever it keeps deliveries in: `engineSuite()` says it of one of them. */
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
-import { Callback, currentEvent, EventDeliveries, inTransaction } from 'nestjs-callbacks';
+import { Callback, currentEvent, DeliveryPostponed, EventDeliveries, inTransaction } from 'nestjs-callbacks';
 import type { EngineFactory } from 'nestjs-callbacks/engine';
 import { closeApps, deferred, firstLines, startApp, until } from './app.js';
 import { killWhilePerforming } from './killed-instance.js';
@@ -158,6 +158,22 @@ function keepsDeliveries<Options extends object>({ engineOf }: EngineUnderTest<O
     await until(async () => (await deliveries.list({ callback: 'Emails.greet', ids: [id] })).length === 1);
     expect(ran).toEqual(['fails', 'fails', 'fails', 'fails']);
     expect(await deliveries.discard({ callback: 'Emails.greet', ids: [id] })).toBe(1);
+  });
+
+  it('a delivery that is postponed comes back when it said, and is charged nothing', async () => {
+    @Injectable()
+    class Polite {
+      @Callback('polite', { delivery: 'durable', retry: { attempts: 1 } }) async go() {
+        ran.push(currentEvent()!.delivery!.attempt);
+        if (ran.length < 3) throw new DeliveryPostponed(100);
+      }
+    }
+    const { app, events } = await startApp([Polite], { engine: engineOf(place()) });
+    await events.run('polite');
+    await until(() => ran.length === 3);
+    await until(() => isIdle(app.get(EventDeliveries)));
+    expect(ran).toEqual([1, 1, 1]);
+    expect(await app.get(EventDeliveries).list()).toEqual([]);
   });
 
   it('what is nested as deep as may be stored arrives as it was', async () => {

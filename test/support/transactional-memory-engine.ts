@@ -58,7 +58,7 @@ async function lock(key: string, transaction: MemoryTransaction): Promise<void> 
 
 /** The memory engine with the rules of transactions, which nobody needs but specs. */
 export class TransactionalMemoryEngine implements DurableEngine {
-  readonly capabilities = { transactions: true, order: true };
+  readonly capabilities = { transactions: true, order: true, postponing: true };
   readonly name: string;
   private readonly engine: DurableEngine;
 
@@ -109,6 +109,7 @@ function inTransactions(attempt: EngineAttempt): EngineAttempt {
     ...attempt,
     complete: async () => isCompleted || noting(attempt.complete()),
     retryIn: (ms, error) => noting(attempt.retryIn(ms, error)),
+    ...(attempt.postpone && { postpone: (ms: number) => noting(attempt.postpone!(ms)) }),
     bury: (error) => noting(attempt.bury(error)),
     release: () => noting(attempt.release()),
     completeIn: async (transaction) => {

@@ -5,7 +5,14 @@ import { callAndTrace } from '../callbacks/call.js';
 import { type CurrentEvent, withCurrentEvent } from '../callbacks/current-event.js';
 import type { RegisteredDurable, RegisteredEvent } from '../callbacks/registered-event.js';
 import type { EngineAttempt } from '../engine/engine-attempt.js';
-import { deliveryExhausted, deliveryLate, deliveryLost, deliveryTimeout } from '../errors/delivery-errors.js';
+import {
+  deliveryExhausted,
+  deliveryLate,
+  deliveryLost,
+  deliveryPostponed,
+  deliveryTimeout,
+  engineLacks,
+} from '../errors/delivery-errors.js';
 import { storedError } from '../errors/stored-error.js';
 import { isInstance } from '../errors/thrown.js';
 import { checkArguments } from '../events/event-definition.js';
@@ -16,11 +23,12 @@ import type { Propagator } from '../options/propagator.options.js';
 import { retryDelay } from '../options/durable.options.js';
 import type { AttemptOutcome, WorkHooks } from '../options/work-hooks.js';
 import type { Failures } from '../reports/failures.js';
+import { AttemptReports } from './attempt-reports.js';
 import { AttemptWatch, PATIENCE_MS } from './attempt-watch.js';
 import { AttemptedEvent, AttemptSignal } from './attempted-event.js';
 import { Completing } from './completing.js';
+import { DeliveryPostponed } from './delivery-postponed.js';
 import { DeliveryRefused } from './delivery-refused.js';
-import { shownId } from './given-id.js';
 import { Overdue } from './overdue.js';
 import { inPropagated } from './propagation.js';
 import type { RunningEngine } from './running-engine.js';
@@ -50,12 +58,10 @@ export class DeliveryAttempt implements Pending {
   previous: Pending | undefined = undefined;
   next: Pending | undefined = undefined;
   private state: State = 'running';
-  private args: readonly unknown[] = [];
   private readonly watch: AttemptWatch | undefined;
   private readonly signal: AttemptSignal;
   private readonly overdue: Overdue;
-  /** The delivery's, as the application knows it. */
-  private readonly id: string;
+  private readonly reports: AttemptReports;
 
   constructor(
     private readonly host: AttemptHost,
@@ -63,10 +69,10 @@ export class DeliveryAttempt implements Pending {
     private readonly callback: RegisteredDurable,
     private readonly attempt: EngineAttempt,
   ) {
-    this.id = shownId(attempt.delivery);
+    this.reports = new AttemptReports(host.failures, event, callback, attempt);
     this.signal = new AttemptSignal(() => attempt.signal);
     this.watch = host.around.attempt && new AttemptWatch(attempt, host.failures);
-    this.overdue = new Overdue(host.failures.logger, event, callback, this.id);
+    this.overdue = new Overdue(host.failures.logger, event, callback, this.reports.id);
   }
 
   get waitsFor(): string {
@@ -107,7 +113,8 @@ export class DeliveryAttempt implements Pending {
       if (await this.prepare()) await this.call();
       await this.succeed();
     } catch (error) {
-      await this.end(error, isInstance(error, DeliveryRefused) || isRefusal(error));
+      if (isInstance(error, DeliveryPostponed)) await this.postpone(error);
+      else await this.end(error, isInstance(error, DeliveryRefused) || isRefusal(error));
     } finally {
       clearTimeout(timer);
       this.signal.end();
@@ -118,7 +125,7 @@ export class DeliveryAttempt implements Pending {
   private async prepare(): Promise<boolean> {
     const { attempts } = this.callback.durable.retry;
     try {
-      this.args = await this.readArguments();
+      this.reports.args = await this.readArguments();
     } catch (error) {
       await this.end(error, true);
     }
@@ -145,13 +152,14 @@ export class DeliveryAttempt implements Pending {
   }
 
   private async call(): Promise<unknown> {
-    const { event, callback, args, attempt, host } = this;
+    const { event, callback, attempt, host } = this;
+    const { args, id } = this.reports;
     const completing = new Completing(host.engine, event, callback, attempt);
     const completeIn: Completing['in'] = (handle) => completing.in(handle);
     const current: CurrentEvent = new AttemptedEvent(event.key, args, attempt, completeIn, this.signal);
     const scope = event.isScoped ? new InstanceScope(current, false) : undefined;
     return withCurrentEvent(current, () =>
-      callAndTrace(callback, event, args, scope, { id: this.id, attempt: attempt.attempt }),
+      callAndTrace(callback, event, args, scope, { id, attempt: attempt.attempt }),
     );
   }
 
@@ -171,12 +179,12 @@ export class DeliveryAttempt implements Pending {
   private async succeed(): Promise<void> {
     const { event, callback, attempt } = this;
     if (this.state === 'timed out') {
-      this.reportAlone(deliveryLate(event.label, callback.id, this.id, callback.durable.timeoutMs));
+      this.reports.alone(deliveryLate(event.label, callback.id, this.reports.id, callback.durable.timeoutMs));
     }
     if (this.state !== 'running') return;
     this.state = 'settled';
     const wasOurs = await this.settle(attempt.complete(), { status: 'completed' });
-    if (wasOurs === false) this.reportAlone(deliveryLost(event.label, callback.id, this.id));
+    if (wasOurs === false) this.reports.alone(deliveryLost(event.label, callback.id, this.reports.id));
   }
 
   /** Has closing wait until the engine has written down how it ended. Answers whether it was still ours, if that is known. */
@@ -186,9 +194,25 @@ export class DeliveryAttempt implements Pending {
     return settled;
   }
 
+  /** Has the delivery wait as long as its callback says, unless that is longer than it may wait in all. */
+  private async postpone(asked: DeliveryPostponed): Promise<void> {
+    const { attempt, event, callback, host, reports } = this;
+    if (this.state !== 'running') return;
+    const { maxPostponedMs } = callback.durable.retry;
+    const { ms } = asked;
+    if (!attempt.postpone) return this.end(engineLacks(host.engine.name, 'DeliveryPostponed'), false);
+    if ((attempt.postponedMs ?? 0) + ms > maxPostponedMs) {
+      return this.end(deliveryPostponed(event.label, callback.id, reports.id, maxPostponedMs, asked), false);
+    }
+    this.state = 'settled';
+    const wasOurs = await this.settle(attempt.postpone(ms), { status: 'postponed', ms });
+    if (wasOurs === false) reports.alone(deliveryLost(event.label, callback.id, reports.id));
+    else reports.postponed(ms, asked.message);
+  }
+
   private async end(error: unknown, isFinal: boolean): Promise<void> {
     if (this.state === 'running') await this.settleFailed(error, isFinal, 'settled');
-    else this.reportLate(error);
+    else this.reports.late(error, this.signal);
   }
 
   private async settleFailed(error: unknown, isFinal: boolean, state: State): Promise<void> {
@@ -205,8 +229,8 @@ export class DeliveryAttempt implements Pending {
     });
     // The report says what becomes of the delivery. Writing that down may take as long as an outage.
     await atMost(PATIENCE_MS, settled);
-    if (wasOurs === false) this.reportAlone(error);
-    else this.report(error, retryInMs);
+    if (wasOurs === false) this.reports.alone(error);
+    else this.reports.failed(error, retryInMs);
     await settled;
   }
 
@@ -215,27 +239,5 @@ export class DeliveryAttempt implements Pending {
     this.state = 'left';
     this.overdue.end();
     this.host.inFlight.remove(this);
-  }
-
-  private report(error: unknown, retryInMs: number | undefined): void {
-    const { event, callback, args } = this;
-    const { attempt, charged } = this.attempt;
-    const attempts = callback.durable.retry.attempts + attempt - charged;
-    // One that was claimed after all attempts had begun is none: the last has failed.
-    const failed = { id: this.id, attempt: Math.min(attempt, attempts), attempts, retryInMs };
-    this.host.failures.report({ event, callback, args, error, attempt: failed });
-  }
-
-  /** Reports an error that came after the time was over, or the attempt was given up, unless it only says that. */
-  private reportLate(error: unknown): void {
-    const { isAborted, reason } = this.signal;
-    const isBrokenOff = isAborted && (error === reason || (isInstance(error, Error) && error.name === 'AbortError'));
-    if (!isBrokenOff) this.reportAlone(error);
-  }
-
-  /** Reports an error that changes nothing any more about the delivery. */
-  private reportAlone(error: unknown): void {
-    const { event, callback, args } = this;
-    this.host.failures.report({ event, callback, args, error });
   }
 }

@@ -9,13 +9,20 @@ export interface EngineAttempt {
   readonly attempt: number;
   /** How many attempts are charged to the delivery, this one included: all but those that were spared. */
   readonly charged: number;
+  /** How long it has been postponed so far, in all, in milliseconds: since it was stored, or since it was retried when dead. */
+  readonly postponedMs?: number;
   /** Aborts when this instance is no longer sure of its claim: then another instance may perform the delivery, too. */
   readonly signal: AbortSignal;
 
-  /** Says that it succeeded. Resolves to whether this attempt still had the claim. So do the next three. */
+  /** Says that it succeeded. Resolves to whether this attempt still had the claim. So do the next four. */
   complete(): Promise<boolean>;
   /** Says that it failed, and is due again in so many milliseconds. */
   retryIn(ms: number, error: StoredError): Promise<boolean>;
+  /**
+   * Says that it is due again in so many milliseconds, and has not failed: this attempt does not count. A suspect is none any
+   * more. An engine that cannot do that has no such method: `capabilities.postponing` says so.
+   */
+  postpone?(ms: number): Promise<boolean>;
   /** Says that it failed for good: the delivery is a dead letter. */
   bury(error: StoredError): Promise<boolean>;
   /** Says that it was broken off through no fault of its own: it is due at once, and this attempt does not count. */

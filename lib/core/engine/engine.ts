@@ -119,4 +119,6 @@ export interface EngineCapabilities {
   readonly transactions: boolean;
   /** It keeps the order of ordered callbacks. */
   readonly order: boolean;
+  /** Attempts can be postponed. */
+  readonly postponing?: boolean;
 }

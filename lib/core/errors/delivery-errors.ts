@@ -50,10 +50,10 @@ export const engineUnsuited = (engine: string, callback: string, what: string) =
     `${callback} asks for ${what}, which the engine ${engine} cannot do. Remove the option, or choose another engine.`,
   );
 
-export const engineLacks = (engine: string, method: string) =>
+export const engineLacks = (engine: string, what: string) =>
   new EventsError(
     'EVENTS_ENGINE_UNSUITED',
-    `${method} was called, which the engine ${engine} cannot do. lib/control.md says which engine can.`,
+    `The engine ${engine} cannot do ${what}. Choose another engine: lib/control.md says which one can.`,
   );
 
 export const remoteOrder = (event: string, callback: string, isOrdered: boolean) =>
@@ -142,6 +142,14 @@ export const deliveryExhausted = (event: string, callback: string, attempts: num
     'EVENTS_DELIVERY_EXHAUSTED',
     `All ${attempts} attempts of ${callback} at "${event}" have begun, and the last did not say how it ended: ` +
       'its instance died, or was cut off. Look for what ends the process, and retry the delivery.',
+  );
+
+export const deliveryPostponed = (event: string, callback: string, id: string, most: number, cause: unknown) =>
+  new EventsError(
+    'EVENTS_DELIVERY_POSTPONED',
+    `${callback} would have postponed delivery ${id} of "${event}" for more than ${most} ms in all, which retry.maxPostponedMs allows. ` +
+      'It counts as failed. See what keeps saying "later", or raise retry.maxPostponedMs.',
+    { cause },
   );
 
 export const deliveryUnreadable = (event: string, cause: unknown) =>

@@ -28,6 +28,8 @@ export interface FailedAttempt {
   readonly attempt: number;
   /** How many attempts there may be: `retry.attempts`, and another for each that was not charged as its instance died. */
   readonly attempts: number;
+  /** Whether this was the last attempt, so that the delivery is dead. */
+  readonly isDead: boolean;
   /** When the next attempt begins, in milliseconds from now; `undefined` when there is none: the delivery is dead. */
   readonly retryInMs?: number;
 }

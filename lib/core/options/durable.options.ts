@@ -40,6 +40,12 @@ export interface RetryOptions {
    * @default 3_600_000
    */
   maxDelayMs?: number;
+  /**
+   * How long a delivery may be postponed in all by `DeliveryPostponed`, in milliseconds. What would be postponed for longer fails, and
+   * is tried again as after any failure.
+   * @default 86_400_000
+   */
+  maxPostponedMs?: number;
 }
 
 export interface CompleteDurableOptions {
@@ -49,7 +55,7 @@ export interface CompleteDurableOptions {
 }
 
 const DEFAULTS: CompleteDurableOptions = {
-  retry: { attempts: 20, delayMs: 1_000, backoff: 'exponential', maxDelayMs: 3_600_000 },
+  retry: { attempts: 20, delayMs: 1_000, backoff: 'exponential', maxDelayMs: 3_600_000, maxPostponedMs: 86_400_000 },
   timeoutMs: 900_000,
   concurrency: 10,
 };
@@ -83,7 +89,7 @@ export function retryDelay(
 
 /** The checks of these options, for a callback as for an application. */
 export const DURABLE_CHECKS: Checks = {
-  retry: isObject('Pass { attempts, delayMs, backoff, maxDelayMs }.'),
+  retry: isObject('Pass { attempts, delayMs, backoff, maxDelayMs, maxPostponedMs }.'),
   'retry.attempts': isCount(1),
   'retry.delayMs': IS_DURATION,
   'retry.backoff': {
@@ -91,6 +97,7 @@ export const DURABLE_CHECKS: Checks = {
     expected: `Pass 'exponential' or 'fixed'.`,
   },
   'retry.maxDelayMs': IS_DURATION,
+  'retry.maxPostponedMs': IS_DURATION,
   timeoutMs: {
     isValid: (value) => value === Infinity || (IS_DURATION.isValid(value) && value > 0),
     expected: 'Pass milliseconds, more than 0, or Infinity.',

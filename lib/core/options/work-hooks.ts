@@ -62,6 +62,7 @@ export interface HookedAttempt {
 /** How an attempt has ended. */
 export type AttemptOutcome =
   | { readonly status: 'completed' | 'released' }
+  | { readonly status: 'postponed'; readonly ms: number }
   /** Another instance may perform the delivery, too: the claim on it had run out. */
   | { readonly status: 'lost'; readonly error: unknown }
   /** Without `retryInMs` it is dead. */

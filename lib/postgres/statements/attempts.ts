@@ -56,17 +56,18 @@ const settle = ({ job, state }: Tables) => `
           state = claim.state::${state},
           start_after = case
             when claim.state = 'failed' then j.created_on
-            when claim."isUncounted" then j.start_after
+            when claim."isUncounted" and claim."postponedMs" is null then j.start_after
             else now() + claim."afterMs" * interval '1 millisecond' end,
           completed_on = case claim.state when 'retry' then null else now() end,
           deletion_seconds = case claim.state when 'failed' then 0 else j.deletion_seconds end,
           output = coalesce(claim.output, j.output),
-          blocked = j.blocked and claim."isUncounted" and j.source_created_on is null,
+          blocked = j.blocked and claim."isUncounted" and claim."postponedMs" is null and j.source_created_on is null,
+          retry_delay = j.retry_delay + ceil(coalesce(claim."postponedMs", 0) / 1000)::int,
           retry_count = j.retry_count - (claim."isUncounted" and j.retry_count > 0)::int,
           started_on = case when not claim."isUncounted" or j.retry_count > 0 then j.started_on end,
           heartbeat_on = null, source_created_on = null
         from free join json_to_recordset($4::text::json) as claim(
-          id uuid, state text, "afterMs" float8, output jsonb, "isUncounted" boolean) on claim.id = free.id
+          id uuid, state text, "afterMs" float8, output jsonb, "isUncounted" boolean, "postponedMs" float8) on claim.id = free.id
         where j.name = $1 and j.id = free.id and j.state in ('active', claim.state::${state})
         returning j.name, j.id, j.source_id, j.state, j.start_after
       ), notified as (

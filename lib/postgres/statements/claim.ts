@@ -60,7 +60,7 @@ const claimed = ({ job }: Tables, taken: string) => `
         retry_count = case when started_on is null then retry_count else retry_count + 1 end
       where ctid = any(array(${taken}))
       returning id, retry_count as "retryCount", coalesce(source_retry_count, 0) as spared,
-        case when pg_column_size(data) <= ${LARGE_BYTES} then data end as data, start_after as "dueOn"`;
+        retry_delay::float8 * 1000 as "postponedMs", case when pg_column_size(data) <= ${LARGE_BYTES} then data end as data, start_after as "dueOn"`;
 
 const due = ({ job }: Tables, state: string, blocked = 'not blocked') => `
         select id, ctid as spot, start_after from ${job}
@@ -77,14 +77,14 @@ const claim = (tables: Tables) => `
           `select spot from (select * from created union all select * from retried) as waiting order by start_after limit $2`,
         )}
       )
-      select id, "retryCount", spared, data from claimed order by "dueOn"`;
+      select id, "retryCount", spared, "postponedMs", data from claimed order by "dueOn"`;
 
 const claimSuspect = (tables: Tables) => `
       with suspected as (${due(tables, 'retry', `blocked and ($5 or coalesce(source_retry_count, 0) < ${SPARED_OFTEN})`)}
       ), claimed as (
         ${claimed(tables, 'select spot from suspected')}
       )
-      select id, "retryCount", spared, data from claimed`;
+      select id, "retryCount", spared, "postponedMs", data from claimed`;
 
 /** Exactly what pg-boss' index on the heads of keys holds. */
 const OF_KEYS = `state < 'active' and not blocked and policy = 'key_strict_fifo'`;
@@ -138,9 +138,9 @@ const claimInOrder = (tables: Tables) => `
       ), claimed as (
         ${claimed(tables, `select spot from taken where state in ('created', 'retry')`)}
       )
-      select id, "retryCount", spared, data, null as "lastKey", false as "isEnd", false as "isFull" from claimed
+      select id, "retryCount", spared, "postponedMs", data, null as "lastKey", false as "isEnd", false as "isFull" from claimed
       union all
-      select null, null, null, null,
+      select null, null, null, null, null,
         (select max(walk.key) from walk, cut where cut.key is null or walk.key < cut.key),
         coalesce((select max(steps) < ${MOST_STEPS} and max(found) < max(room) from walk, rest), true),
         coalesce((select max(found) >= max(room) from walk, rest), false)`;

@@ -155,7 +155,7 @@ function list({ job }: Tables, state: DeliveryState, page: string): string {
 
 /** What puts all attempts before a delivery again. Those of earlier versions, which counted in the data, do so too. */
 const NEVER_BEGUN = `
-          retry_count = 0, started_on = null, source_retry_count = null, source_created_on = null, source_id = null,
+          retry_count = 0, retry_delay = 0, started_on = null, source_retry_count = null, source_created_on = null, source_id = null,
           data = case when data ? 'uncounted' then data - 'uncounted' else data end`;
 
 // By where the rows lie, as the planner may prefer any index, or none, to the primary key.
@@ -190,5 +190,5 @@ const discard = (tables: Tables) => `
 
 const probe = ({ job }: Tables) => `
       select id, name, data, state, singleton_key, policy, start_after, created_on, keep_until, started_on, completed_on,
-        retry_count, retry_limit, expire_seconds, deletion_seconds, heartbeat_seconds, heartbeat_on, output, blocked
+        retry_count, retry_limit, retry_delay, expire_seconds, deletion_seconds, heartbeat_seconds, heartbeat_on, output, blocked
       from ${job} where false`;

@@ -21,7 +21,7 @@ export interface OwnSchema {
   readonly cheaper: Partial<Statements>;
 }
 
-const CLAIMED = 'id uuid, "retryCount" int, spared int, data jsonb';
+const CLAIMED = 'id uuid, "retryCount" int, spared int, "postponedMs" float8, data jsonb';
 
 /** The statements that are kept as functions: those that run often, and take long to plan. */
 const FUNCTIONS = {

@@ -13,7 +13,7 @@ import { tablesIn } from './tables.js';
  *
  * A delivery is a job: `name` is its address, `singleton_key` its key, `data` holds `{ event, key, arguments }`. The
  * states `created` and `retry` mean waiting, `active` means running, `failed` means dead. `retry_count` grows with each
- * claim, and so tells attempts apart; `data.uncounted` says how many of them do not count.
+ * claim, and so tells attempts apart; `retry_delay` is how long, in seconds, it was postponed in all; `data.uncounted` says how many of them do not count.
  */
 export interface Statements
   extends StoreStatements, ClaimStatements, AttemptStatements, SweepStatements, KeptStatements {

@@ -6,6 +6,7 @@ import { failingRules } from './failing.js';
 import { headersRules } from './headers.js';
 import { keepingRules } from './keeping.js';
 import { orderRules } from './order.js';
+import { postponingRules } from './postponing.js';
 import type { ContractRule } from './rule.js';
 import { storingRules } from './storing.js';
 import { transactionsRules } from './transactions.js';
@@ -24,6 +25,7 @@ export const engineContract: readonly ContractRule[] = [
   ...storingRules,
   ...headersRules,
   ...failingRules,
+  ...postponingRules,
   ...countingRules,
   ...keepingRules,
   ...endingRules,

@@ -49,7 +49,7 @@ export class KeptRows {
   retry(filter: DeliveryFilter, { limit, after }: RetryPortion, now: number): RetriedPortion {
     const dead = this.matching(filter, 'dead', after);
     const portion = dead.slice(0, limit);
-    const change = { state: 'waiting', since: now, attempts: 0, spared: 0, isRetried: true };
+    const change = { state: 'waiting', since: now, attempts: 0, spared: 0, postponedMs: 0, isRetried: true };
     for (const row of portion) Object.assign(row, change);
     this.store.changed();
     const last = portion.at(-1);

@@ -21,6 +21,7 @@ export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptO
     store.changed();
     return true;
   };
+  const later = (ms: number) => ({ state: 'waiting' as const, since: now() + Math.ceil(ms), isRetried: true });
   return {
     delivery: {
       event,
@@ -33,6 +34,7 @@ export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptO
     },
     attempt: row.attempts,
     charged: row.attempts - row.spared,
+    postponedMs: row.postponedMs,
     signal: claim.abort.signal,
     complete: async () => {
       drop();
@@ -41,7 +43,8 @@ export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptO
       store.remove(row);
       return true;
     },
-    retryIn: (ms, error) => settle({ state: 'waiting', since: now() + Math.ceil(ms), isRetried: true, error }),
+    retryIn: (ms, error) => settle({ ...later(ms), error }),
+    postpone: (ms) => settle({ ...later(ms), attempts: row.attempts - 1, postponedMs: row.postponedMs + ms }),
     bury: (error) => settle({ state: 'dead', error }),
     release: () => settle({ state: 'waiting', attempts: row.attempts - 1, isRetried: true }),
     completeIn: () => Promise.reject(noTransactions()),

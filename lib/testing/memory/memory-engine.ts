@@ -61,7 +61,7 @@ interface Worker {
 /** Stores and performs deliveries in a {@link MemoryStore}, as one instance of an application. */
 export class MemoryEngine implements DurableEngine {
   readonly name = 'memory';
-  readonly capabilities = { transactions: false, order: true };
+  readonly capabilities = { transactions: false, order: true, postponing: true };
   private readonly workers: Worker[] = [];
   private readonly rows: KeptRows;
   private readonly claims = new Map<Claim, Row>();

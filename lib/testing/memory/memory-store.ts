@@ -72,6 +72,7 @@ export class MemoryStore {
         since: now + Math.ceil(delayMs),
         attempts: 0,
         spared: 0,
+        postponedMs: 0,
         isSuspect: false,
         isRetried: false,
       });

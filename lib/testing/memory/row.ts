@@ -18,6 +18,8 @@ export interface Row {
   attempts: number;
   /** How many of these ended with their instance and are not charged, as another may have been the cause. */
   spared: number;
+  /** How long it was postponed, in all, in milliseconds. */
+  postponedMs: number;
   /** Its last attempt ended with its instance. */
   isSuspect: boolean;
   /** It has been performed, and is to be again: nothing of its key overtakes it. */

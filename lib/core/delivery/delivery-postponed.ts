@@ -1,0 +1,31 @@
+import { recognizeCopies } from '../copies/shared.js';
+import { givenInvalid } from '../errors/run-errors.js';
+import { show } from '../errors/describe.js';
+import { IS_DURATION } from '../options/option-checks.js';
+
+const REMEDY = `${String(IS_DURATION.expected)} A Retry-After header holds seconds, or a date.`;
+
+/**
+ * Thrown by a durable callback: this delivery is due again after so many milliseconds, and the attempt is not charged. It is for
+ * who is told when to come back, by `Retry-After` say. What is postponed for longer than `retry.maxPostponedMs` in all, fails.
+ *
+ * @example
+ * if (response.status === 429) throw new DeliveryPostponed(Number(response.headers.get('retry-after') ?? 30) * 1_000);
+ */
+export class DeliveryPostponed extends Error {
+  override readonly name = 'DeliveryPostponed';
+
+  /**
+   * @param ms how long it is until the delivery is due again, in milliseconds
+   * @throws EVENTS_OPTION_INVALID
+   */
+  constructor(
+    readonly ms: number,
+    message = 'not yet',
+    options?: ErrorOptions,
+  ) {
+    if (!IS_DURATION.isValid(ms)) throw givenInvalid('DeliveryPostponed', show(ms), REMEDY);
+    super(message, options);
+  }
+}
+recognizeCopies(DeliveryPostponed, 'DeliveryPostponed');
