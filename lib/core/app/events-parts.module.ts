@@ -3,6 +3,7 @@ import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
 import { InFlight } from '../async/in-flight.js';
 import { CallbackDiscovery } from '../callbacks/callback-discovery.js';
 import { CallbackRegistry } from '../callbacks/callback-registry.js';
+import { Coding } from '../delivery/coding.js';
 import { DeclaredCallbacks } from '../delivery/declared-callbacks.js';
 import { DeliveryWork } from '../delivery/delivery-work.js';
 import { RunningEngine } from '../delivery/running-engine.js';
@@ -56,6 +57,7 @@ const runtimeOf = (
   outsideCalls: new OutsideCalls(options.reportsOutsideCalls, failures.logger),
   engine: declared.engine,
   declared,
+  coding: new Coding(options.codec),
   background: new BackgroundWork(options.background, inFlight, failures, options.propagators),
   early: new EarlyRuns(registry, failures),
   unanswered: new Unanswered(
@@ -96,7 +98,7 @@ const runtimeOf = (
     InFlight,
     {
       provide: Failures,
-      useFactory: ({ onError }: CompleteOptions) => new Failures(onError),
+      useFactory: ({ onError, codec }: CompleteOptions) => new Failures(onError, codec !== undefined),
       inject: [EVENTS_SETTINGS],
     },
     {
@@ -122,8 +124,12 @@ const runtimeOf = (
     },
     {
       provide: DeliveryWork,
-      useFactory: ({ engine, declared, registry, inFlight, failures, options }: Runtime, settlements: Settlements) =>
+      useFactory: (
+        { engine, declared, registry, inFlight, failures, coding, options }: Runtime,
+        settlements: Settlements,
+      ) =>
         new DeliveryWork(engine, declared, registry, {
+          coding,
           inFlight,
           failures,
           settlements,

@@ -45,8 +45,8 @@ class EventsOptionsModule extends ConfigurableModuleClass {}
     { provide: EventRunner, useFactory: (runtime: Runtime) => new EventRunner(runtime), inject: [EVENTS_RUNTIME] },
     {
       provide: EventDeliveries,
-      useFactory: ({ registry, engine, declared, outsideCalls }: Runtime) =>
-        new EventDeliveries(registry, engine, declared, outsideCalls),
+      useFactory: ({ registry, engine, declared, outsideCalls, coding }: Runtime) =>
+        new EventDeliveries(registry, engine, declared, outsideCalls, coding),
       inject: [EVENTS_RUNTIME],
     },
     {

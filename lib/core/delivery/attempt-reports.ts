@@ -46,8 +46,9 @@ export class AttemptReports {
   }
 
   postponed(ms: number, why: string): void {
+    const reason = this.failures.hides(this.callback, undefined) ? '' : `: ${why}`;
     this.failures.logger.debug(
-      `"${this.event.label}": ${this.callback.id} has postponed delivery ${this.id} by ${ms} ms: ${why}`,
+      `"${this.event.label}": ${this.callback.id} has postponed delivery ${this.id} by ${ms} ms${reason}`,
     );
   }
 }

@@ -13,6 +13,7 @@ import {
   deliveryTimeout,
   engineLacks,
 } from '../errors/delivery-errors.js';
+import { isCodecFailure } from '../errors/codec-errors.js';
 import { storedError } from '../errors/stored-error.js';
 import { isInstance } from '../errors/thrown.js';
 import { checkArguments } from '../events/event-definition.js';
@@ -26,6 +27,7 @@ import type { Failures } from '../reports/failures.js';
 import { AttemptReports } from './attempt-reports.js';
 import { AttemptWatch, PATIENCE_MS } from './attempt-watch.js';
 import { AttemptedEvent, AttemptSignal } from './attempted-event.js';
+import type { Coding } from './coding.js';
 import { Completing } from './completing.js';
 import { DeliveryPostponed } from './delivery-postponed.js';
 import { DeliveryRefused } from './delivery-refused.js';
@@ -39,6 +41,7 @@ import { readArguments } from './stored-arguments.js';
 export interface AttemptHost {
   readonly inFlight: InFlight;
   readonly failures: Failures;
+  readonly coding: Coding;
   readonly settlements: Settlements;
   readonly engine: Pick<RunningEngine, 'name' | 'takesTransactions' | 'report'>;
   readonly propagators: readonly Propagator[];
@@ -127,7 +130,8 @@ export class DeliveryAttempt implements Pending {
     try {
       this.reports.args = await this.readArguments();
     } catch (error) {
-      await this.end(error, true);
+      // Another instance may have the codec, or its keys.
+      await this.end(error, !isCodecFailure(error));
     }
     if (this.attempt.charged > attempts) {
       await this.end(deliveryExhausted(this.event.label, this.callback.id, attempts), true);
@@ -147,7 +151,8 @@ export class DeliveryAttempt implements Pending {
    */
   private async readArguments(): Promise<readonly unknown[]> {
     const { key, label, definition } = this.event;
-    const args = readArguments(label, this.attempt.delivery.arguments, typeof key === 'function' ? key : undefined);
+    const stored = this.host.coding.decodeArguments(label, this.attempt.delivery.arguments);
+    const args = readArguments(label, stored, typeof key === 'function' ? key : undefined);
     return definition ? checkArguments(definition, args) : args;
   }
 
@@ -221,7 +226,7 @@ export class DeliveryAttempt implements Pending {
     const { retry } = this.callback.durable;
     const isLast = isFinal || attempt.charged >= retry.attempts;
     const retryInMs = isLast ? undefined : retryDelay(attempt.charged, retry, host.random);
-    const stored = storedError(error);
+    const stored = host.coding.encodeError(storedError(error));
     let wasOurs: boolean | undefined;
     const settling = retryInMs === undefined ? attempt.bury(stored) : attempt.retryIn(retryInMs, stored);
     const settled = this.settle(settling, { status: 'failed', error, retryInMs }).then((answer) => {

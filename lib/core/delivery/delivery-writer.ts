@@ -8,6 +8,7 @@ import type { EventsError } from '../errors/events-error.js';
 import { transactionAborted, transactionForeign, transactionOver } from '../errors/transaction-errors.js';
 import { isAborted, isToBeRepeated, sqlStateOf } from '../transactions/sql-state.js';
 import type { Transaction } from '../transactions/transaction.js';
+import type { Coding } from './coding.js';
 import type { DeclaredCallbacks } from './declared-callbacks.js';
 import { givenIdOf, idOf, shownId } from './given-id.js';
 import { newId } from './new-id.js';
@@ -29,13 +30,14 @@ export class DeliveryWriter {
 
   /**
    * @param passed the arguments as they were passed to `run()`, before any schema
-   * @throws EVENTS_KEY_MISSING, EVENTS_ARGUMENTS_UNSTORABLE
+   * @throws EVENTS_KEY_MISSING, EVENTS_ARGUMENTS_UNSTORABLE, EVENTS_CODEC_FAILED
    */
   constructor(
     private readonly declared: DeclaredCallbacks,
     private readonly event: RegisteredEvent,
     readonly passed: readonly unknown[],
     private readonly options: DeliveryOptions,
+    private readonly coding: Coding,
   ) {
     const ordered = event.durable.find(({ durable }) => durable.isOrdered);
     if (ordered && options.key === undefined) throw keyMissing(event.label, ordered.id);
@@ -100,6 +102,7 @@ export class DeliveryWriter {
   }
 
   private writeArguments(): readonly Json[] {
-    return storeArguments(this.event.label, this.passed, typeof this.event.key === 'function');
+    const { label, key } = this.event;
+    return this.coding.encodeArguments(label, storeArguments(label, this.passed, typeof key === 'function'));
   }
 }

@@ -7,6 +7,7 @@ import { providedByHabit } from '../errors/callback-errors.js';
 import { discardFailed, queryInvalid, retryFailed } from '../errors/delivery-errors.js';
 import type { OutsideCalls } from '../reports/outside-calls.js';
 import { AskedEngine } from './asked-engine.js';
+import type { Coding } from './coding.js';
 import type { DeclaredCallbacks } from './declared-callbacks.js';
 import {
   asStored,
@@ -40,6 +41,7 @@ export class EventDeliveries {
     running: Pick<RunningEngine, 'isConfigured'>,
     declared: DeclaredCallbacks,
     outsideCalls: OutsideCalls,
+    private readonly coding: Coding,
   ) {
     if (!registry) throw providedByHabit(new.target);
     this.asked = new AskedEngine(registry, running, declared, outsideCalls);
@@ -129,13 +131,20 @@ export class EventDeliveries {
   }
 
   private shown({ givenId, ...delivery }: KeptDelivery): KeptEvent {
-    return { ...delivery, id: givenId ?? delivery.id, arguments: this.argumentsOf(delivery) };
+    const error = delivery.error && this.coding.decodeError(delivery.error);
+    return {
+      ...delivery,
+      id: givenId ?? delivery.id,
+      arguments: this.argumentsOf(delivery),
+      ...(error && { error }),
+    };
   }
 
   private argumentsOf({ event, arguments: stored }: KeptDelivery): readonly unknown[] {
     const known: RegisteredEvent | undefined = this.registry.durable.find(({ label }) => label === event);
     try {
-      return readArguments(event, stored, typeof known?.key === 'function' ? known.key : undefined);
+      const args = this.coding.decodeArguments(event, stored);
+      return readArguments(event, args, typeof known?.key === 'function' ? known.key : undefined);
     } catch {
       return stored;
     }

@@ -11,6 +11,7 @@ import type { CallbackFailure } from './callback-failure.js';
 import type { EventsTestHooks } from './test-hooks.js';
 import { type Check, type Checks, IS_BOOLEAN, isCount, isObject, wrongOption } from './option-checks.js';
 import { completeRemote, type CompleteRemote, type RemoteCallback } from './remote.options.js';
+import { type DeliveryCodec, requireCodec } from './codec.options.js';
 import { type Propagator, requirePropagators } from './propagator.options.js';
 import { nestedHooks, type WorkHooks } from './work-hooks.js';
 import { LONGEST_TIMER_MS } from '../async/timers.js';
@@ -80,6 +81,12 @@ export interface EventsOptions {
    * @default none
    */
   propagators?: readonly Propagator[];
+  /**
+   * Changes the arguments of durable deliveries, and the texts of their errors, to what is stored in their place: an encryption, say.
+   * All instances need the same. The log names such an error without its text.
+   * @default none
+   */
+  codec?: DeliveryCodec;
   /** Sets the defaults of durable callbacks. */
   durable?: DurableOptions;
   /**
@@ -104,13 +111,14 @@ export interface EventsOptions {
 
 /** The options with their defaults filled in. */
 export type CompleteOptions = Required<
-  Omit<EventsOptions, 'background' | 'durable' | 'onError' | 'engine' | 'remote'>
+  Omit<EventsOptions, 'background' | 'durable' | 'onError' | 'engine' | 'remote' | 'codec'>
 > & {
   readonly background: Required<NonNullable<EventsOptions['background']>>;
   readonly durable: CompleteDurableOptions;
   readonly remote: readonly CompleteRemote[];
   readonly onError?: EventsOptions['onError'];
   readonly engine?: EngineFactory;
+  readonly codec?: DeliveryCodec;
   readonly hooks?: EventsTestHooks;
   readonly around: WorkHooks;
 };
@@ -147,6 +155,7 @@ const CHECKS: Checks = {
   work: IS_BOOLEAN,
   remote: { isValid: Array.isArray, expected: 'Pass an array of { event, callback, ordered }.' },
   propagators: { isValid: Array.isArray, expected: 'Pass an array of { inject, run }.' },
+  codec: isObject('Pass { encode(json), decode(text) }.'),
   durable: isObject('Pass { retry, timeoutMs, concurrency }.'),
   ...Object.fromEntries(Object.entries(DURABLE_CHECKS).map(([option, check]) => [`durable.${option}`, check])),
   tracksCurrentEvent: IS_BOOLEAN,
@@ -182,6 +191,7 @@ export function completeOptions(
     work: hooks?.works ?? options.work ?? true,
     remote: completeRemote(options.remote),
     propagators: requirePropagators(options.propagators ?? []),
+    codec: requireCodec(options.codec),
     durable: completeDurableOptions(options.durable),
     tracksCurrentEvent: options.tracksCurrentEvent ?? false,
     reportsOutsideCalls: options.reportsOutsideCalls ?? false,

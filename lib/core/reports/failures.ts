@@ -1,6 +1,7 @@
 import { HttpException } from '@nestjs/common';
 import { EventsError, type EventsErrorCode } from '../errors/events-error.js';
 import { explanationOf } from '../errors/explained.js';
+import { storedError } from '../errors/stored-error.js';
 import { describeThrown, isInstance } from '../errors/thrown.js';
 import { isThenable } from '../async/promises.js';
 import type { CallbackFailure, FailedAttempt } from '../options/callback-failure.js';
@@ -31,7 +32,11 @@ export class Failures {
   /** The number of each: the log has it, and callbacks of runs around that one may fail with it next. */
   private readonly numbers = new WeakMap<object, number>();
 
-  constructor(private readonly onError: EventsOptions['onError']) {}
+  /** @param hidesTexts whether the log has errors of durable callbacks without their texts */
+  constructor(
+    private readonly onError: EventsOptions['onError'],
+    private readonly hidesTexts = false,
+  ) {}
 
   /**
    * Notes that a run hands an error over to its caller. If that is a callback, it may fail with it in turn. An error may be
@@ -51,7 +56,7 @@ export class Failures {
   report(failure: Failure, since = Infinity): void {
     const { event, callback, error, reachesCaller = false, attempt } = failure;
     if (this.takeOver(error, since)) {
-      const { message } = describeThrown(error);
+      const message = this.hides(callback, error) ? withoutText(error) : describeThrown(error).message;
       this.logger.debug(`"${event.label}": ${callback.id} failed: ${message} (told above)`);
       this.tell(failure);
       return;
@@ -59,8 +64,16 @@ export class Failures {
     const isExpected = reachesCaller && isInstance(error, HttpException);
     const saysAll = isInstance(error, EventsError) && SAY_ALL.includes(error.code);
     const level = isExpected ? 'debug' : attempt?.retryInMs !== undefined ? 'warn' : 'error';
-    this.log(level, saysAll ? '' : `"${event.label}": ${callback.id} failed${outlook(attempt)}`, error);
+    const what = saysAll ? '' : `"${event.label}": ${callback.id} failed${outlook(attempt)}`;
+    if (this.hides(callback, error)) this.logger[level](`${what}: ${withoutText(error)}`);
+    else this.log(level, what, error);
     this.tell(failure);
+  }
+
+  /** Whether the log is to have an error without its text. What this package says by itself quotes nobody. */
+  hides({ delivery }: Failure['callback'], error: unknown): boolean {
+    const isOurs = isInstance(error, EventsError) && error.cause === undefined;
+    return this.hidesTexts && delivery === 'durable' && !isOurs;
   }
 
   /** Whether a run within this one has handed over this error. It has, once. */
@@ -136,6 +149,12 @@ export class Failures {
     else if (level === 'warn' && stack !== undefined) this.logger.warn(`${message}\n${stack}`);
     else this.logger[level](message);
   }
+}
+
+/** An error by its name and its code alone. */
+function withoutText(error: unknown): string {
+  const { name, code } = storedError(error);
+  return `${name}${code === undefined ? '' : ` ${code}`}, whose text is kept from the log, as there is a codec`;
 }
 
 const isObject = (error: unknown): error is object => typeof error === 'object' && error !== null;

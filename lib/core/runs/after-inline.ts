@@ -192,7 +192,7 @@ export function afterInlineOf(
   if (isDurable && transaction && !transaction.sql && engine.takesTransactions) {
     throw transactionForeign(event.label, engine.name, transaction.kind, false);
   }
-  const writer = isDurable ? new DeliveryWriter(runtime.declared, event, passed, context) : undefined;
+  const writer = isDurable ? new DeliveryWriter(runtime.declared, event, passed, context, runtime.coding) : undefined;
   const { headers = NO_HEADERS, request } = context;
   return new AfterInline(runtime, event, writer, { headers, request }, transaction);
 }

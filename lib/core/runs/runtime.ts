@@ -1,5 +1,6 @@
 import type { InFlight } from '../async/in-flight.js';
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
+import type { Coding } from '../delivery/coding.js';
 import type { DeclaredCallbacks } from '../delivery/declared-callbacks.js';
 import type { RunningEngine } from '../delivery/running-engine.js';
 import type { CompleteOptions } from '../options/events.options.js';
@@ -18,6 +19,8 @@ export interface Runtime {
   readonly outsideCalls: OutsideCalls;
   readonly engine: RunningEngine;
   readonly declared: DeclaredCallbacks;
+  /** What is stored goes through it, and back. */
+  readonly coding: Coding;
   readonly background: BackgroundWork;
   readonly early: EarlyRuns;
   readonly unanswered: Unanswered;
