@@ -41,6 +41,7 @@ export {
   neverDeclared,
   outcomeOf,
 } from '../core/engine/kept-deliveries.js';
+export { retentionNotice, retentionReport } from '../core/engine/dead-retention.js';
 export { cursorOf, readCursor } from '../core/engine/cursor.js';
 
 // Claims, and a server that may be away

@@ -55,6 +55,12 @@ export interface PostgresOptions {
    */
   readonly keepCompletedMs?: number;
   /**
+   * How long dead deliveries are kept, in milliseconds. What has been dead for longer is removed within a minute or so, with a line of
+   * the log, as if somebody had discarded it.
+   * @default Infinity
+   */
+  readonly keepDeadMs?: number;
+  /**
    * How many connections the engine opens at most, with `connectionString`.
    * @default 10
    */
@@ -64,7 +70,10 @@ export interface PostgresOptions {
 /** The options, with their defaults filled in. */
 export type CompleteOptions = PostgresOptions &
   Required<
-    Pick<PostgresOptions, 'schema' | 'migrate' | 'leaseMs' | 'storeTimeoutMs' | 'keepCompletedMs' | 'connections'>
+    Pick<
+      PostgresOptions,
+      'schema' | 'migrate' | 'leaseMs' | 'storeTimeoutMs' | 'keepCompletedMs' | 'keepDeadMs' | 'connections'
+    >
   >;
 
 const DEFAULTS = {
@@ -73,6 +82,7 @@ const DEFAULTS = {
   leaseMs: 10_000,
   storeTimeoutMs: 5_000,
   keepCompletedMs: 604_800_000,
+  keepDeadMs: Infinity,
   connections: 10,
 };
 
@@ -112,6 +122,10 @@ const CHECKS: Record<keyof PostgresOptions, OptionCheck> = {
   ),
   storeTimeoutMs: check(isWhole(1, 1, LONGEST_TIMER_MS), 'milliseconds, 1 or more and 24 days at most'),
   keepCompletedMs: check(isWhole(1_000, 1_000), 'milliseconds, a multiple of 1000'),
+  keepDeadMs: check(
+    (value) => value === Infinity || isWhole(1, 1_000)(value),
+    'milliseconds, 1000 or more, or Infinity',
+  ),
   connections: check(isWhole(1, FEWEST), `a whole number, ${FEWEST} or more`),
 };
 

@@ -11,6 +11,7 @@ import {
   type EngineHost,
   neverDeclared,
   type NewDelivery,
+  retentionNotice,
   type RetryPortion,
   type SqlTransaction,
 } from '../engine/index.js';
@@ -76,7 +77,7 @@ export class PostgresEngine implements DurableEngine {
 
   async start(host: EngineHost): Promise<void> {
     const { channel, options } = this;
-    const { leaseMs, storeTimeoutMs } = options;
+    const { leaseMs, storeTimeoutMs, keepDeadMs } = options;
     const connection = (this.connection = await openConnection(options, host));
     const boss = await openBoss(connection, options, host);
     const own = await openOwnSchema(connection, options, host);
@@ -85,6 +86,7 @@ export class PostgresEngine implements DurableEngine {
     if (connection.isExclusive) await takeOver(connection, statements, own);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
     const health = new EngineHealth(host, this.name);
+    if (keepDeadMs < Infinity) host.log(retentionNotice(keepDeadMs));
     this.opened = {
       connection,
       boss,
@@ -96,6 +98,7 @@ export class PostgresEngine implements DurableEngine {
         transactions,
         channel,
         leaseMs,
+        keepDeadMs,
         instances: own?.instances,
         health,
       }),

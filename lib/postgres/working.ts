@@ -18,6 +18,7 @@ import type { Connection } from './connection/connection.js';
 import { Instances, type Move } from './instances.js';
 import type { InstanceStatements } from './statements/instances.js';
 import type { Statements } from './statements/statements.js';
+import { Retention } from './retention.js';
 import { Sweeper } from './sweeper.js';
 import { Worker } from './worker.js';
 import { Workers } from './workers.js';
@@ -37,6 +38,7 @@ export interface WorkingOptions {
   readonly transactions: CallerTransactions;
   readonly channel: string;
   readonly leaseMs: number;
+  readonly keepDeadMs: number;
   /** The statements by which instances agree, if the schema has what they need. */
   readonly instances: InstanceStatements | undefined;
   readonly health: EngineHealth;
@@ -69,9 +71,13 @@ export class Working {
     this.claiming = new Claiming({ connection, statements, leaseMs, health });
     this.claims = new Claims({ ...options, callAnyone: calls.anyone, onRetry });
     this.sweeper = new Sweeper({ connection, statements, instances, claims: this.claims, calls, alarms });
+    const retention = options.keepDeadMs < Infinity ? new Retention(options) : undefined;
     this.duty = new Duty({
       take: () => this.beat(),
-      work: () => this.sweeper.tidy(),
+      work: async () => {
+        await this.sweeper.tidy();
+        await retention?.tidy();
+      },
       health,
     });
   }

@@ -32,6 +32,12 @@ export interface RedisOptions {
    * @default 86_400_000
    */
   readonly keepCompletedMs?: number;
+  /**
+   * How long dead deliveries are kept, in milliseconds. What has been dead for longer is removed within a minute or so, with a line of
+   * the log, as if somebody had discarded it.
+   * @default Infinity
+   */
+  readonly keepDeadMs?: number;
 }
 
 /** The options, with their defaults filled in. */
@@ -43,6 +49,7 @@ const DEFAULTS = {
   leaseMs: 10_000,
   storeTimeoutMs: 5_000,
   keepCompletedMs: 86_400_000,
+  keepDeadMs: Infinity,
 };
 
 const { LONGEST_TIMER_MS } = timers;
@@ -69,6 +76,10 @@ const CHECKS: Record<keyof RedisOptions, OptionCheck> = {
     expected: 'Pass milliseconds, 1 or more and 24 days at most.',
   },
   keepCompletedMs: { isValid: isWhole(1_000, 1_000), expected: 'Pass milliseconds, a multiple of 1000.' },
+  keepDeadMs: {
+    isValid: (value) => value === Infinity || isWhole(1, 1_000)(value),
+    expected: 'Pass milliseconds, 1000 or more, or Infinity.',
+  },
 };
 
 /** Refuses what is wrong and fills in the rest. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Duty, type EngineHealth, type Term } from '../engine/index.js';
+import { addressOf, Duty, type EngineHealth, type EngineHost, retentionReport, type Term } from '../engine/index.js';
 import type { Client } from './connections.js';
 import { DISCARDED } from './discarded.js';
 import type { CompleteOptions } from './options.js';
@@ -35,11 +35,11 @@ const LEAVE = `if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', K
 
 /**
  * Looks at some queues. Where something is due, it puts the marker back by which BullMQ tells of it: whoever took it may have
- * died. Answers with the place to go on from, the queues where something runs, and those that have something to forget.
+ * died. Answers with the place to go on from, the queues where something runs, and those that have something to forget: completed long ago, or dead for long.
  */
 const LOOK = `
   local page = redis.call('sscan', KEYS[1], ARGV[2], 'count', ARGV[3])
-  local running, old = {}, {}
+  local running, old, dead = {}, {}, {}
   for _, name in ipairs(page[2]) do
     local queue = ARGV[1] .. ':' .. name .. ':'
     local wait, prioritized, delayed, active = queue .. 'wait', queue .. 'prioritized', queue .. 'delayed', queue .. 'active'
@@ -57,11 +57,14 @@ const LOOK = `
       if #redis.call('zrangebyscore', queue .. 'completed', '-inf', ARGV[5], 'limit', 0, 1) > 0 then
         table.insert(old, name)
       end
+      if ARGV[6] ~= '' and #redis.call('zrangebyscore', queue .. 'failed', '-inf', ARGV[6], 'limit', 0, 1) > 0 then
+        table.insert(dead, name)
+      end
     end
   end
-  return { page[1], running, old }`;
+  return { page[1], running, old, dead }`;
 
-type Answer = [next: string, running: string[], old: string[]];
+type Answer = [next: string, running: string[], old: string[], dead: string[]];
 
 /** The things that a {@link Patrol} needs. */
 export interface PatrolOptions extends CompleteOptions {
@@ -70,6 +73,7 @@ export interface PatrolOptions extends CompleteOptions {
   readonly names: QueueNames;
   readonly queueOf: (name: string) => Queue;
   readonly health: EngineHealth;
+  readonly host: EngineHost;
 }
 
 /** Has one instance of an application look for what nobody is told of. */
@@ -108,10 +112,11 @@ export class Patrol {
 
   private async look(): Promise<void> {
     const now = Date.now();
-    const { prefix, keepCompletedMs } = this.options;
+    const { prefix, keepCompletedMs, keepDeadMs } = this.options;
     const forgets = now >= this.forgetsFrom;
-    if (forgets) this.forgetsFrom = now + Math.min(keepCompletedMs, FORGETTING_MS);
+    if (forgets) this.forgetsFrom = now + Math.min(keepCompletedMs, keepDeadMs, FORGETTING_MS);
     const before = forgets ? now - keepCompletedMs : '';
+    const deadBefore = forgets && keepDeadMs < Infinity ? now - keepDeadMs : '';
     let cursor = '0';
     do {
       const answer = await this.options.client.eval(
@@ -123,23 +128,36 @@ export class Patrol {
         QUEUES_AT_ONCE,
         now,
         before,
+        deadBefore,
       );
-      const [next, running, old] = answer as Answer;
+      const [next, running, old, dead] = answer as Answer;
       // Makes the jobs of instances that have died wait again. BullMQ notes a job at one look, and takes it back at the next.
       await Promise.all(running.map((name) => this.options.queueOf(name).moveStalledJobsToWait()));
-      for (const name of old) await this.forget(this.options.queueOf(name), now - keepCompletedMs);
+      for (const name of old) await this.forget('completed', name, now - keepCompletedMs);
+      for (const name of dead) await this.removeDead(name, now - keepDeadMs);
       cursor = next;
     } while (cursor !== '0');
   }
 
   /**
-   * Removes completed deliveries, also of a queue that nobody works on any more. BullMQ does so only when another job of
+   * Removes deliveries that are over, also of a queue that nobody works on any more. BullMQ does so only when another job of
    * the queue is completed.
    */
-  private async forget(queue: Queue, before: number): Promise<void> {
-    let removed: readonly string[];
-    do removed = await queue.cleanJobsByState('completed', before, FORGOTTEN_AT_ONCE);
-    while (removed.length === FORGOTTEN_AT_ONCE);
+  private async forget(state: 'completed' | 'failed', name: string, before: number): Promise<number> {
+    const queue = this.options.queueOf(name);
+    let count = 0;
+    for (let removed: readonly string[]; ;) {
+      removed = await queue.cleanJobsByState(state, before, FORGOTTEN_AT_ONCE);
+      count += removed.length;
+      if (removed.length < FORGOTTEN_AT_ONCE) return count;
+    }
+  }
+
+  /** Removes what has been dead for long, and says so. */
+  private async removeDead(name: string, before: number): Promise<void> {
+    const address = addressOf(name);
+    const count = address ? await this.forget('failed', name, before) : 0;
+    if (address && count > 0) this.options.host.log(retentionReport(this.options.keepDeadMs, [{ ...address, count }]));
   }
 }
 

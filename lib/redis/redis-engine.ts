@@ -12,6 +12,7 @@ import {
   neverDeclared,
   type NewDelivery,
   Quarantine,
+  retentionNotice,
   type RetryPortion,
   type SqlTransaction,
 } from '../engine/index.js';
@@ -68,12 +69,13 @@ export class RedisEngine implements DurableEngine {
 
   private async open(host: EngineHost): Promise<void> {
     const { options } = this;
-    const { prefix, leaseMs, storeTimeoutMs, keepCompletedMs } = options;
+    const { prefix, leaseMs, storeTimeoutMs, keepCompletedMs, keepDeadMs } = options;
     const health = new EngineHealth(host, 'Redis', tellable);
     const connections = (this.connections = await Connections.make(options));
     await connections.connect(leaseMs, health);
     try {
       await checkServer(connections, prefix, host);
+      if (keepDeadMs < Infinity) host.log(retentionNotice(keepDeadMs));
       const queueOf = remembered(await openQueues(connections, options));
       const names = new QueueNames(connections.commands, prefix);
       const ownerOf = (address: DeliveryAddress) => this.owners.get(addressName(address)) ?? address;
@@ -92,6 +94,7 @@ export class RedisEngine implements DurableEngine {
           names,
           queueOf,
           health,
+          host,
         }),
       };
     } catch (error) {

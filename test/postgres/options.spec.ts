@@ -59,7 +59,7 @@ describe('postgres()', () => {
       ],
       [
         { folder: '.', keepFor: 5 },
-        'postgres() has no option keepFor. There are connectionString, pool, folder, pglite, schema, migrate, leaseMs, storeTimeoutMs, keepCompletedMs, connections.',
+        'postgres() has no option keepFor. There are connectionString, pool, folder, pglite, schema, migrate, leaseMs, storeTimeoutMs, keepCompletedMs, keepDeadMs, connections.',
       ],
     ],
     absent: {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { Callback, currentEvent, DeliveryPostponed, EventDeliveries, inTransaction } from 'nestjs-callbacks';
 import type { EngineFactory } from 'nestjs-callbacks/engine';
-import { closeApps, deferred, firstLines, startApp, until } from './app.js';
+import { closeApps, deferred, firstLines, Log, startApp, until } from './app.js';
 import { killWhilePerforming } from './killed-instance.js';
 
 /** What the callbacks of a test have noted. */
@@ -23,8 +23,9 @@ export class Emails {
 
 @Injectable()
 export class Ordered {
-  @Callback('ordered', { delivery: 'durable', ordered: true }) async greet(what: unknown) {
+  @Callback('ordered', { delivery: 'durable', ordered: true, retry: { attempts: 1 } }) async greet(what: unknown) {
     ran.push(what);
+    if (what === 'fails') throw new TypeError('always');
   }
 }
 
@@ -120,7 +121,7 @@ function startsOnlyAsItShould<Options extends object>({ engineOf, name, ...engin
   }
 }
 
-function keepsDeliveries<Options extends object>({ engineOf }: EngineUnderTest<Options>, place: () => Options) {
+function keepsDeliveries<Options extends object>({ engineOf, lacks }: EngineUnderTest<Options>, place: () => Options) {
   it('what one application has stored is performed by the next', async () => {
     const before = await startApp([Emails], { engine: engineOf(place()), work: false });
     await before.events.run('x', 'Ada');
@@ -174,6 +175,28 @@ function keepsDeliveries<Options extends object>({ engineOf }: EngineUnderTest<O
     await until(() => isIdle(app.get(EventDeliveries)));
     expect(ran).toEqual([1, 1, 1]);
     expect(await app.get(EventDeliveries).list()).toEqual([]);
+  });
+
+  it('what has been dead for longer than keepDeadMs is removed, and what waited for it goes on', async () => {
+    const log = new Log();
+    const engineOfThis = engineOf({ ...place(), keepDeadMs: 1_000 });
+    const { app, events } = await startApp([Emails, ...(lacks?.order ? [] : [Ordered])], { engine: engineOfThis }, log);
+    const deliveries = app.get(EventDeliveries);
+    await events.run('x', 'fails');
+    if (!lacks?.order) {
+      await events.with({ key: 'a' }).run('ordered', 'fails');
+      await events.with({ key: 'a' }).run('ordered', 'after it');
+    }
+    await until(async () => ran.length > 0 && (await isIdle(deliveries)) && (await deliveries.list()).length === 0);
+    const removed = lacks?.order ? ['Emails.greet'] : ['Emails.greet', 'Ordered.greet'];
+    expect(ran.filter((what) => what === 'after it')).toHaveLength(removed.length - 1);
+    expect(log.of('log')).toContain('Dead deliveries are removed 1 s after they have died (keepDeadMs).');
+    const told = log
+      .of('log')
+      .filter((line) => line.includes('(keepDeadMs): '))
+      .join();
+    const named = ['1 of "x" to Emails.greet', '1 of "ordered" to Ordered.greet'].slice(0, removed.length);
+    expect(named.filter((name) => !told.includes(name))).toEqual([]);
   });
 
   it('what is nested as deep as may be stored arrives as it was', async () => {

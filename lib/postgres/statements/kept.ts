@@ -24,6 +24,11 @@ export interface KeptStatements {
   readonly retry: string;
   /** The same of those with the ids `$7`. */
   readonly retryOfIds: string;
+  /**
+   * Removes those of a page of dead deliveries that died `$7` milliseconds ago, or earlier, and notifies on `$6`. Answers with the last
+   * that it has come to, how many it has looked at, and how many it has removed of each queue.
+   */
+  readonly removeDead: string;
   /** Removes the waiting and dead deliveries with the ids `$3`, and notifies on `$2`, as others may have waited for them. */
   readonly discard: string;
   /** Names all queues, and says which are remote. */
@@ -38,6 +43,7 @@ export const keptStatements = (tables: Tables, keepCompletedSeconds: number): Ke
   listOfIds: ofEachState((state) => list(tables, state, pageOfIds(tables, state, '$6'))),
   retry: retry(tables, keepCompletedSeconds, page(tables, 'dead')),
   retryOfIds: retry(tables, keepCompletedSeconds, pageOfIds(tables, 'dead', '$7')),
+  removeDead: removeDead(tables, page(tables, 'dead')),
   discard: discard(tables),
   queues: `select name, false as "isRemote" from ${tables.queue}`,
   probe: probe(tables),
@@ -170,6 +176,21 @@ const retry = ({ job }: Tables, keepCompletedSeconds: number, page: string) => `
       )
       select id, name, ${PLACE}, (select count(*) from portion)::int as found, (select count(*) from retried)::int as count,
         (select count(*) from notified)::int as notified
+      from portion order by portion.place desc, id desc, name desc limit 1`;
+
+const removeDead = ({ job }: Tables, page: string) => `
+      with portion as materialized (${page}
+      ), removed as (
+        delete from ${job} where ctid = any(array(select spot from portion)) and state = 'failed'
+          and completed_on <= now() - $7::float8 * interval '1 millisecond'
+        returning name
+      ), counted as (
+        select name, count(*)::int as count from removed group by name
+      ), notified as (
+        select pg_notify($6, name) from counted
+      )
+      select id, name, ${PLACE}, (select count(*) from portion)::int as found, (select count(*) from notified)::int as notified,
+        (select json_object_agg(name, count) from counted) as removed
       from portion order by portion.place desc, id desc, name desc limit 1`;
 
 /** Whatever is waiting or dead, with a priority too. */

@@ -1,4 +1,5 @@
 import {
+  addressName,
   countsByAddress,
   cursorOf,
   type DeliveryCounts,
@@ -57,6 +58,18 @@ export class KeptRows {
       count: portion.length,
       ...(last && dead.length > limit && { after: cursorOf('dead', String(last.place)) }),
     };
+  }
+
+  /** Removes what died at a time, or earlier. */
+  removeDead(before: number): { event: string; callback: string; count: number }[] {
+    const counts = new Map<string, { event: string; callback: string; count: number }>();
+    for (const row of this.store.rows.filter(({ state, since }) => state === 'dead' && since <= before)) {
+      const { event, callback } = row;
+      const key = addressName(row);
+      counts.set(key, { event, callback, count: (counts.get(key)?.count ?? 0) + 1 });
+      this.store.remove(row);
+    }
+    return [...counts.values()];
   }
 
   discard(filter: DeliveryFilter): number {

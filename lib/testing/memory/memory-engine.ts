@@ -5,8 +5,11 @@ import {
   type DurableEngine,
   type EngineAttempt,
   type EngineFactory,
+  type EngineHost,
   type NewDelivery,
   Quarantine,
+  retentionNotice,
+  retentionReport,
   type RetryPortion,
   type SqlTransaction,
   timers,
@@ -38,6 +41,11 @@ export interface MemoryEngineOptions {
    * @default the real time
    */
   readonly clock?: Clock;
+  /**
+   * How long dead deliveries are kept, in milliseconds, by that clock.
+   * @default Infinity
+   */
+  readonly keepDeadMs?: number;
 }
 
 /**
@@ -48,9 +56,9 @@ export interface MemoryEngineOptions {
  * EventsModule.forRoot({ engine: memoryEngine() })
  */
 export const memoryEngine =
-  ({ store, leaseMs = 10_000, clock }: MemoryEngineOptions = {}): EngineFactory =>
+  ({ store, leaseMs = 10_000, clock, keepDeadMs }: MemoryEngineOptions = {}): EngineFactory =>
   () =>
-    new MemoryEngine(store ?? new MemoryStore(), leaseMs, clock);
+    new MemoryEngine(store ?? new MemoryStore(), leaseMs, clock, keepDeadMs);
 
 interface Worker {
   readonly callback: DurableCallback;
@@ -68,6 +76,7 @@ export class MemoryEngine implements DurableEngine {
   private readonly quarantine = new Quarantine();
   /** The claims on suspects that are performed here. */
   private readonly suspects = new Set<Claim>();
+  private host: EngineHost | undefined;
   private unsubscribe = () => {};
   private renewal: NodeJS.Timeout | undefined;
   private callOffWakeUp = () => {};
@@ -77,11 +86,14 @@ export class MemoryEngine implements DurableEngine {
     protected readonly kept: MemoryStore,
     private readonly leaseMs: number,
     private readonly clock: Clock = REAL_TIME,
+    private readonly keepDeadMs = Infinity,
   ) {
     this.rows = new KeptRows(kept);
   }
 
-  async start(): Promise<void> {
+  async start(host: EngineHost): Promise<void> {
+    this.host = host;
+    if (this.keepDeadMs < Infinity) host.log(retentionNotice(this.keepDeadMs));
     this.unsubscribe = this.kept.subscribe(() => this.pump());
     this.renewal = setInterval(() => this.renew(), this.leaseMs / 4);
     this.renewal.unref();
@@ -153,6 +165,9 @@ export class MemoryEngine implements DurableEngine {
     const now = Date.now();
     for (const claim of this.claims.keys()) claim.expiresAt = now + this.leaseMs;
     this.kept.expire(now, this.clock.now());
+    if (!this.hasDuty || this.keepDeadMs === Infinity) return;
+    const removed = this.rows.removeDead(this.clock.now() - this.keepDeadMs);
+    if (removed.length > 0) this.host?.log(retentionReport(this.keepDeadMs, removed));
   }
 
   /** Begins all attempts that may begin now, and comes back when more deliveries are due. */
