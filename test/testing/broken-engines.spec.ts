@@ -15,6 +15,7 @@ import {
   seen,
   storing,
 } from './breaking.js';
+import { brokenPausing } from './broken-pausing.js';
 import {
   ChargingStore,
   ForgetfulStore,
@@ -384,6 +385,7 @@ const broken: Record<string, Break | Broken> = {
       },
     });
   })(),
+  ...brokenPausing,
 };
 
 type Check = PromiseSettledResult<void>;

@@ -6,6 +6,8 @@ import { failingRules } from './failing.js';
 import { headersRules } from './headers.js';
 import { keepingRules } from './keeping.js';
 import { orderRules } from './order.js';
+import { pausingRules } from './pausing.js';
+import { resumingRules } from './resuming.js';
 import type { ContractRule } from './rule.js';
 import { storingRules } from './storing.js';
 import { transactionsRules } from './transactions.js';
@@ -31,4 +33,6 @@ export const engineContract: readonly ContractRule[] = [
   ...orderRules,
   ...transactionsRules,
   ...dutyRules,
+  ...pausingRules,
+  ...resumingRules,
 ];
