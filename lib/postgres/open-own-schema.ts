@@ -7,8 +7,8 @@ const BOOT_TIMEOUT_MS = 30_000;
 
 /** What of ours is there in the schema, and may be used. */
 export interface OpenedSchema extends Partial<Pick<OwnSchema, 'instances' | 'marks' | 'pauses' | 'cheaper'>> {
-  /** Whether claims can see what is paused. */
-  readonly seesPauses: boolean;
+  /** Whether this role may pause, and not only see what is paused. */
+  readonly mayPause: boolean;
 }
 
 interface Found {
@@ -27,7 +27,7 @@ export async function openOwnSchema(
   const own = ownSchema(schema);
   if (migrate) {
     await connection.query(own.sql, undefined, BOOT_TIMEOUT_MS);
-    return { ...own, seesPauses: true };
+    return { ...own, mayPause: true };
   }
   const { rows } = await connection.query(own.isThere, [], BOOT_TIMEOUT_MS);
   const [found] = rows as Found[];
@@ -42,8 +42,8 @@ export async function openOwnSchema(
   return {
     ...(isThere && { instances: own.instances, cheaper: own.cheaper }),
     ...(isThere && hasMarks && { marks: own.marks }),
-    ...(mayPause && { pauses: own.pauses }),
-    seesPauses,
+    ...(seesPauses && { pauses: own.pauses }),
+    mayPause,
   };
 }
 

@@ -18,8 +18,10 @@ const BOOT_TIMEOUT_MS = 30_000;
 export interface PausesOptions {
   readonly connection: Connection;
   readonly statements: Pick<Statements, 'queues'>;
-  /** Absent where the schema is an older version's, or this role may not: then nothing can be paused here. */
+  /** Absent where the schema is an older version's, or this role may not see it. */
   readonly pauses: PauseStatements | undefined;
+  /** Whether this role may write there, too. */
+  readonly mayPause: boolean;
   readonly channel: string;
 }
 
@@ -41,7 +43,8 @@ export class Pauses {
   /** Pauses the queue of a callback, which is about to be made, if one is from which deliveries move there. */
   async inherit(callback: DurableCallback): Promise<void> {
     const from = movesTo(callback).map((move) => move.from);
-    if (from.length > 0) await this.query('inherit', [queueOf(callback), from], BOOT_TIMEOUT_MS);
+    if (from.length > 0 && this.options.mayPause)
+      await this.query('inherit', [queueOf(callback), from], BOOT_TIMEOUT_MS);
   }
 
   /** Resolves to how many callbacks this has paused. */

@@ -84,9 +84,9 @@ export class PostgresEngine implements DurableEngine {
     const connection = (this.connection = await openConnection(options, host));
     const boss = await openBoss(connection, options, host);
     const own = await openOwnSchema(connection, options, host);
-    this.mayPause = own.pauses !== undefined;
+    this.mayPause = own.mayPause;
     const statements = {
-      ...statementsFor(options.schema, this.durations, own.seesPauses),
+      ...statementsFor(options.schema, this.durations, own.pauses !== undefined),
       ...own.cheaper,
       ...(own.marks && { queues: own.marks.queues }),
     };
@@ -94,7 +94,7 @@ export class PostgresEngine implements DurableEngine {
     if (connection.isExclusive) await takeOver(connection, statements, own);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
     const health = new EngineHealth(host, this.name);
-    const pauses = new Pauses({ connection, statements, pauses: own.pauses, channel });
+    const pauses = new Pauses({ connection, statements, pauses: own.pauses, mayPause: own.mayPause, channel });
     const inherit = (callback: DurableCallback) => pauses.inherit(callback);
     this.opened = {
       connection,

@@ -74,9 +74,9 @@ const claimed = ({ job }: Tables, taken: string) => `
       returning id, retry_count as "retryCount", coalesce(source_retry_count, 0) as spared,
         case when pg_column_size(data) <= ${LARGE_BYTES} then data end as data, start_after as "dueOn"`;
 
-const due = ({ job, isFree }: Claimable, state: string, blocked = 'not blocked') => `
+const due = ({ job }: Tables, state: string, blocked = 'not blocked') => `
         select id, ctid as spot, start_after from ${job}
-        where name = $1 and state = '${state}' and ${blocked} and start_after <= now() and ${isFree}
+        where name = $1 and state = '${state}' and ${blocked} and start_after <= now()
         order by start_after limit $2 for update skip locked`;
 
 // Each state by itself, as the index has each in the order of start_after.
@@ -86,7 +86,7 @@ const claim = (tables: Claimable) => `
       ), claimed as (
         ${claimed(
           tables,
-          `select spot from (select * from created union all select * from retried) as waiting order by start_after limit $2`,
+          `select spot from (select * from created union all select * from retried) as waiting where ${tables.isFree} order by start_after limit $2`,
         )}
       )
       select id, "retryCount", spared, data from claimed order by "dueOn"`;
@@ -94,7 +94,7 @@ const claim = (tables: Claimable) => `
 const claimSuspect = (tables: Claimable) => `
       with suspected as (${due(tables, 'retry', `blocked and ($5 or coalesce(source_retry_count, 0) < ${SPARED_OFTEN})`)}
       ), claimed as (
-        ${claimed(tables, 'select spot from suspected')}
+        ${claimed(tables, `select spot from suspected where ${tables.isFree}`)}
       )
       select id, "retryCount", spared, data from claimed`;
 
@@ -124,16 +124,17 @@ const step = (tables: Tables, key: string) => `
 
 // What waits for its next attempt is the only one of its key that does, as pg-boss' index has it.
 const claimInOrder = (tables: Claimable) => `
-      with recursive asked as (
-        select of_key.* from unnest($5::text[]) as at(key) cross join lateral (${next(tables, 'at.key')}
-        ) as of_key where ${tables.isFree} limit $2
+      with recursive free as materialized (
+        select where ${tables.isFree}
+      ), asked as (
+        select of_key.* from free cross join unnest($5::text[]) as at(key) cross join lateral (${next(tables, 'at.key')}
+        ) as of_key limit $2
       ), retried as (${due(tables, 'retry')}
       ), rest as (
         select $2 - case when $7::boolean then 0 else count(*) end as room from asked
       ), walk as (
-        select at.key, of_key.id, of_key.spot, 1 as steps, (of_key.id is not null)::int as found from (
+        select at.key, of_key.id, of_key.spot, 1 as steps, (of_key.id is not null)::int as found from free cross join (
           ${step(tables, `${firstKey(tables, '$6::text is null')} union all ${firstKey(tables, 'singleton_key > $6::text')}`)}
-        where ${tables.isFree}
         union all
         select at.key, of_key.id, of_key.spot, steps + 1, found + (of_key.id is not null)::int from walk cross join lateral (
           ${step(tables, firstKey(tables, 'singleton_key > walk.key'))}
@@ -141,7 +142,7 @@ const claimInOrder = (tables: Claimable) => `
       ), chosen as (
         select id, spot from (
           select id, spot, case when $7::boolean then 3 else 0 end as rank, null::timestamptz as start_after from asked
-          union all select id, spot, 1, start_after from retried
+          union all select id, spot, 1, start_after from free cross join retried
           union all select id, spot, 2, null from walk where id is not null
         ) as found order by rank, start_after limit $2
       ), cut as (
