@@ -41,11 +41,11 @@ export class Pauses {
   }
 
   /** Pauses the queue of a callback, which is about to be made, if one is from which deliveries move there. */
-  async inherit(callback: DurableCallback): Promise<void> {
+  inherit = async (callback: DurableCallback): Promise<void> => {
     const from = movesTo(callback).map((move) => move.from);
     if (from.length > 0 && this.options.mayPause)
       await this.query('inherit', [queueOf(callback), from], BOOT_TIMEOUT_MS);
-  }
+  };
 
   /** Resolves to how many callbacks this has paused. */
   async pause(filter: Partial<DeliveryAddress>): Promise<number> {

@@ -60,8 +60,7 @@ interface Declared {
 export class PostgresEngine implements DurableEngine {
   readonly name: string;
   private readonly durations: StoreOptions;
-  /** Whether callbacks can be paused hangs on the schema, as it is found. */
-  private mayPause = true;
+  private own: OpenedSchema | undefined;
   private readonly channel: string;
   private readonly declared = new Map<string, Declared>();
   private connection: Connection | undefined;
@@ -74,8 +73,9 @@ export class PostgresEngine implements DurableEngine {
     this.channel = `${schema}_deliveries`;
   }
 
+  /** Whether it can pause hangs on the schema, as it is found. */
   get capabilities() {
-    return { transactions: true, order: true, pause: this.mayPause };
+    return { transactions: true, order: true, pause: this.own?.mayPause ?? true };
   }
 
   async start(host: EngineHost): Promise<void> {
@@ -83,24 +83,18 @@ export class PostgresEngine implements DurableEngine {
     const { leaseMs, storeTimeoutMs } = options;
     const connection = (this.connection = await openConnection(options, host));
     const boss = await openBoss(connection, options, host);
-    const own = await openOwnSchema(connection, options, host);
-    this.mayPause = own.mayPause;
-    const statements = {
-      ...statementsFor(options.schema, this.durations, own.pauses !== undefined),
-      ...own.cheaper,
-      ...(own.marks && { queues: own.marks.queues }),
-    };
+    const own = (this.own = await openOwnSchema(connection, options, host));
+    const statements = this.statementsIn(own);
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
     if (connection.isExclusive) await takeOver(connection, statements, own);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
     const health = new EngineHealth(host, this.name);
     const pauses = new Pauses({ connection, statements, pauses: own.pauses, mayPause: own.mayPause, channel });
-    const inherit = (callback: DurableCallback) => pauses.inherit(callback);
     this.opened = {
       connection,
       boss,
       pauses,
-      queues: new Queues({ connection, boss, statements, marks: own.marks, inherit }),
+      queues: new Queues({ connection, boss, statements, marks: own.marks, inherit: pauses.inherit }),
       working: new Working({
         host,
         connection,
@@ -203,6 +197,11 @@ export class PostgresEngine implements DurableEngine {
 
   async resume(filter: Partial<DeliveryAddress>) {
     return this.requireOpened().pauses.resume(filter);
+  }
+
+  private statementsIn({ pauses, cheaper, marks }: OpenedSchema): Statements {
+    const statements = statementsFor(this.options.schema, this.durations, pauses !== undefined);
+    return { ...statements, ...cheaper, ...(marks && { queues: marks.queues }) };
   }
 
   private requireOpened(): Opened {
