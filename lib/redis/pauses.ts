@@ -53,7 +53,7 @@ const INHERIT = `
 const READ = `
   local times = {}
   for at = 1, #KEYS, 2 do
-    local paused, since = unpack(redis.call('hmget', KEYS[at], 'paused', '${PAUSED_SINCE}'))
+    local paused, since = redis.call('hget', KEYS[at], 'paused'), redis.call('hget', KEYS[at], '${PAUSED_SINCE}')
     if since and not paused then
       redis.call('hdel', KEYS[at], '${PAUSED_SINCE}')
     elseif paused and not since then

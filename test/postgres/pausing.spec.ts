@@ -1,4 +1,5 @@
 /** What a pause is on Postgres: a row of our own, which claims look for, and older schemas and lesser roles lack. */
+import { randomUUID } from 'node:crypto';
 import { beforeEach, expect, it } from '@jest/globals';
 import { EventDeliveries } from 'nestjs-callbacks';
 import { postgres, schemaSql, upgradeSql } from 'nestjs-callbacks/postgres';
@@ -47,12 +48,65 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     }
   });
 
-  const sweepName = async () =>
-    (
-      await scene.pool.query(
-        `select proname from pg_proc where pronamespace = '${scene.schema}'::regnamespace and proname like 'events_sweep_%'`,
-      )
-    ).rows[0].proname as string;
+  it('no claim takes anything of what is paused, whichever way it was called', async () => {
+    const [plain, ordered] = [callbackOf(), callbackOf({ event: 'y', isOrdered: true })];
+    const engine = await scene.open([plain, ordered]);
+    await engine.store(['new', 'again', 'suspect'].map(() => deliveryOf()));
+    for (const key of ['a', 'b', 'c']) await engine.store([deliveryOf({ event: 'y', key })]);
+    await scene.pool.query(`
+      update ${scene.schema}.job_common set state = 'retry', blocked = id = any(array(
+        select id from ${scene.schema}.job_common where name = 'x/A.a' order by id limit 1))
+      where name = 'x/A.a' and id <> all(array(
+        select id from ${scene.schema}.job_common where name = 'x/A.a' order by id desc limit 1))`);
+    await scene.pool.query(`
+      update ${scene.schema}.job_common set state = 'retry' where name = 'y/A.a/ordered' and singleton_key = 'c'`);
+    const claimed = async (of: string, queue: string, more: unknown[] = []) => {
+      const params = [queue, 10, randomUUID(), 30, ...more];
+      const values = params.map((_, index) => `$${index + 1}`).join();
+      return scene
+        .inTransaction(async (client) => {
+          const { rows } = await client.query(
+            `select id from ${scene.schema}.${await functionName(of)}(${values})`,
+            params,
+          );
+          count = rows.filter(({ id }) => id !== null).length;
+          // So that the next one finds all as it was.
+          throw undone;
+        })
+        .catch((error: unknown) => {
+          if (error !== undone) throw error;
+        });
+    };
+    let count = 0;
+    const undone = new Error('undone');
+    const all = async () => {
+      const counts: number[] = [];
+      for (const claim of [
+        () => claimed('claim', 'x/A.a'),
+        () => claimed('claim_suspect', 'x/A.a', [true]),
+        () => claimed('claim_in_order', 'y/A.a/ordered', [['a'], null, false]),
+        () => claimed('claim_in_order', 'y/A.a/ordered', [[], null, true]),
+        () => claimed('claim_in_order', 'y/A.a/ordered', [[], 'a', true]),
+      ]) {
+        await claim();
+        counts.push(count);
+      }
+      return counts;
+    };
+    expect(await all()).toEqual([2, 1, 3, 3, 2]);
+    await engine.pause!({});
+    expect(await all()).toEqual([0, 0, 0, 0, 0]);
+    await engine.resume!({});
+    expect(await all()).toEqual([2, 1, 3, 3, 2]);
+  });
+
+  const functionName = async (of: string) => {
+    const { rows } = await scene.pool.query(
+      `select proname from pg_proc where pronamespace = '${scene.schema}'::regnamespace and proname ~ '^events_${of}_[0-9a-f]{8}$'`,
+    );
+    return rows[0].proname as string;
+  };
+  const sweepName = () => functionName('sweep');
 
   it('when the claim of a paused callback runs out, it comes back and waits', async () => {
     const engine = await scene.open([callbackOf()], { leaseMs: 1_000 });
