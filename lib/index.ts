@@ -39,7 +39,12 @@ export type { Outcome } from './core/runs/outcome.js';
 
 // Looking after durable deliveries
 export { EventDeliveries, type CallbackDeliveries, type KeptEvent } from './core/delivery/event-deliveries.js';
-export type { DeliveriesById, DeliveriesQuery, DeliverySelection } from './core/delivery/delivery-selection.js';
+export type {
+  CallbackSelection,
+  DeliveriesById,
+  DeliveriesQuery,
+  DeliverySelection,
+} from './core/delivery/delivery-selection.js';
 export type { PortionsOptions } from './core/delivery/portions.js';
 export { EventsHealth, type EventsHealthOptions } from './core/app/events-health.js';
 export type { EventsHealthState } from './core/app/health-state.js';

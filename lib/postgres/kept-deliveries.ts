@@ -15,6 +15,7 @@ import {
 } from '../engine/index.js';
 import type { Connection } from './connection/connection.js';
 import { countQueues, type CountedStretch } from './counting.js';
+import type { Pauses } from './pauses.js';
 import { addressOf, requireAddress } from './queue-name.js';
 import type { NamedQueue } from './queues.js';
 import type { Statements } from './statements/statements.js';
@@ -52,6 +53,7 @@ export class KeptDeliveries {
     private readonly connection: Connection,
     private readonly statements: Statements,
     private readonly channel: string,
+    private readonly pauses: Pick<Pauses, 'paused'>,
   ) {}
 
   async addresses(): Promise<KnownAddress[]> {
@@ -71,7 +73,7 @@ export class KeptDeliveries {
       ]),
     );
     // A callback that has become ordered, or has ceased to be, has two queues for a while.
-    return countsByAddress(found);
+    return countsByAddress([...found, ...(await this.pauses.paused())]);
   }
 
   async list({ state, limit, after, ids, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {

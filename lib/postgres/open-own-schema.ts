@@ -5,27 +5,55 @@ import { type OwnSchema, ownSchema } from './statements/own-schema.js';
 
 const BOOT_TIMEOUT_MS = 30_000;
 
-/** Makes what is ours in the schema, if this engine may. Resolves to it, if it is there. */
+/** What of ours is there in the schema, and may be used. */
+export interface OpenedSchema extends Partial<Pick<OwnSchema, 'instances' | 'marks' | 'pauses' | 'cheaper'>> {
+  /** Whether this role may pause, and not only see what is paused. */
+  readonly mayPause: boolean;
+}
+
+interface Found {
+  readonly isThere: boolean;
+  readonly hasMarks: boolean;
+  readonly seesPauses: boolean;
+  readonly mayPause: boolean;
+}
+
+/** Makes what is ours in the schema, if this engine may. Resolves to what is there. */
 export async function openOwnSchema(
   connection: Connection,
   { schema, migrate }: CompleteOptions,
   host: EngineHost,
-): Promise<OwnSchema | undefined> {
+): Promise<OpenedSchema> {
   const own = ownSchema(schema);
   if (migrate) {
     await connection.query(own.sql, undefined, BOOT_TIMEOUT_MS);
-    return own;
+    return { ...own, mayPause: true };
   }
   const { rows } = await connection.query(own.isThere, [], BOOT_TIMEOUT_MS);
-  const [{ isThere, hasMarks }] = rows as { isThere: boolean; hasMarks: boolean }[];
-  if (!isThere || !hasMarks) {
-    const price = isThere
-      ? 'what remote names is not compared with what other applications have'
-      : 'each instance looks for all deliveries by itself, and the database plans each statement each time';
+  const [found] = rows as Found[];
+  const prices = pricesOf(found);
+  if (prices.length > 0) {
     host.warn(
-      `The schema "${schema}" lacks what this version of nestjs-callbacks keeps there, or this role may not use it. It works; ${price}. ` +
+      `The schema "${schema}" lacks what this version of nestjs-callbacks keeps there, or this role may not use it. It works; ${prices.join(', and ')}. ` +
         `Run what upgradeSql('${schema}') returns, grant the role what lib/postgres/README.md says on its tables and functions, and start again.`,
     );
   }
-  return isThere ? { ...own, marks: hasMarks ? own.marks : undefined } : undefined;
+  const { isThere, hasMarks, seesPauses, mayPause } = found;
+  return {
+    ...(isThere && { instances: own.instances, cheaper: own.cheaper }),
+    ...(isThere && hasMarks && { marks: own.marks }),
+    ...(seesPauses && { pauses: own.pauses }),
+    mayPause,
+  };
+}
+
+/** What is worse for what is missing. */
+function pricesOf({ isThere, hasMarks, seesPauses, mayPause }: Found): string[] {
+  const prices: string[] = [];
+  if (!isThere)
+    prices.push('each instance looks for all deliveries by itself', 'the database plans each statement each time');
+  else if (!hasMarks) prices.push('what remote names is not compared with what other applications have');
+  if (!seesPauses) prices.push('this instance heeds no pause, and pauses nothing');
+  else if (!mayPause) prices.push('this instance pauses nothing');
+  return prices;
 }

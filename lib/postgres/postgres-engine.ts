@@ -25,10 +25,10 @@ import { EmbeddedClock } from './embedded-clock.js';
 import { KeptDeliveries } from './kept-deliveries.js';
 import { isQueueMissing } from './missing-queue.js';
 import { type CompleteOptions, sessionsOf } from './options.js';
-import { openOwnSchema } from './open-own-schema.js';
+import { type OpenedSchema, openOwnSchema } from './open-own-schema.js';
+import { Pauses } from './pauses.js';
 import { queueName } from './queue-name.js';
 import { movesTo, Queues } from './queues.js';
-import type { OwnSchema } from './statements/own-schema.js';
 import { type Statements, statementsFor } from './statements/statements.js';
 import type { StoreOptions } from './statements/store.js';
 import { Working } from './working.js';
@@ -43,6 +43,7 @@ interface Opened {
   readonly connection: Connection;
   readonly boss: PgBoss;
   readonly queues: Queues;
+  readonly pauses: Pauses;
   readonly working: Working;
   readonly writer: Writer;
   readonly kept: KeptDeliveries;
@@ -59,9 +60,8 @@ interface Declared {
 /** Keeps durable deliveries as jobs of pg-boss, on a Postgres server or in PGlite. */
 export class PostgresEngine implements DurableEngine {
   readonly name: string;
-  readonly capabilities = { transactions: true, order: true, postponing: true };
   private readonly durations: StoreOptions;
-  private readonly statements: Statements;
+  private own: OpenedSchema | undefined;
   private readonly channel: string;
   private readonly declared = new Map<string, Declared>();
   private connection: Connection | undefined;
@@ -71,8 +71,12 @@ export class PostgresEngine implements DurableEngine {
     const { schema, leaseMs, keepCompletedMs, connectionString, pool } = options;
     this.name = connectionString !== undefined || pool ? 'Postgres' : 'PGlite';
     this.durations = { leaseSeconds: leaseMs / 1_000, keepCompletedSeconds: keepCompletedMs / 1_000 };
-    this.statements = statementsFor(schema, this.durations);
     this.channel = `${schema}_deliveries`;
+  }
+
+  /** Whether it can pause hangs on the schema, as it is found. */
+  get capabilities() {
+    return { transactions: true, order: true, pause: this.own?.mayPause ?? true, postponing: true };
   }
 
   async start(host: EngineHost): Promise<void> {
@@ -80,44 +84,35 @@ export class PostgresEngine implements DurableEngine {
     const { leaseMs, storeTimeoutMs, keepDeadMs } = options;
     const connection = (this.connection = await openConnection(options, host));
     const boss = await openBoss(connection, options, host);
-    const own = await openOwnSchema(connection, options, host);
-    const statements = { ...this.statements, ...own?.cheaper, ...(own?.marks && { queues: own.marks.queues }) };
+    const own = (this.own = await openOwnSchema(connection, options, host));
+    const statements = this.statementsIn(own);
     await connection.query(statements.probe, [], BOOT_TIMEOUT_MS);
     if (connection.isExclusive) await takeOver(connection, statements, own);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
     const health = new EngineHealth(host, this.name);
     if (keepDeadMs < Infinity) host.log(retentionNotice(keepDeadMs));
+    const shared = { connection, statements, transactions, channel };
+    const pauses = new Pauses({ connection, statements, pauses: own.pauses, mayPause: own.mayPause, channel });
     this.opened = {
       connection,
       boss,
-      queues: new Queues({ connection, boss, statements, marks: own?.marks }),
-      working: new Working({
-        host,
-        connection,
-        statements,
-        transactions,
-        channel,
-        leaseMs,
-        keepDeadMs,
-        instances: own?.instances,
-        health,
-      }),
+      pauses,
+      queues: new Queues({ connection, boss, statements, marks: own.marks, inherit: pauses.inherit }),
+      working: new Working({ ...shared, host, health, leaseMs, keepDeadMs, instances: own.instances }),
       writer: new Writer({
+        ...shared,
         ...this.durations,
-        connection,
-        statements,
-        transactions,
-        channel,
         timeoutMs: storeTimeoutMs,
         waiting: Math.floor(sessionsOf(options) / 2),
       }),
-      kept: new KeptDeliveries(connection, statements, channel),
+      kept: new KeptDeliveries(connection, statements, channel, pauses),
       clock: connection.isEmbedded ? new EmbeddedClock() : undefined,
     };
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { queues, working } = this.requireOpened();
+    const { queues, working, pauses } = this.requireOpened();
+    pauses.declare(callbacks);
     await queues.make(callbacks);
     for (const callback of callbacks) {
       const { isOrdered } = callback;
@@ -187,6 +182,19 @@ export class PostgresEngine implements DurableEngine {
     return this.requireOpened().kept.discard(filter);
   }
 
+  async pause(filter: Partial<DeliveryAddress>) {
+    return this.requireOpened().pauses.pause(filter);
+  }
+
+  async resume(filter: Partial<DeliveryAddress>) {
+    return this.requireOpened().pauses.resume(filter);
+  }
+
+  private statementsIn({ pauses, cheaper, marks }: OpenedSchema): Statements {
+    const statements = statementsFor(this.options.schema, this.durations, pauses !== undefined);
+    return { ...statements, ...cheaper, ...(marks && { queues: marks.queues }) };
+  }
+
   private requireOpened(): Opened {
     if (!this.opened) throw new Error('The engine has not started, or has stopped.');
     return this.opened;
@@ -209,7 +217,7 @@ async function openBoss(connection: Connection, options: CompleteOptions, host: 
 }
 
 /** Takes all that others had: whoever was here before is gone. */
-async function takeOver(connection: Connection, { takeBack }: Statements, own: OwnSchema | undefined): Promise<void> {
+async function takeOver(connection: Connection, { takeBack }: Statements, own: OpenedSchema): Promise<void> {
   await connection.query(takeBack, [], BOOT_TIMEOUT_MS);
-  if (own) await connection.query(own.instances.forgetAll, [], BOOT_TIMEOUT_MS);
+  if (own.instances) await connection.query(own.instances.forgetAll, [], BOOT_TIMEOUT_MS);
 }

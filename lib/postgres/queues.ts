@@ -21,6 +21,8 @@ interface QueuesOptions {
   readonly statements: Pick<Statements, 'queues'>;
   /** Without them, as the schema is an older version's, no queue is known to be remote. */
   readonly marks: RemoteStatements | undefined;
+  /** Pauses the queue of a callback that is new, if it was paused where its deliveries come from. */
+  readonly inherit: (callback: DurableCallback) => Promise<void>;
 }
 
 /** Makes the queues of callbacks. */
@@ -31,13 +33,18 @@ export class Queues {
 
   /** Makes those that are not there, and has the store know which applications have been here themselves. */
   async make(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { connection, statements, marks } = this.options;
+    const { connection, statements, marks, inherit } = this.options;
     const remote = callbacks.filter(({ isRemote }) => isRemote).map(queueOf);
     for (const queue of remote) this.remote.add(queue);
     await this.mark(remote);
     const { rows } = await connection.query(statements.queues, [], BOOT_TIMEOUT_MS);
-    const existing = new Set((rows as NamedQueue[]).map(({ name }) => name));
-    for (const queue of callbacks.map(queueOf)) if (!existing.has(queue)) await this.create(queue);
+    const existing = new Map((rows as NamedQueue[]).map(({ name, isRemote }) => [name, isRemote]));
+    for (const callback of callbacks) {
+      const queue = queueOf(callback);
+      // Nothing may be claimed of it in between.
+      if (existing.get(queue) !== false) await inherit(callback);
+      if (!existing.has(queue)) await this.create(queue);
+    }
     const own = callbacks.filter(({ isRemote }) => !isRemote).map(queueOf);
     if (own.length > 0 && marks) await connection.query(marks.unmark, [own], BOOT_TIMEOUT_MS);
   }
@@ -58,7 +65,8 @@ export class Queues {
   }
 }
 
-const queueOf = (callback: DurableCallback) => queueName(callback, callback.isOrdered);
+/** The queue of a callback. */
+export const queueOf = (callback: DurableCallback) => queueName(callback, callback.isOrdered);
 
 /** From where what is stored for a callback is moved to its queue: where it lay by a former id, or ordered otherwise. */
 export function movesTo(callback: DurableCallback): Move[] {

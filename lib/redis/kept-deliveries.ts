@@ -17,6 +17,7 @@ import { DISCARDED } from './discarded.js';
 import { discardWaiting } from './discards.js';
 import { KeptList, type KeptQueue } from './kept-list.js';
 import { oldestDueAt } from './oldest-due.js';
+import type { Pauses } from './pauses.js';
 import { findPlaces, portionsOf } from './places.js';
 import type { QueueNames } from './queue-names.js';
 import { isScriptsVerdict, type Queue } from './queues.js';
@@ -37,6 +38,7 @@ export class KeptDeliveries {
     private readonly names: QueueNames,
     private readonly queueOf: (name: string) => Queue,
     private readonly ownerOf: (address: DeliveryAddress) => DeliveryAddress,
+    private readonly pauses: Pick<Pauses, 'paused'>,
   ) {
     this.retries = new Retries(client);
   }
@@ -53,7 +55,7 @@ export class KeptDeliveries {
   async counts(): Promise<DeliveryCounts[]> {
     const queues = await this.queues({});
     const found = queues.map(async ({ queue, address }) => ({ ...address, ...(await countsOf(this.client, queue)) }));
-    return countsByAddress(await Promise.all(found));
+    return countsByAddress([...(await Promise.all(found)), ...(await this.pauses.paused())]);
   }
 
   async list(query: DeliveryQuery): Promise<KeptDelivery[]> {

@@ -3,6 +3,7 @@ import { addressOf, Duty, type EngineHealth, type EngineHost, retentionReport, t
 import type { Client } from './connections.js';
 import { DISCARDED } from './discarded.js';
 import type { CompleteOptions } from './options.js';
+import { PAUSED_SINCE } from './pauses.js';
 import type { QueueNames } from './queue-names.js';
 import type { Queue } from './queues.js';
 
@@ -35,7 +36,8 @@ const LEAVE = `if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', K
 
 /**
  * Looks at some queues. Where something is due, it puts the marker back by which BullMQ tells of it: whoever took it may have
- * died. Answers with the place to go on from, the queues where something runs, and those that have something to forget: completed long ago, or dead for long.
+ * died. Of one that a dashboard has resumed it forgets since when it was paused.
+ * Answers with the place to go on from, the queues where something runs, and those that have something to forget: completed long ago, or dead for long.
  */
 const LOOK = `
   local page = redis.call('sscan', KEYS[1], ARGV[2], 'count', ARGV[3])
@@ -47,8 +49,10 @@ const LOOK = `
       local isDue = redis.call('exists', wait, prioritized) > 0
       local first = redis.call('zrange', delayed, 0, 0, 'withscores')[2]
       isDue = isDue or (first and tonumber(first) < (tonumber(ARGV[4]) + 1) * 0x1000)
-      if isDue and redis.call('hexists', queue .. 'meta', 'paused') == 0 then
-        redis.call('zadd', queue .. 'marker', 0, '0')
+      if isDue then
+        local paused, since = unpack(redis.call('hmget', queue .. 'meta', 'paused', '${PAUSED_SINCE}'))
+        if not paused then redis.call('zadd', queue .. 'marker', 0, '0') end
+        if since and not paused then redis.call('hdel', queue .. 'meta', '${PAUSED_SINCE}') end
       end
       if redis.call('exists', active) == 1 then table.insert(running, name) end
     end

@@ -10,7 +10,8 @@ const NAME_REMOTE = `
 export class QueueNames {
   /** The key of the set of them. */
   readonly key: string;
-  private readonly remoteKey: string;
+  /** The key of the set of the remote ones among them. */
+  readonly remoteKey: string;
   private readonly own = new Set<string>();
   private readonly remote = new Set<string>();
 

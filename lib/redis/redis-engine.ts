@@ -24,6 +24,7 @@ import { KeptDeliveries } from './kept-deliveries.js';
 import { Claims } from './claims.js';
 import type { CompleteOptions } from './options.js';
 import { Patrol } from './patrol.js';
+import { Pauses } from './pauses.js';
 import { checkServer } from './server-checks.js';
 import { Slots } from './slots.js';
 import { tellable, told } from './tellable.js';
@@ -45,13 +46,14 @@ interface Opened {
   readonly claims: Claims;
   readonly writer: Writer;
   readonly kept: KeptDeliveries;
+  readonly pauses: Pauses;
   readonly patrol: Patrol;
 }
 
 /** Keeps durable deliveries as jobs of BullMQ, on a Redis server. */
 export class RedisEngine implements DurableEngine {
   readonly name = 'Redis';
-  readonly capabilities = { transactions: false, order: false, postponing: true };
+  readonly capabilities = { transactions: false, order: false, pause: true, postponing: true };
   private readonly declared = new Map<string, Declared>();
   /** Which address has the deliveries under a former name now. */
   private readonly owners = new Map<string, DeliveryAddress>();
@@ -79,6 +81,7 @@ export class RedisEngine implements DurableEngine {
       const queueOf = remembered(await openQueues(connections, options));
       const names = new QueueNames(connections.commands, prefix);
       const ownerOf = (address: DeliveryAddress) => this.owners.get(addressName(address)) ?? address;
+      const pauses = new Pauses({ client: connections.commands, names, queueOf, owners: this.owners });
       this.opened = {
         host,
         health,
@@ -87,7 +90,8 @@ export class RedisEngine implements DurableEngine {
         names,
         claims: new Claims(connections.commands, leaseMs, keepCompletedMs, health),
         writer: new Writer(connections, storeTimeoutMs),
-        kept: new KeptDeliveries(connections.commands, names, queueOf, ownerOf),
+        kept: new KeptDeliveries(connections.commands, names, queueOf, ownerOf, pauses),
+        pauses,
         patrol: new Patrol({
           ...options,
           client: connections.commands,
@@ -104,14 +108,15 @@ export class RedisEngine implements DurableEngine {
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { queueOf, names } = this.requireOpened();
+    const { queueOf, names, pauses } = this.requireOpened();
     for (const { event, callback, formerly, isRemote = false } of callbacks) {
       const name = addressName({ event, callback });
       const former = formerly.map((id) => addressName({ event, callback: id }));
       for (const one of former) this.owners.set(one, { event, callback });
-      const queue = queueOf(name);
-      await queue.setQueueMeta({ 'opts.maxLenEvents': MOST_EVENTS });
-      this.declared.set(name, { name, queue, former: former.map(queueOf) });
+      const declared = { name, queue: queueOf(name), former: former.map(queueOf) };
+      if (!isRemote) await pauses.inherit(declared);
+      await declared.queue.setQueueMeta({ 'opts.maxLenEvents': MOST_EVENTS });
+      this.declared.set(name, declared);
       names.add(name, isRemote);
     }
     await names.tell();
@@ -179,6 +184,14 @@ export class RedisEngine implements DurableEngine {
 
   async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }) {
     return told(this.requireOpened().kept.discard(filter));
+  }
+
+  async pause(filter: Partial<DeliveryAddress>) {
+    return told(this.requireOpened().pauses.pause(filter));
+  }
+
+  async resume(filter: Partial<DeliveryAddress>) {
+    return told(this.requireOpened().pauses.resume(filter));
   }
 
   private requireOpened(): Opened {

@@ -1,4 +1,4 @@
-import { timers } from '../engine/index.js';
+import { fits, timers } from '../engine/index.js';
 import type { EventDeliveries, EventsInspector, KeptEvent } from '../index.js';
 import type { VirtualClock } from './memory/clock.js';
 import type { MemoryStore } from './memory/memory-store.js';
@@ -30,9 +30,8 @@ export class OutstandingInMemory implements Outstanding {
 
   async describe(): Promise<readonly string[]> {
     const now = this.clock.now();
-    return named(
-      this.store.rows.filter(({ state, since }) => state === 'running' || (state === 'waiting' && since <= now)),
-    );
+    const isDue = (row: Row) => row.state === 'waiting' && row.since <= now && !this.store.pauses.has(row);
+    return named(this.store.rows.filter((row) => row.state === 'running' || isDue(row)));
   }
 
   nextDue(): number | undefined {
@@ -94,7 +93,12 @@ export class OutstandingInEngine implements Outstanding {
     const stuck = new Set(keyed.flatMap(([{ state }, lane]) => (state === 'dead' ? [lane] : [])));
     // A delivery behind a dead one waits until somebody retries or discards that.
     const held = new Set(keyed.flatMap(([one, lane]) => (stuck.has(lane) ? [one] : [])));
-    return kept.filter((one) => one.state !== 'dead' && !held.has(one));
+    const open = kept.filter((one) => one.state !== 'dead' && !held.has(one));
+    if (!open.some(({ state }) => state === 'waiting')) return open;
+    // So does one of a paused callback, until somebody resumes that.
+    const paused = (await this.deliveries.counts()).filter(({ pausedSince }) => pausedSince);
+    const isPaused = (one: KeptEvent) => paused.some((count) => fits(count, one));
+    return open.filter((one) => one.state === 'running' || !isPaused(one));
   }
 
   private async deliveriesOf(runs: readonly StoredRun[]): Promise<KeptEvent[]> {

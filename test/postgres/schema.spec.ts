@@ -65,9 +65,11 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       expect(await performAll(url)).toEqual({ errors: [], warnings: [[warning], [warning]] });
       await scene.pool.query(upgradeSql(scene.schema));
       // Functions are everybody's, and new tables are not.
-      await scene.pool.query(`grant all on ${scene.schema}.events_instance to worker_of_${scene.schema}`);
+      const role = `worker_of_${scene.schema}`;
+      await scene.pool.query(`grant all on ${scene.schema}.events_instance to ${role}`);
+      await scene.pool.query(`grant select on ${scene.schema}.events_paused to ${role}`);
       const lesser = expect.stringContaining(
-        'what remote names is not compared with what other applications have. Run',
+        'what remote names is not compared with what other applications have, and this instance pauses nothing. Run',
       );
       expect(await performAll(url)).toEqual({ errors: [], warnings: [[lesser], [lesser]] });
       await grant();

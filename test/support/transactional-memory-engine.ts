@@ -1,5 +1,6 @@
 import {
   CompletionRefusedError,
+  type DeliveryAddress,
   type DeliveryFilter,
   type DeliveryQuery,
   type DurableCallback,
@@ -58,7 +59,7 @@ async function lock(key: string, transaction: MemoryTransaction): Promise<void> 
 
 /** The memory engine with the rules of transactions, which nobody needs but specs. */
 export class TransactionalMemoryEngine implements DurableEngine {
-  readonly capabilities = { transactions: true, order: true, postponing: true };
+  readonly capabilities = { transactions: true, order: true, pause: true, postponing: true };
   readonly name: string;
   private readonly engine: DurableEngine;
 
@@ -94,6 +95,8 @@ export class TransactionalMemoryEngine implements DurableEngine {
   list = (query: DeliveryQuery) => this.engine.list(query);
   retry = (filter: DeliveryFilter, portion: RetryPortion) => this.engine.retry(filter, portion);
   discard = (filter: Parameters<DurableEngine['discard']>[0]) => this.engine.discard(filter);
+  pause = (filter: Partial<DeliveryAddress>) => this.engine.pause!(filter);
+  resume = (filter: Partial<DeliveryAddress>) => this.engine.resume!(filter);
 }
 
 /** An attempt that a transaction can complete, too. */

@@ -16,6 +16,7 @@ import {
   storing,
 } from './breaking.js';
 import { brokenPostponing } from './broken-postponing.js';
+import { brokenPausing } from './broken-pausing.js';
 import {
   ChargingStore,
   ForgetfulStore,
@@ -389,6 +390,7 @@ const broken: Record<string, Break | Broken> = {
       },
     });
   })(),
+  ...brokenPausing,
 };
 
 type Check = PromiseSettledResult<void>;

@@ -1,7 +1,8 @@
 /** `settled()` waits for all that runs have caused, by counting. */
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Inject, Injectable } from '@nestjs/common';
-import { Callback, EventRunner, EventsInspector, inTransaction } from 'nestjs-callbacks';
+import { Callback, EventRunner, EventsInspector, EventsModule, inTransaction } from 'nestjs-callbacks';
+import { memoryEngine } from 'nestjs-callbacks/testing';
 import 'nestjs-callbacks/testing/jest';
 import { deferred, turn, until } from '../support/app.js';
 import { Bot, closeAll, compile, complaint, down, Emails, HOUR_MS, ran, start, Users } from '../support/test-kit.js';
@@ -68,6 +69,30 @@ describe('settled()', () => {
     await events.settled();
     expect(ran.at(-1)).toBe('held up');
   });
+
+  it.each([undefined, { keepsEngine: true }])(
+    'does not wait for what is paused until it is resumed, however late it is (%j)',
+    async (options) => {
+      const imports = [EventsModule.forRoot({ engine: memoryEngine() })];
+      const { events, run, deliveries } = await start({ imports, providers: [Emails] }, options);
+      await deliveries.pause({ callback: 'Emails.greet' });
+      await run.run('user_joined', 'Ada');
+      await events.settled();
+      if (!options) {
+        await run.with({ delayMs: HOUR_MS }).run('user_joined', 'Bob');
+        await events.advance(2 * HOUR_MS);
+      }
+      expect(ran).toEqual([]);
+      expect(await complaint(() => expect(events).toHaveCalled('Emails.greet', 'Ada'))).toContain(
+        options
+          ? '1 delivery waits: await events.settled() first.'
+          : `2 deliveries wait as the callback is paused: await EventDeliveries.resume({ callback: 'Emails.greet' }) first.`,
+      );
+      await deliveries.resume({ callback: 'Emails.greet' });
+      await events.settled();
+      expect(ran).toEqual(options ? ['greet Ada'] : ['greet Ada', 'greet Bob']);
+    },
+  );
 
   it('says after a while what is still open', async () => {
     const gate = deferred();

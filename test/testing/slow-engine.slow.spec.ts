@@ -62,5 +62,8 @@ describe(`A sound engine that takes ${ANSWER_MS} ms for each answer`, () => {
       transaction: inMemoryTransaction,
     };
   };
-  keepsTheContract(harness, { offers: ['order', 'transactions', 'several sessions', 'postponing'], atATime: Infinity });
+  keepsTheContract(harness, {
+    offers: ['order', 'transactions', 'pause', 'several sessions', 'postponing'],
+    atATime: Infinity,
+  });
 });

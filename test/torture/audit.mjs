@@ -10,6 +10,8 @@ const CALLBACKS = {
 /** A claim lasts for 10 s, another instance has the duty within 3, and looks within 2.4; and each suspect waits for its turn. */
 const LATEST_MS = 17_000;
 const LEASE_MS = 10_000;
+/** After so long all instances heed a pause. */
+const HEEDED_MS = 1_000;
 /** How long the duty is kept for an instance that is killed. */
 const DUTY_MS = 3_000;
 
@@ -17,8 +19,9 @@ const DUTY_MS = 3_000;
  * @param lines what the instances noted
  * @param kept `dead`, as `callback id`, and which deliveries are `open` still; `effects` by id
  * @param outages when the store was away: `[from, to]`
+ * @param windows when callbacks were paused, and `heeds` which instances know of that
  */
-export function audit(lines, { dead, open, effects }, { kills, outages }) {
+export function audit(lines, { dead, open, effects }, { kills, outages }, { windows, heeds }) {
   const problems = [];
   const runs = new Map();
   const performed = new Map();
@@ -75,10 +78,11 @@ export function audit(lines, { dead, open, effects }, { kills, outages }) {
   }
   for (const [id, times] of effects) if (times > 1) problems.push(`an effect is there ${times} times: ${id}`);
 
+  problems.push(...begunWhilePaused([...performed.values()], windows, outages, heeds));
   problems.push(...disorder([...performed.values()].filter(({ callback }) => callback === 'Ordered.go')));
 
   const repeated = [...performed.values()].filter(({ dones }) => dones.length > 1);
-  const recoveries = recoveriesOf([...performed.values()], kills, outages);
+  const recoveries = recoveriesOf([...performed.values()], kills, outages, windows);
   for (const { key, ms, latestMs } of recoveries.filter(({ ms, latestMs }) => ms > latestMs))
     problems.push(
       `late: ${key} of a killed instance began again after ${seconds(ms)}, and ${seconds(latestMs)} are promised`,
@@ -94,6 +98,7 @@ export function audit(lines, { dead, open, effects }, { kills, outages }) {
       'deliveries performed': [...performed.values()].filter(({ dones }) => dones.length > 0).length,
       'performed more than once': repeated.length,
       'of those with an exactly-once effect': repeated.filter(({ callback }) => callback === 'Exact.go').length,
+      pauses: `${windows.length}, ${seconds(windows.reduce((sum, { from, to }) => sum + to - from, 0))} in all`,
       'dead, as they should be': dead.size,
       'keys kept in order': new Set([...performed.values()].flatMap(({ key }) => key ?? [])).size,
       'begun again after a kill': `${recoveries.length}, within ${seconds(Math.max(0, ...recoveries.map(({ ms }) => ms)))}, outages not counted`,
@@ -136,7 +141,7 @@ function groupBy(items, keyOf) {
 }
 
 /** How long it took from the kill of an instance until what it was performing was begun again, and how long it may take. */
-function recoveriesOf(performed, kills, outages) {
+function recoveriesOf(performed, kills, outages, windows) {
   const deaths = kills.filter((kill) => hadDuty(kill, kills));
   return performed.flatMap(({ begins, dones, callback, id }) =>
     begins.flatMap((begin) => {
@@ -146,14 +151,27 @@ function recoveriesOf(performed, kills, outages) {
       // Where an attempt lies between, an outage has swallowed the reply to a claim: that waited once more.
       const next = isUnfinished && begins.find(({ at, attempt }) => at > kill.at && attempt === begin.attempt + 1);
       if (!next || begins.some(({ at }) => at > begin.at && at < kill.at)) return [];
-      const away = outages.reduce(
-        (sum, [from, to]) => sum + Math.max(0, Math.min(to, next.at) - Math.max(from, kill.at)),
-        0,
-      );
+      const paused = windows.flatMap((one) => (one.callback === callback ? [[one.askedAt, one.endedAt]] : []));
+      const away = within([...outages, ...paused], kill.at, next.at);
       const vain = deaths.filter(({ at }) => at > kill.at + LEASE_MS - DUTY_MS && at < next.at);
       const latestMs = LATEST_MS + Math.max(0, vain.length - 1) * DUTY_MS;
       return [{ key: `${callback} of ${id}`, ms: next.at - kill.at - away, latestMs }];
     }),
+  );
+}
+
+/** How much of some times lies between two moments. */
+const within = (times, begin, end) =>
+  times.reduce((sum, [from, to]) => sum + Math.max(0, Math.min(to, end) - Math.max(from, begin)), 0);
+
+/** What has begun of a paused callback a second after that was acknowledged, or later, and before it was to go on. */
+function begunWhilePaused(performed, windows, outages, heeds) {
+  return windows.flatMap(({ callback, from, to }) =>
+    performed
+      .filter((one) => one.callback === callback)
+      .flatMap(({ begins, id }) => begins.map((begin) => ({ ...begin, id })))
+      .filter(({ at, instance }) => at < to && at > from + HEEDED_MS + within(outages, from, at) && heeds(instance))
+      .map(({ id, at }) => `begun though ${callback} was paused: ${id}, after ${seconds(at - from)}`),
   );
 }
 

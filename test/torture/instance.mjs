@@ -12,7 +12,7 @@ import { now } from './now.mjs';
 import { importEntry } from './package.mjs';
 import { randomOf } from './random.mjs';
 
-const { Callback, currentEvent, EventRunner, EventsModule } = await importEntry('');
+const { Callback, currentEvent, EventDeliveries, EventRunner, EventsModule } = await importEntry('');
 const { LOG, NAME, SEED, PRODUCERS = '4', PAUSE_MS = '15' } = process.env;
 const random = randomOf(Number(SEED));
 const log = openSync(LOG, 'a');
@@ -113,11 +113,24 @@ const hasHeaders = (() => {
 let isProducing = true;
 process.on('message', async (message) => {
   if (message === 'stop producing') isProducing = false;
+  if (message.ask) await answerTo(message);
   if (message === 'close') {
     await app.close();
     process.exit(0);
   }
 });
+
+/** Pauses or resumes a callback. */
+async function answerTo({ ask, of }) {
+  const isDone = await app
+    .get(EventDeliveries)
+    [ask]({ callback: of })
+    .then(
+      () => true,
+      () => false,
+    );
+  process.send({ answer: ask, isDone });
+}
 
 let number = 0;
 async function produce(key) {

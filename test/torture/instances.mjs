@@ -21,6 +21,8 @@ export class Instances {
   kills = [];
   outages = [];
   deaths = [];
+  /** The names of those that run another build. */
+  formers = new Set();
   all = new Set();
   /** What was counted of each log, and how far. */
   #read = new Map();
@@ -50,6 +52,7 @@ export class Instances {
       env: { ...process.env, ...told, NAME: name, LOG: join(this.#logs, `${life}`), SEED: `${this.#seed + life}` },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
+    if (told.PACKAGE) this.formers.add(name);
     const ended = new Promise((resolve) => child.once('exit', resolve));
     const instance = { name, child, env, problem: '', ended, bornAt: now() + Number(told.SKEW_MS) };
     child.stderr.on('data', (chunk) => (instance.problem += chunk));

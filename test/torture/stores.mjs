@@ -75,6 +75,9 @@ export class TorturedPostgres extends Tortured {
   constructor(server, proxy, random) {
     super(server, proxy, random, { crash: 'immediate', orderly: 'fast' });
     this.env = { DATABASE_URL: proxy.url(server.url), PAUSE_MS: '150' };
+    this.pausable = ['Quick.go', 'Flaky.go', 'Ordered.go'];
+    // The build before this one heeds no pause here.
+    this.isHeededByFormer = false;
     // The database's clock decides.
     this.skewsMs = [0, 0, 600_000, -600_000];
     Object.assign(this.torments, {
@@ -123,6 +126,8 @@ export class TorturedRedis extends Tortured {
   constructor(server, proxy, random) {
     super(server, proxy, random, { crash: 'SIGKILL', orderly: 'SIGTERM' });
     this.env = { REDIS_URL: proxy.url(server.url), PAUSE_MS: '75' };
+    this.pausable = ['Quick.go', 'Flaky.go'];
+    this.isHeededByFormer = true;
     // Each instance's own clock decides what is due: further off, and what is to be tried again takes as long.
     this.skewsMs = [0, 0, 2_000, -2_000];
     const call = (...command) => server.ask((client) => client.call(...command));

@@ -1,6 +1,6 @@
 // Kills instances; restarts, freezes, cuts off and stalls the store, locks its table and has its standby be gone; has clocks be
-// off, and callbacks fail and hang; and then asks whether every acknowledged delivery was performed or is dead, none of a
-// rejected run, in order, and how many more than once.
+// off, and callbacks fail and hang, and are paused and resumed; and then asks whether every acknowledged delivery was performed
+// or is dead, none of a rejected run, none while its callback was paused, in order, and how many more than once.
 // `npm run torture` builds first. It takes about three minutes, and exits with 1 when anything is wrong.
 //
 //   postgres, pglite, redis   only that one
@@ -16,6 +16,7 @@ import { audit } from './audit.mjs';
 import { Instances } from './instances.mjs';
 import { now } from './now.mjs';
 import { unpack } from './package.mjs';
+import { Pauses } from './pauses.mjs';
 import { randomOf } from './random.mjs';
 import { keptIn, TorturedPostgres, TorturedRedis } from './stores.mjs';
 
@@ -51,6 +52,7 @@ async function onServer(Store) {
   try {
     // One after the other: who was there first has the duty.
     for (let count = 0; count < 4; count++) await spawn();
+    const pauses = new Pauses(instances, store.pausable, seed);
     const births = [];
     let unborn;
     for (const end = now() + seconds * 1_000; !unborn && (now() < end || instances.acknowledged() < runs);) {
@@ -68,10 +70,12 @@ async function onServer(Store) {
     }
     await Promise.all(births);
     if (unborn) throw unborn;
+    await pauses.end();
     await instances.stopProducing();
     const isDrained = async () => (await store.look()).open.length === 0;
     for (const deadline = now() + 60_000; now() < deadline && !(await isDrained());) await sleep(200);
-    const result = audit(instances.lines(), await store.look(), instances);
+    const heeds = (name) => store.isHeededByFormer || !instances.formers.has(name);
+    const result = audit(instances.lines(), await store.look(), instances, { windows: pauses.windows, heeds });
     await instances.close();
     const { kills, deaths } = instances;
     return {
@@ -95,6 +99,7 @@ async function onPGlite() {
     return instance;
   };
   try {
+    const pauses = new Pauses(instances, ['Quick.go', 'Flaky.go', 'Ordered.go'], seed);
     const end = now() + seconds * 1_000;
     while (now() < end) {
       const instance = await spawnNext();
@@ -103,13 +108,14 @@ async function onPGlite() {
     }
     const last = await spawnNext({ PRODUCERS: '0' });
     await last.stopped;
+    await pauses.end();
     // Only the process that has it can look into it: it is asked until nothing is performed any more.
     for (let before = -1; before !== instances.lines().length; await sleep(3_000)) before = instances.lines().length;
     await instances.close();
     const { PGlite } = await import('@electric-sql/pglite');
     const database = await PGlite.create(folder);
     const kept = await keptIn(async (sql) => (await database.query(sql)).rows);
-    const result = audit(instances.lines(), kept, instances);
+    const result = audit(instances.lines(), kept, instances, { windows: pauses.windows, heeds: () => true });
     await database.close();
     return { ...result, figures: { 'processes killed': instances.kills.length, ...result.figures } };
   } finally {

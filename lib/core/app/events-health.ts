@@ -17,7 +17,7 @@ export interface EventsHealthOptions {
    */
   readonly maxDead?: number;
   /**
-   * The longest time for which a delivery that waits may have been due, in milliseconds.
+   * The longest time for which a delivery that waits may have been due, in milliseconds. Those of paused callbacks may be due for longer.
    * @default none
    */
   readonly maxOldestMs?: number;

@@ -18,7 +18,10 @@ export interface EventsHealthState {
   readonly dead?: number;
   /** `false` where one of these numbers may be too small: there are at least so many. */
   readonly isExact?: boolean;
-  /** For how many milliseconds the one of `waiting` has been due that has been so for the longest; absent where none waits. */
+  /**
+   * For how many milliseconds the one of `waiting` has been due that has been so for the longest, but for those of paused callbacks;
+   * absent where none waits.
+   */
   readonly oldestDueMs?: number;
   /** The callbacks that have dead deliveries, those with the most first, ten of them at most; absent where there are none. */
   readonly callbacksWithDead?: readonly string[];
@@ -50,7 +53,8 @@ class Found {
 
   constructor(private readonly counts: readonly DeliveryCounts[]) {
     this.withDead = counts.filter(({ dead }) => dead > 0).toSorted((one, other) => other.dead - one.dead);
-    const due = counts.filter((count) => this.dueMs(count) !== undefined);
+    // What waits because its callback is paused is not late.
+    const due = counts.filter((count) => !count.pausedSince && this.dueMs(count) !== undefined);
     this.oldest = due.toSorted((one, other) => this.dueMs(other)! - this.dueMs(one)!)[0];
   }
 

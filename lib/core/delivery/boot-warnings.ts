@@ -21,7 +21,18 @@ export function bootWarnings(
   if (dead.length > 0) {
     warnings.push(`There are dead deliveries: ${list(dead, (one) => one.dead)}. Look into them with EventDeliveries.`);
   }
+  const paused = counts.filter((one) => isKnown(one) && one.pausedSince);
+  if (paused.length > 0) warnings.push(pausedWarning(paused));
   return warnings;
+}
+
+function pausedWarning(paused: readonly DeliveryCounts[]): string {
+  const each = paused.map(({ event, callback, pausedSince, waiting, isExact }) => {
+    const count = `${isExact ? '' : 'at least '}${waiting} ${waiting === 1 ? 'waits' : 'wait'}`;
+    return `${callback} of "${event}" since ${pausedSince!.toISOString()} (${count})`;
+  });
+  const how = paused.length === 1 ? `{ callback: '${paused[0].callback}' }` : '{ callback: … }, or {} for all';
+  return `${paused.length === 1 ? 'A callback is' : 'Callbacks are'} paused: ${each.join(', ')}. Call EventDeliveries.resume(${how}) to go on.`;
 }
 
 /** What an instance says at boot that works on nothing, so that somebody notices if no other does. */
@@ -29,7 +40,8 @@ export function idleNotice(
   counts: readonly DeliveryCounts[],
   isKnown: (address: DeliveryAddress) => boolean,
 ): string | undefined {
-  const waiting = counts.filter((one) => isKnown(one) && one.waiting > 0);
+  // What is paused is to wait.
+  const waiting = counts.filter((one) => isKnown(one) && one.waiting > 0 && !one.pausedSince);
   if (waiting.length === 0) return undefined;
   const all = waiting.reduce((sum, one) => sum + one.waiting, 0);
   const count = waiting.every(({ isExact }) => isExact) ? all : `At least ${all}`;

@@ -24,6 +24,12 @@ export interface DeliveriesById {
 export type DeliverySelection =
   DeliveriesById | { readonly event?: string; readonly callback?: string; readonly ids?: never };
 
+/** Says which callbacks are meant: those that fit every field given, or all. */
+export interface CallbackSelection {
+  readonly event?: string;
+  readonly callback?: string;
+}
+
 /** Says which deliveries to list: those that fit every field given. */
 export type DeliveriesQuery = DeliverySelection & {
   /**
@@ -92,6 +98,9 @@ const isNameGiven = {
 
 /** What is missing here would have more changed than was meant. */
 export const SELECTION_CHECKS: Checks = { event: isNameGiven, callback: isNameGiven, ids: areIds };
+
+/** The same where callbacks are meant, and never single deliveries. */
+export const CALLBACK_CHECKS: Checks = { event: isNameGiven, callback: isNameGiven };
 
 export const LIST_CHECKS: Checks = {
   ...FILTER_CHECKS,

@@ -4,13 +4,15 @@ import { addressKey } from '../engine/address-name.js';
 import type { DeliveryCounts, KeptDelivery } from '../engine/kept-delivery.js';
 import { CursorRefusedError } from '../engine/refusals.js';
 import { providedByHabit } from '../errors/callback-errors.js';
-import { discardFailed, queryInvalid, retryFailed } from '../errors/delivery-errors.js';
+import { discardFailed, pausingFailed, queryInvalid, retryFailed } from '../errors/delivery-errors.js';
 import type { OutsideCalls } from '../reports/outside-calls.js';
 import { AskedEngine } from './asked-engine.js';
 import type { Coding } from './coding.js';
 import type { DeclaredCallbacks } from './declared-callbacks.js';
 import {
   asStored,
+  CALLBACK_CHECKS,
+  type CallbackSelection,
   cursorInvalid,
   type DeliveriesById,
   type DeliveriesQuery,
@@ -31,7 +33,7 @@ export interface CallbackDeliveries extends DeliveryCounts {
 /** A delivery as it is kept, with the arguments that the callback gets, or would get. */
 export type KeptEvent = Omit<KeptDelivery, 'arguments' | 'givenId'> & { readonly arguments: readonly unknown[] };
 
-/** Shows durable deliveries, and has dead ones tried again or removed: inject it where you look after them. */
+/** Shows durable deliveries, has dead ones tried again or removed, and pauses callbacks: inject it where you look after them. */
 export class EventDeliveries {
   private readonly asked: AskedEngine;
 
@@ -51,7 +53,7 @@ export class EventDeliveries {
    * Counts the deliveries that are waiting, running and dead, by callback; also those of callbacks that this instance does
    * not have. Where a number may be too small, `isExact` is `false`: an engine may stop counting at 10,000 in a state, and
    * earlier if there are many callbacks with many deliveries. `oldestDueAt` says since when the one of `waiting` is due that
-   * has been due for the longest.
+   * has been due for the longest, and `pausedSince` since when a callback is paused.
    *
    * @throws EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_CLOSED; so do the other methods
    */
@@ -128,6 +130,40 @@ export class EventDeliveries {
     return inPortions(watching, discardPortions(engine, asStored(selection)), (done, cause) =>
       discardFailed(engine.name, done, cause),
     );
+  }
+
+  /**
+   * Pauses callbacks: those that fit every field given, or with `{}` all that the store knows now. Within a second no instance
+   * begins any of their deliveries, until they are resumed, whatever is restarted meanwhile. What runs goes on; what waits
+   * keeps its place, and nothing is charged. Resolves to how many callbacks this has paused. A field that is there, but
+   * `undefined`, is refused: whatever it was to leave out would be paused, too.
+   *
+   * @example
+   * await this.deliveries.pause({ callback: 'Emails.greetNewUser' });
+   *
+   * @throws EVENTS_QUERY_INVALID, EVENTS_ENGINE_UNSUITED
+   */
+  pause(selection: CallbackSelection): Promise<number> {
+    return this.askFor('pause', selection);
+  }
+
+  /**
+   * Has all instances go on with paused callbacks, at once. Resolves to how many callbacks this has resumed.
+   *
+   * @example
+   * await this.deliveries.resume({ callback: 'Emails.greetNewUser' });
+   *
+   * @throws EVENTS_QUERY_INVALID, EVENTS_ENGINE_UNSUITED
+   */
+  resume(selection: CallbackSelection): Promise<number> {
+    return this.askFor('resume', selection);
+  }
+
+  private async askFor(method: 'pause' | 'resume', query: CallbackSelection): Promise<number> {
+    const engine = await this.asked.for({ method, query, checks: CALLBACK_CHECKS, needs: 'pause' });
+    return engine[method]!(query).catch((cause: unknown) => {
+      throw pausingFailed(engine.name, method, cause);
+    });
   }
 
   private shown({ givenId, ...delivery }: KeptDelivery): KeptEvent {

@@ -1,4 +1,4 @@
-import type { DurableCallback, KnownAddress, NewDelivery } from './delivery.js';
+import type { DeliveryAddress, DurableCallback, KnownAddress, NewDelivery } from './delivery.js';
 import type { EngineAttempt } from './engine-attempt.js';
 import type { EngineHost } from './engine-host.js';
 import type { DeliveryCounts, KeptDelivery, DeliveryFilter, DeliveryQuery } from './kept-delivery.js';
@@ -86,7 +86,7 @@ export interface DurableEngine {
   addresses(): Promise<readonly KnownAddress[]>;
 
   /**
-   * Counts the deliveries at each address that has any, also of callbacks that this instance does not know. It may stop
+   * Counts the deliveries at each address that has any or is paused, also of callbacks that this instance does not know. It may stop
    * where there are more than 10,000 in a state, and earlier if there are many such addresses, so that it takes no longer:
    * then there are at least so many, and `isExact` is `false`.
    */
@@ -109,6 +109,17 @@ export interface DurableEngine {
 
   /** Removes deliveries that are waiting or dead, by at most 1,000 ids. Resolves to their number. */
   discard(filter: DeliveryFilter & { readonly ids: readonly string[] }): Promise<number>;
+
+  /**
+   * Pauses the callbacks that the filter means, of all that the store knows: from a second later on no instance begins anything
+   * of theirs, until they are resumed. What runs goes on, and settles as ever. What waits keeps its place, and nothing is charged.
+   * It is kept in the store. A callback that is paused already stays so since when it was. One that is declared for the first time
+   * is paused if the one is that had one of its former ids. Resolves to how many callbacks this has paused.
+   */
+  pause?(filter: Partial<DeliveryAddress>): Promise<number>;
+
+  /** Has the instances go on with paused callbacks, at once. Resolves to how many this has resumed. */
+  resume?(filter: Partial<DeliveryAddress>): Promise<number>;
 }
 
 /** Makes an application's engine. `postgres()` and its like return one of these. */
@@ -121,4 +132,9 @@ export interface EngineCapabilities {
   readonly order: boolean;
   /** Attempts can be postponed. */
   readonly postponing?: boolean;
+  /**
+   * It has `pause()` and `resume()`. What is asked of these once it has started may hang on the store.
+   * @default false
+   */
+  readonly pause?: boolean;
 }

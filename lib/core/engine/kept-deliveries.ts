@@ -10,10 +10,10 @@ export const fits = (address: DeliveryAddress, { event, callback }: DeliveryFilt
 
 const COUNTED = ['waiting', 'delayed', 'running', 'dead'] as const;
 
-/** How many deliveries of one address were found in some state, and since when the oldest of those that wait is due. */
+/** What was found of one address: how many deliveries in some state, since when the oldest is due, since when it is paused. */
 export type FoundDeliveries = DeliveryAddress & Partial<DeliveryCounts>;
 
-/** Adds up, for `counts()`, what was found of each address. Leaves out the addresses that have nothing. */
+/** Adds up, for `counts()`, what was found of each address. Leaves out those that have nothing and are not paused. */
 export function countsByAddress(found: readonly FoundDeliveries[]): DeliveryCounts[] {
   const counts = new Map<string, { -readonly [Field in keyof DeliveryCounts]: DeliveryCounts[Field] }>();
   for (const { event, callback, ...some } of found) {
@@ -22,11 +22,15 @@ export function countsByAddress(found: readonly FoundDeliveries[]): DeliveryCoun
     counts.set(key, sum);
     sum.isExact &&= some.isExact ?? true;
     for (const state of COUNTED) sum[state] += some[state] ?? 0;
-    if (some.oldestDueAt && !(sum.oldestDueAt && sum.oldestDueAt <= some.oldestDueAt))
-      sum.oldestDueAt = some.oldestDueAt;
+    for (const time of ['oldestDueAt', 'pausedSince'] as const) {
+      const earliest = earlierOf(sum[time], some[time]);
+      if (earliest) sum[time] = earliest;
+    }
   }
-  return [...counts.values()].filter((sum) => COUNTED.some((state) => sum[state] > 0));
+  return [...counts.values()].filter((sum) => sum.pausedSince || COUNTED.some((state) => sum[state] > 0));
 }
+
+const earlierOf = (one: Date | undefined, other: Date | undefined) => (one && !(other && other < one) ? one : other);
 
 /** Makes the error of `store()` and `work()` for a callback that was never declared. */
 export const neverDeclared = ({ event, callback }: DeliveryAddress): Error =>

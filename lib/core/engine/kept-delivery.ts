@@ -18,6 +18,8 @@ export interface DeliveryCounts extends DeliveryAddress {
    * at those that it would hand out next.
    */
   readonly oldestDueAt?: Date;
+  /** Since when the callback is paused; absent where it is not. */
+  readonly pausedSince?: Date;
 }
 
 /** A delivery as it lies in the store. */

@@ -44,6 +44,13 @@ export const retryFailed = (engine: string, done: number, cause: unknown) =>
 export const discardFailed = (engine: string, done: number, cause: unknown) =>
   stoppedHalfWay(engine, deliveries(done, 'discarded'), 'Call discard() again for the rest.', cause);
 
+export const pausingFailed = (engine: string, method: 'pause' | 'resume', cause: unknown) =>
+  new EventsError(
+    'EVENTS_ENGINE_FAILED',
+    `The engine ${engine} could not ${method} callbacks, or did not say so: ${sentenceOf(cause)} Call ${method}() again, which does no harm.`,
+    { cause },
+  );
+
 export const engineUnsuited = (engine: string, callback: string, what: string) =>
   new EventsError(
     'EVENTS_ENGINE_UNSUITED',

@@ -1,9 +1,11 @@
 import { SPARED_OFTEN } from '../../engine/index.js';
+import { isNotPaused } from './pauses.js';
 import type { Tables } from './tables.js';
 
 /**
  * The statements that claim deliveries. All claim in queue `$1`, at most `$2` of them, by token `$3`, for `$4` seconds, and
- * answer with what the claimed jobs are; without their data where that is large.
+ * answer with what the claimed jobs are; without their data where that is large. Where the schema knows of pauses, they claim
+ * nothing of a queue that is paused.
  */
 export interface ClaimStatements {
   /** Claims what is due, the longest due first. */
@@ -29,10 +31,9 @@ const LARGE_BYTES = 65_536;
 /** How many keys that something holds up one claim steps over. */
 const MOST_STEPS = 500;
 
-export const claimStatements = (tables: Tables): ClaimStatements => ({
-  claim: claim(tables),
-  claimInOrder: claimInOrder(tables),
-  claimSuspect: claimSuspect(tables),
+/** @param heedsPauses whether the schema knows of them: one of an older version does not */
+export const claimStatements = (tables: Tables, heedsPauses: boolean): ClaimStatements => ({
+  ...claimingStatements({ ...tables, isFree: heedsPauses ? isNotPaused(tables) : 'true' }),
   load: `select data from ${tables.job} where name = $1 and id = $2::text::uuid`,
   begin: `
       update ${tables.job} j set source_created_on = now() where ${IS_ATTEMPT_OF_SOME} and state = 'active'
@@ -40,6 +41,17 @@ export const claimStatements = (tables: Tables): ClaimStatements => ({
   unclaim: `
       update ${tables.job} set ${AS_BEFORE}, state = 'retry' where name = $1 and state = 'active' and source_id = $2::uuid
       returning id`,
+});
+
+/** The tables, and a condition that a queue `$1` fulfils that may be claimed from. */
+interface Claimable extends Tables {
+  readonly isFree: string;
+}
+
+const claimingStatements = (tables: Claimable) => ({
+  claim: claim(tables),
+  claimInOrder: claimInOrder(tables),
+  claimSuspect: claimSuspect(tables),
 });
 
 /** Whether a job is at one of the attempts `$3`, which name its id, its number and the token of its claim. */
@@ -68,21 +80,21 @@ const due = ({ job }: Tables, state: string, blocked = 'not blocked') => `
         order by start_after limit $2 for update skip locked`;
 
 // Each state by itself, as the index has each in the order of start_after.
-const claim = (tables: Tables) => `
+const claim = (tables: Claimable) => `
       with created as (${due(tables, 'created')}
       ), retried as (${due(tables, 'retry')}
       ), claimed as (
         ${claimed(
           tables,
-          `select spot from (select * from created union all select * from retried) as waiting order by start_after limit $2`,
+          `select spot from (select * from created union all select * from retried) as waiting where ${tables.isFree} order by start_after limit $2`,
         )}
       )
       select id, "retryCount", spared, "postponedMs", data from claimed order by "dueOn"`;
 
-const claimSuspect = (tables: Tables) => `
+const claimSuspect = (tables: Claimable) => `
       with suspected as (${due(tables, 'retry', `blocked and ($5 or coalesce(source_retry_count, 0) < ${SPARED_OFTEN})`)}
       ), claimed as (
-        ${claimed(tables, 'select spot from suspected')}
+        ${claimed(tables, `select spot from suspected where ${tables.isFree}`)}
       )
       select id, "retryCount", spared, "postponedMs", data from claimed`;
 
@@ -111,15 +123,17 @@ const step = (tables: Tables, key: string) => `
         ) as of_key on at.state = 'created'`;
 
 // What waits for its next attempt is the only one of its key that does, as pg-boss' index has it.
-const claimInOrder = (tables: Tables) => `
-      with recursive asked as (
-        select of_key.* from unnest($5::text[]) as at(key) cross join lateral (${next(tables, 'at.key')}
+const claimInOrder = (tables: Claimable) => `
+      with recursive free as materialized (
+        select where ${tables.isFree}
+      ), asked as (
+        select of_key.* from free cross join unnest($5::text[]) as at(key) cross join lateral (${next(tables, 'at.key')}
         ) as of_key limit $2
       ), retried as (${due(tables, 'retry')}
       ), rest as (
         select $2 - case when $7::boolean then 0 else count(*) end as room from asked
       ), walk as (
-        select at.key, of_key.id, of_key.spot, 1 as steps, (of_key.id is not null)::int as found from (
+        select at.key, of_key.id, of_key.spot, 1 as steps, (of_key.id is not null)::int as found from free cross join (
           ${step(tables, `${firstKey(tables, '$6::text is null')} union all ${firstKey(tables, 'singleton_key > $6::text')}`)}
         union all
         select at.key, of_key.id, of_key.spot, steps + 1, found + (of_key.id is not null)::int from walk cross join lateral (
@@ -128,7 +142,7 @@ const claimInOrder = (tables: Tables) => `
       ), chosen as (
         select id, spot from (
           select id, spot, case when $7::boolean then 3 else 0 end as rank, null::timestamptz as start_after from asked
-          union all select id, spot, 1, start_after from retried
+          union all select id, spot, 1, start_after from free cross join retried
           union all select id, spot, 2, null from walk where id is not null
         ) as found order by rank, start_after limit $2
       ), cut as (

@@ -2,21 +2,27 @@ import { claimStatements } from './claim.js';
 import { functionFor, type Signature } from './functions.js';
 import { beatStatement, type InstanceStatements, instanceStatements } from './instances.js';
 import { mayMark, remoteStatements, type RemoteStatements } from './remote.js';
+import { mayPause, maySeePauses, type PauseStatements, pauseStatements } from './pauses.js';
 import type { Statements } from './statements.js';
 import { unorderedStatements } from './store.js';
 import { sweepStatements } from './sweep.js';
 import { type Tables, tablesIn } from './tables.js';
 
-/** What is ours in a schema, beside pg-boss' tables: two tables, and functions. */
+/** What is ours in a schema, beside pg-boss' tables: three tables, and functions. */
 export interface OwnSchema {
   /** Makes it. Running it again, also at the same moment, changes nothing. */
   readonly sql: string;
-  /** Answers with `isThere` and `hasMarks`: whether this role may use the instances and functions, and the marks. */
+  /**
+   * Answers with `isThere`, `hasMarks`, `seesPauses` and `mayPause`: whether this role may use the instances and functions, use
+   * the marks, see what is paused, and pause.
+   */
   readonly isThere: string;
   /** The statements that need it. */
   readonly instances: InstanceStatements;
   /** The same of marks on queues. */
-  readonly marks?: RemoteStatements;
+  readonly marks: RemoteStatements;
+  /** The same of pauses. */
+  readonly pauses: PauseStatements;
   /** The statements that cost less with it. */
   readonly cheaper: Partial<Statements>;
 }
@@ -47,7 +53,11 @@ const BEAT: Signature = {
 /** Says what is ours in a schema. */
 export function ownSchema(schema: string): OwnSchema {
   const tables = tablesIn(schema);
-  const statements = { ...unorderedStatements(tables), ...claimStatements(tables), ...sweepStatements(tables) };
+  const statements = {
+    ...unorderedStatements(tables),
+    ...claimStatements(tables, true),
+    ...sweepStatements(tables, true),
+  };
   const names = Object.keys(FUNCTIONS) as (keyof typeof FUNCTIONS)[];
   const cheaper = names.map((name) => functionFor(schema, name, statements[name], FUNCTIONS[name]));
   const sweep = cheaper[names.indexOf('sweep')].name;
@@ -60,15 +70,17 @@ export function ownSchema(schema: string): OwnSchema {
     sql: `
 select pg_advisory_xact_lock(hashtextextended('nestjs-callbacks ${schema}', 0));
 ${ownTables(tables)}${functions.map(({ sql }) => sql).join('')}`,
-    isThere: `select to_regclass('${tables.instance}') is not null and coalesce(${mayCall.join(' and ')}, false) as "isThere",
-      ${mayMark(tables)} as "hasMarks"`,
+    isThere: `select to_regclass('${tables.instance}') is not null and coalesce(${mayCall.join(' and ')}, false)
+        and ${maySeePauses(tables)} as "isThere",
+      ${mayMark(tables)} as "hasMarks", ${maySeePauses(tables)} as "seesPauses", ${mayPause(tables)} as "mayPause"`,
     instances: { ...instanceStatements(tables), beat: beat.call },
     marks: remoteStatements(tables),
+    pauses: pauseStatements(tables),
     cheaper: Object.fromEntries(names.map((name, index) => [name, cheaper[index].call])),
   };
 }
 
-const ownTables = ({ instance, remote }: Tables) => `
+const ownTables = ({ instance, remote, paused }: Tables) => `
 create table if not exists ${instance} (
   id uuid primary key,
   version int not null,
@@ -77,4 +89,5 @@ create table if not exists ${instance} (
   seen_on timestamp with time zone not null
 );
 create table if not exists ${remote} (queue text primary key);
+create table if not exists ${paused} (queue text primary key, since timestamp with time zone not null);
 `;

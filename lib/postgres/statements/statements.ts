@@ -21,14 +21,16 @@ export interface Statements
   readonly adopt: string;
 }
 
-/** Writes the statements for one schema. */
-export function statementsFor(schema: string, options: StoreOptions): Statements {
+/**
+ * Writes the statements for one schema. They need nothing in it that is ours but, if they heed them, the pauses.
+ */
+export function statementsFor(schema: string, options: StoreOptions, heedsPauses: boolean): Statements {
   const tables = tablesIn(schema);
   return {
     ...storeStatements(tables, options),
-    ...claimStatements(tables),
+    ...claimStatements(tables, heedsPauses),
     ...attemptStatements(tables),
-    ...sweepStatements(tables),
+    ...sweepStatements(tables, heedsPauses),
     ...keptStatements(tables, options.keepCompletedSeconds),
     adopt: adoptStatement(tables),
   };

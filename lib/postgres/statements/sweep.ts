@@ -5,7 +5,7 @@ export interface SweepStatements {
   /**
    * Looks through the queues `$1`. If `$3` says so, takes back claims that have run out, except for those named in `$2`.
    * Answers for each queue whether something is due, whether a suspect is, when the next delivery will be, and when the next claim
-   * will have run out.
+   * will have run out. Of a queue that is paused it only says the last: nothing of it is to begin.
    */
   readonly sweep: string;
   /** Takes back all claims, whoever has them. */
@@ -25,8 +25,9 @@ export interface Due {
   readonly expiresInMs: number | null;
 }
 
-export const sweepStatements = (tables: Tables): SweepStatements => ({
-  sweep: sweep(tables),
+/** @param heedsPauses whether the schema knows of them: one of an older version does not */
+export const sweepStatements = (tables: Tables, heedsPauses: boolean): SweepStatements => ({
+  sweep: sweep(tables, heedsPauses),
   takeBack: `${returned(tables)} where state = 'active'`,
 });
 
@@ -39,8 +40,8 @@ const returned = ({ job }: Tables) => `
           source_retry_count = coalesce(source_retry_count, 0) + (source_created_on is null)::int,
           source_id = null, source_created_on = null, heartbeat_on = null`;
 
-function sweep(tables: Tables): string {
-  const { job } = tables;
+function sweep(tables: Tables, heedsPauses: boolean): string {
+  const { job, paused } = tables;
   const ofOwn = (some: string, blocked = 'not blocked') =>
     `${job} j where j.name = own.name and state = '${some}' and ${blocked} and start_after`;
   // Limited, so that each reads one row by the index: without it, the planner may read all that is due instead.
@@ -51,6 +52,8 @@ function sweep(tables: Tables): string {
   const expiresOn = `j.heartbeat_on + j.heartbeat_seconds * interval '1 second'`;
   const isRunning = `j.state = 'active' and not (j.name || ' ' || j.id::text) = any($2::text[])`;
   const inMs = (time: string) => `extract(epoch from ${time} - now())::float8 * 1000`;
+  const unlessPaused = (otherwise: string, found: string) =>
+    heedsPauses ? `case when own.name in (select queue from ${paused}) then ${otherwise} else ${found} end` : found;
   return `
       with own as (
         select unnest($1::text[]) as name
@@ -62,9 +65,9 @@ function sweep(tables: Tables): string {
         ${returned(tables)}
         where ctid = any(array(select spot from expired)) returning name
       )
-      select name, ${isDue('created')} or ${isDue('retry')} as "isDue",
-        name in (select name from returned) or ${isDue('retry', 'blocked')} as "isSuspected",
-        ${inMs(`least(${nextDue('created')}, ${nextDue('retry')})`)} as "dueInMs",
+      select name, ${unlessPaused('false', `${isDue('created')} or ${isDue('retry')}`)} as "isDue",
+        ${unlessPaused('false', `name in (select name from returned) or ${isDue('retry', 'blocked')}`)} as "isSuspected",
+        ${unlessPaused('null', inMs(`least(${nextDue('created')}, ${nextDue('retry')})`))} as "dueInMs",
         ${inMs(`(
           select min(${expiresOn}) from ${job} j where $3 and j.name = own.name and ${isRunning} and ${expiresOn} >= now()
         )`)} as "expiresInMs"

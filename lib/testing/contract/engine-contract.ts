@@ -7,6 +7,8 @@ import { headersRules } from './headers.js';
 import { keepingRules } from './keeping.js';
 import { orderRules } from './order.js';
 import { postponingRules } from './postponing.js';
+import { pausingRules } from './pausing.js';
+import { resumingRules } from './resuming.js';
 import type { ContractRule } from './rule.js';
 import { storingRules } from './storing.js';
 import { transactionsRules } from './transactions.js';
@@ -33,4 +35,6 @@ export const engineContract: readonly ContractRule[] = [
   ...orderRules,
   ...transactionsRules,
   ...dutyRules,
+  ...pausingRules,
+  ...resumingRules,
 ];

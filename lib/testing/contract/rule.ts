@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type EngineHarness, Scene } from './scene.js';
 
-export type ContractNeed = 'transactions' | 'order' | 'several sessions' | 'postponing';
+export type ContractNeed = 'transactions' | 'order' | 'pause' | 'several sessions' | 'postponing';
 
 /** One rule that every engine must keep. */
 export interface ContractRule {

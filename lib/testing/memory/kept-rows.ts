@@ -19,12 +19,15 @@ export class KeptRows {
   constructor(private readonly store: MemoryStore) {}
 
   counts(now: number): DeliveryCounts[] {
-    return countsByAddress(
-      this.store.rows.map(({ event, callback, state, since }) => {
-        const counted = state === 'waiting' && since > now ? 'delayed' : state;
-        return { event, callback, [counted]: 1, ...(counted === 'waiting' && { oldestDueAt: new Date(since) }) };
-      }),
-    );
+    const found = this.store.rows.map(({ event, callback, state, since }) => {
+      const counted = state === 'waiting' && since > now ? 'delayed' : state;
+      return { event, callback, [counted]: 1, ...(counted === 'waiting' && { oldestDueAt: new Date(since) }) };
+    });
+    const paused = this.store.callbacks.flatMap(({ event, callback }) => {
+      const since = this.store.pauses.since({ event, callback });
+      return since === undefined ? [] : [{ event, callback, pausedSince: new Date(since) }];
+    });
+    return countsByAddress([...found, ...paused]);
   }
 
   list({ state, limit, after, ...filter }: DeliveryQuery): KeptDelivery[] {

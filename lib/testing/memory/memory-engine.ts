@@ -1,4 +1,5 @@
 import {
+  type DeliveryAddress,
   type DeliveryFilter,
   type DeliveryQuery,
   type DurableCallback,
@@ -69,7 +70,7 @@ interface Worker {
 /** Stores and performs deliveries in a {@link MemoryStore}, as one instance of an application. */
 export class MemoryEngine implements DurableEngine {
   readonly name = 'memory';
-  readonly capabilities = { transactions: false, order: true, postponing: true };
+  readonly capabilities = { transactions: false, order: true, pause: true, postponing: true };
   private readonly workers: Worker[] = [];
   private readonly rows: KeptRows;
   private readonly claims = new Map<Claim, Row>();
@@ -159,6 +160,16 @@ export class MemoryEngine implements DurableEngine {
 
   async discard(filter: DeliveryFilter): Promise<number> {
     return this.rows.discard(filter);
+  }
+
+  async pause(filter: Partial<DeliveryAddress>): Promise<number> {
+    return this.kept.pauses.pause(filter, this.kept.callbacks, this.clock.now());
+  }
+
+  async resume(filter: Partial<DeliveryAddress>): Promise<number> {
+    const count = this.kept.pauses.resume(filter, this.kept.callbacks);
+    this.kept.changed();
+    return count;
   }
 
   protected renew(): void {

@@ -5,6 +5,7 @@ import {
   neverDeclared,
   type NewDelivery,
 } from '../../engine/index.js';
+import { Pauses } from './pauses.js';
 import { copyOf, heldUp, isDue, type Row } from './row.js';
 
 /**
@@ -21,6 +22,8 @@ export class MemoryStore {
   /** The instances that work, in the order in which they began. The first has the duty. */
   private readonly working = new Set<object>();
   private lastPlace = 0;
+  /** @internal */
+  readonly pauses = new Pauses();
 
   /** Is told whenever something may have become due. */
   subscribe(listener: () => void): () => void {
@@ -50,7 +53,9 @@ export class MemoryStore {
   declare(callbacks: readonly DurableCallback[]): void {
     for (const callback of callbacks) {
       const name = addressName(callback);
-      if (!callback.isRemote || !this.declared.has(name)) this.declared.set(name, callback);
+      const known = this.declared.get(name);
+      if (!known || known.isRemote) this.pauses.inherit(callback);
+      if (!callback.isRemote || !known) this.declared.set(name, callback);
     }
     this.adopt();
   }
@@ -88,14 +93,16 @@ export class MemoryStore {
    * @param admits whether an instance takes this one now
    */
   next(callback: DurableCallback, now: number, admits = (_row: Row) => true): Row | undefined {
+    if (this.pauses.has(callback)) return undefined;
     const lane = this.laneOf(callback);
     const held = callback.isOrdered ? heldUp(lane) : undefined;
     for (const row of lane.values()) if (isDue(row, now) && !held?.has(row) && admits(row)) return row;
     return undefined;
   }
 
-  /** When the next waiting delivery of a callback that is not due yet will be. */
+  /** When the next waiting delivery of a callback that is not due yet will be, unless it is paused. */
   nextDue(callback: DurableCallback, now: number): number | undefined {
+    if (this.pauses.has(callback)) return undefined;
     let next: number | undefined;
     for (const { state, since } of this.laneOf(callback).values()) {
       if (state === 'waiting' && since > now && !(next !== undefined && next <= since)) next = since;
