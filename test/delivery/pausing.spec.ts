@@ -83,7 +83,7 @@ describe('EventDeliveries.pause() and resume()', () => {
     for (const method of ['pause', 'resume'] as const) {
       await expect(deliveries[method]({})).rejects.toMatchObject({
         code: 'EVENTS_ENGINE_UNSUITED',
-        message: `EventDeliveries.${method}() was called, which the engine memory cannot do. lib/control.md says which engine can.`,
+        message: `The engine memory cannot do EventDeliveries.${method}() here. lib/control.md says which engine can; boot warns of a schema that lacks something.`,
       });
     }
     await events.run('user_joined', 'Ada');

@@ -202,7 +202,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       await expect(before.app.get(EventDeliveries).pause({})).rejects.toMatchObject({
         code: 'EVENTS_ENGINE_UNSUITED',
         message:
-          'EventDeliveries.pause() was called, which the engine Postgres cannot do. lib/control.md says which engine can.',
+          'The engine Postgres cannot do EventDeliveries.pause() here. lib/control.md says which engine can; boot warns of a schema that lacks something.',
       });
       await before.events.run('x', 'Ada');
       await until(() => ran.includes('Ada'));

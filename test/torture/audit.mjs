@@ -15,13 +15,15 @@ const HEEDED_MS = 1_000;
 /** How long the duty is kept for an instance that is killed. */
 const DUTY_MS = 3_000;
 
+const NEVER_PAUSED = { windows: [], heeds: () => true };
+
 /**
  * @param lines what the instances noted
  * @param kept `dead`, as `callback id`, and which deliveries are `open` still; `effects` by id
  * @param outages when the store was away: `[from, to]`
  * @param windows when callbacks were paused, and `heeds` which instances know of that
  */
-export function audit(lines, { dead, open, effects }, { kills, outages }, { windows, heeds }) {
+export function audit(lines, { dead, open, effects }, { kills, outages }, { windows, heeds } = NEVER_PAUSED) {
   const problems = [];
   const runs = new Map();
   const performed = new Map();

@@ -60,7 +60,7 @@ export const engineUnsuited = (engine: string, callback: string, what: string) =
 export const engineLacks = (engine: string, what: string) =>
   new EventsError(
     'EVENTS_ENGINE_UNSUITED',
-    `The engine ${engine} cannot do ${what}. Choose another engine: lib/control.md says which one can.`,
+    `The engine ${engine} cannot do ${what} here. lib/control.md says which engine can; boot warns of a schema that lacks something.`,
   );
 
 export const remoteOrder = (event: string, callback: string, isOrdered: boolean) =>
