@@ -72,10 +72,7 @@ async function deploy(start: (random: () => number) => Promise<Store>, newest: s
     // Forward again: the newest performs what only it understands.
     await instances.keepSpawning({ ...own, PRODUCERS: '0' });
     await drained(() => false);
-    const { problems, figures } = audit(instances.lines(), await store.look(), instances, {
-      windows: [],
-      heeds: () => true,
-    });
+    const { problems, figures } = audit(instances.lines(), await store.look(), instances);
     await instances.close();
     return { problems: [...instances.deaths, ...problems], figures, left, foreign, dead };
   } finally {
