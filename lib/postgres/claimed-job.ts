@@ -1,4 +1,4 @@
-import type { EngineAttempt, StoredError } from '../engine/index.js';
+import type { EngineAttempt, NewFailure, StoredError } from '../engine/index.js';
 
 /** The data of a job, as a dashboard shows it. */
 export interface JobData {
@@ -40,6 +40,8 @@ export interface Verdict extends NamedAttempt {
   readonly state: 'retry' | 'failed';
   readonly afterMs: number;
   readonly output?: StoredError;
+  /** What the history is to remember of it, where it has failed. */
+  readonly failure?: NewFailure;
   /** It was given back, and counts for nothing. */
   readonly isUncounted: boolean;
 }

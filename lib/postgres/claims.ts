@@ -2,9 +2,11 @@ import {
   CompletionRefusedError,
   type EngineAttempt,
   type EngineHealth,
+  failureOf,
   type HeldClaim,
   HeldClaims,
   type SqlTransaction,
+  type StoredError,
   TransactionRefusedError,
 } from '../engine/index.js';
 import { asAscii } from './ascii.js';
@@ -33,6 +35,8 @@ export interface ClaimsOptions {
   readonly channel: string;
   readonly callAnyone: () => string;
   readonly leaseMs: number;
+  /** Names this instance in the history of what fails in it. */
+  readonly instance: string;
   readonly health: EngineHealth;
   /** Is told when a delivery of a queue will be due again. */
   readonly onRetry: (queue: string, afterMs: number) => void;
@@ -61,7 +65,7 @@ export class Claims {
     this.verdicts = new Batches((verdicts) =>
       settle(verdicts).catch((error: unknown) => {
         if (!cannotWrite(error)) throw error;
-        return settle(verdicts.map((one) => (one.output ? { ...one, output: asAscii(one.output) } : one)));
+        return settle(verdicts.map(inAscii));
       }),
     );
     this.claims = new HeldClaims<ClaimedJob>({
@@ -119,6 +123,11 @@ export class Claims {
     const { event, key, headers, arguments: args, uncounted = 0 } = data;
     const attempt = retryCount + 1 - uncounted;
     const told = (settling: Promise<boolean>) => settling.finally(() => events.onSettled());
+    const failed = (output: StoredError) => ({
+      output,
+      failure: failureOf(this.options.instance, output),
+      isUncounted: false,
+    });
     const settle = (rest: Omit<Verdict, keyof NamedAttempt>) =>
       told(this.settle(claim, () => this.verdicts.add({ ...namedAs(job), ...rest })));
     return {
@@ -138,11 +147,11 @@ export class Claims {
         return told(this.settle(claim, () => this.completions.add(namedAs(job))));
       },
       retryIn: async (afterMs, output) => {
-        const wasOurs = await settle({ state: 'retry', afterMs, output, isUncounted: false });
+        const wasOurs = await settle({ state: 'retry', afterMs, ...failed(output) });
         if (wasOurs) this.options.onRetry(name, afterMs);
         return wasOurs;
       },
-      bury: (output) => settle({ state: 'failed', afterMs: 0, output, isUncounted: false }),
+      bury: (output) => settle({ state: 'failed', afterMs: 0, ...failed(output) }),
       release: () => told(this.giveBack(claim)),
       completeIn: (transaction) => this.completeIn(transaction, job),
     };
@@ -193,6 +202,12 @@ export class Claims {
 
 /** Whether the database has no way to write some text: it has fewer characters, as LATIN1 has. */
 const cannotWrite = (error: unknown) => String((error as { code?: unknown } | null)?.code).startsWith('22');
+
+const inAscii = ({ output, failure, ...verdict }: Verdict): Verdict => ({
+  ...verdict,
+  ...(output && { output: asAscii(output) }),
+  ...(failure && { failure: asAscii(failure) }),
+});
 
 const released = (job: ClaimedJob): Verdict => ({ ...namedAs(job), state: 'retry', afterMs: 0, isUncounted: true });
 

@@ -4,6 +4,7 @@ import {
   type DeliveryAddress,
   type DeliveryFilter,
   type DeliveryQuery,
+  type DiscardPortion,
   type DurableCallback,
   type DurableEngine,
   type EngineAttempt,
@@ -58,7 +59,7 @@ interface Declared {
 /** Keeps durable deliveries as jobs of pg-boss, on a Postgres server or in PGlite. */
 export class PostgresEngine implements DurableEngine {
   readonly name: string;
-  readonly capabilities = { transactions: true, order: true };
+  readonly capabilities = { transactions: true, order: true, search: true, history: true };
   private readonly durations: StoreOptions;
   private readonly statements: Statements;
   private readonly channel: string;
@@ -108,7 +109,7 @@ export class PostgresEngine implements DurableEngine {
         timeoutMs: storeTimeoutMs,
         waiting: Math.floor(sessionsOf(options) / 2),
       }),
-      kept: new KeptDeliveries(connection, statements, channel),
+      kept: new KeptDeliveries(connection, statements, channel, { schema: options.schema, ...this.durations }),
       clock: connection.isEmbedded ? new EmbeddedClock() : undefined,
     };
   }
@@ -180,8 +181,8 @@ export class PostgresEngine implements DurableEngine {
     return this.requireOpened().kept.retry(filter, portion);
   }
 
-  async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }) {
-    return this.requireOpened().kept.discard(filter);
+  async discard(filter: DeliveryFilter, portion: DiscardPortion) {
+    return this.requireOpened().kept.discard(filter, portion);
   }
 
   private requireOpened(): Opened {

@@ -175,8 +175,8 @@ function keepsDeliveries<Options extends object>({ engineOf }: EngineUnderTest<O
     await until(
       async () => (await deliveries.counts())[0].delayed === 1 && (await deliveries.counts())[0].running === 1,
     );
-    const [retried] = await deliveries.list({ state: 'waiting' });
-    const [running] = await deliveries.list({ state: 'running' });
+    const [retried] = (await deliveries.list({ state: 'waiting' })).found;
+    const [running] = (await deliveries.list({ state: 'running' })).found;
     gate.resolve();
     const near = (date: Date, ms: number) => Math.abs(date.getTime() - ms) < 20_000;
     expect(retried.attempts).toBe(1);
@@ -225,8 +225,8 @@ function saysWhatItLacks<Options extends object>(engine: EngineUnderTest<Options
     const { app, events } = await startApp([Exact], { engine: engineOf(place()) });
     await events.run('x');
     const deliveries = app.get(EventDeliveries);
-    await until(async () => (await deliveries.list()).length === 1);
-    expect((await deliveries.list())[0].error?.message).toContain(
+    await until(async () => (await deliveries.list()).found.length === 1);
+    expect((await deliveries.list()).found[0].error?.message).toContain(
       `the engine ${of} takes no transactions. Leave completeIn() out`,
     );
   });

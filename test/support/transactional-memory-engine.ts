@@ -2,6 +2,7 @@ import {
   CompletionRefusedError,
   type DeliveryFilter,
   type DeliveryQuery,
+  type DiscardPortion,
   type DurableCallback,
   type DurableEngine,
   type EngineAttempt,
@@ -58,7 +59,7 @@ async function lock(key: string, transaction: MemoryTransaction): Promise<void> 
 
 /** The memory engine with the rules of transactions, which nobody needs but specs. */
 export class TransactionalMemoryEngine implements DurableEngine {
-  readonly capabilities = { transactions: true, order: true };
+  readonly capabilities = { transactions: true, order: true, search: true, history: true };
   readonly name: string;
   private readonly engine: DurableEngine;
 
@@ -93,7 +94,7 @@ export class TransactionalMemoryEngine implements DurableEngine {
   counts = () => this.engine.counts();
   list = (query: DeliveryQuery) => this.engine.list(query);
   retry = (filter: DeliveryFilter, portion: RetryPortion) => this.engine.retry(filter, portion);
-  discard = (filter: Parameters<DurableEngine['discard']>[0]) => this.engine.discard(filter);
+  discard = (filter: DeliveryFilter, portion: DiscardPortion) => this.engine.discard(filter, portion);
 }
 
 /** An attempt that a transaction can complete, too. */

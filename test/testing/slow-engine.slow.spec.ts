@@ -62,5 +62,8 @@ describe(`A sound engine that takes ${ANSWER_MS} ms for each answer`, () => {
       transaction: inMemoryTransaction,
     };
   };
-  keepsTheContract(harness, { offers: ['order', 'transactions', 'several sessions'], atATime: Infinity });
+  keepsTheContract(harness, {
+    offers: ['order', 'transactions', 'several sessions', 'search', 'history'],
+    atATime: Infinity,
+  });
 });

@@ -3,10 +3,13 @@ import { countingRules } from './counting.js';
 import { dutyRules } from './duty.js';
 import { endingRules } from './ending.js';
 import { failingRules } from './failing.js';
+import { filteringRules } from './filtering.js';
 import { headersRules } from './headers.js';
+import { historyRules } from './history.js';
 import { keepingRules } from './keeping.js';
 import { orderRules } from './order.js';
 import type { ContractRule } from './rule.js';
+import { searchingRules } from './searching.js';
 import { storingRules } from './storing.js';
 import { transactionsRules } from './transactions.js';
 
@@ -26,6 +29,9 @@ export const engineContract: readonly ContractRule[] = [
   ...failingRules,
   ...countingRules,
   ...keepingRules,
+  ...searchingRules,
+  ...filteringRules,
+  ...historyRules,
   ...endingRules,
   ...chargingRules,
   ...orderRules,

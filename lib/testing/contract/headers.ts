@@ -27,7 +27,7 @@ export const headersRules: readonly ContractRule[] = [
     for (const { delivery } of await attempts.begun(2)) {
       same(delivery.headers ?? 'none', delivery.id === bare.id ? 'none' : HEADERS);
     }
-    const listed = await engine.list({ ...scene.filter(), state: 'waiting', limit: 10 });
+    const listed = (await engine.list({ ...scene.filter(), state: 'waiting', limit: 10 })).found;
     same(
       listed.map(({ headers }) => headers ?? 'none'),
       [HEADERS, 'none'],
@@ -46,7 +46,7 @@ export const headersRules: readonly ContractRule[] = [
     });
     await engine.store([scene.delivery({ headers: HEADERS })]);
     await scene.until('it is dead', async () => (await scene.counts(engine)).dead === 1);
-    const [dead] = await engine.list({ ...scene.filter(), state: 'dead', limit: 10 });
+    const [dead] = (await engine.list({ ...scene.filter(), state: 'dead', limit: 10 })).found;
     same(dead.headers ?? 'none', HEADERS);
     assert.equal(await scene.retry(engine), 1);
     for (const { delivery } of await attempts.begun(5)) same(delivery.headers ?? 'none', HEADERS);

@@ -1,9 +1,11 @@
-import type { EngineAttempt } from '../../engine/index.js';
+import { type EngineAttempt, failureOf, type StoredError } from '../../engine/index.js';
 import type { MemoryStore } from './memory-store.js';
-import { type Claim, copyOf, type Row } from './row.js';
+import { type Claim, copyOf, remembering, type Row } from './row.js';
 
 /** The things that an attempt in memory needs. */
 interface AttemptOptions {
+  /** Names the instance that makes it. */
+  readonly instance: string;
   readonly store: MemoryStore;
   /** The clock of deliveries. */
   readonly now: () => number;
@@ -12,7 +14,7 @@ interface AttemptOptions {
 }
 
 /** Makes the attempt at a delivery that an instance has claimed. */
-export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptOptions): EngineAttempt {
+export function attemptAt(row: Row, claim: Claim, { instance, store, now, drop }: AttemptOptions): EngineAttempt {
   const { event, callback, id, key, headers, arguments: args } = row;
   const settle = async (change: Partial<Row>): Promise<boolean> => {
     drop();
@@ -21,6 +23,10 @@ export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptO
     store.changed();
     return true;
   };
+  const failed = (error: StoredError): Partial<Row> => ({
+    error,
+    history: remembering(row.history, { at: new Date(now()), ...failureOf(instance, error) }),
+  });
   return {
     delivery: {
       event,
@@ -36,12 +42,13 @@ export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptO
     complete: async () => {
       drop();
       if (row.claim !== claim) return false;
-      row.claim = undefined;
-      store.remove(row);
+      Object.assign(row, { claim: undefined, state: 'completed', since: now() });
+      store.complete(row);
       return true;
     },
-    retryIn: (ms, error) => settle({ state: 'waiting', since: now() + Math.ceil(ms), isRetried: true, error }),
-    bury: (error) => settle({ state: 'dead', error }),
+    retryIn: (ms, error) =>
+      settle({ state: 'waiting', since: now() + Math.ceil(ms), isRetried: true, ...failed(error) }),
+    bury: (error) => settle({ state: 'dead', ...failed(error) }),
     release: () => settle({ state: 'waiting', attempts: row.attempts - 1, isRetried: true }),
     completeIn: () => Promise.reject(noTransactions()),
   };

@@ -1,10 +1,12 @@
 import {
   type DeliveryFilter,
   type DeliveryQuery,
+  type DiscardPortion,
   type DurableCallback,
   type DurableEngine,
   type EngineAttempt,
   type EngineFactory,
+  type EngineHost,
   type NewDelivery,
   Quarantine,
   type RetryPortion,
@@ -61,7 +63,7 @@ interface Worker {
 /** Stores and performs deliveries in a {@link MemoryStore}, as one instance of an application. */
 export class MemoryEngine implements DurableEngine {
   readonly name = 'memory';
-  readonly capabilities = { transactions: false, order: true };
+  readonly capabilities = { transactions: false, order: true, search: true, history: true };
   private readonly workers: Worker[] = [];
   private readonly rows: KeptRows;
   private readonly claims = new Map<Claim, Row>();
@@ -72,6 +74,7 @@ export class MemoryEngine implements DurableEngine {
   private renewal: NodeJS.Timeout | undefined;
   private callOffWakeUp = () => {};
   private isWorking = true;
+  private instance = '';
 
   constructor(
     protected readonly kept: MemoryStore,
@@ -81,7 +84,8 @@ export class MemoryEngine implements DurableEngine {
     this.rows = new KeptRows(kept);
   }
 
-  async start(): Promise<void> {
+  async start({ instance }: EngineHost): Promise<void> {
+    this.instance = instance;
     this.unsubscribe = this.kept.subscribe(() => this.pump());
     this.renewal = setInterval(() => this.renew(), this.leaseMs / 4);
     this.renewal.unref();
@@ -145,8 +149,8 @@ export class MemoryEngine implements DurableEngine {
     return this.rows.retry(filter, portion, this.clock.now());
   }
 
-  async discard(filter: DeliveryFilter): Promise<number> {
-    return this.rows.discard(filter);
+  async discard(filter: DeliveryFilter, portion: DiscardPortion) {
+    return this.rows.discard(filter, portion);
   }
 
   protected renew(): void {
@@ -193,7 +197,7 @@ export class MemoryEngine implements DurableEngine {
       row.attempts++;
       const drop = () => this.drop(claim);
       const now = () => this.clock.now();
-      await worker.perform(attemptAt(row, claim, { store: this.kept, now, drop }));
+      await worker.perform(attemptAt(row, claim, { instance: this.instance, store: this.kept, now, drop }));
     }
     this.drop(claim);
     worker.running--;

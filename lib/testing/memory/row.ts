@@ -1,4 +1,10 @@
-import type { NewDelivery, StoredError } from '../../engine/index.js';
+import {
+  type DeliveryState,
+  type HistoryEntry,
+  MOST_HISTORY,
+  type NewDelivery,
+  type StoredError,
+} from '../../engine/index.js';
 
 /** A delivery in a memory store. */
 export interface Row {
@@ -9,9 +15,9 @@ export interface Row {
   readonly headers?: NewDelivery['headers'];
   readonly arguments: NewDelivery['arguments'];
   readonly storedAt: number;
-  /** Tells the order of storing. */
-  readonly place: number;
-  state: 'waiting' | 'running' | 'dead';
+  /** Tells the order of storing; of completed ones, that of completion. */
+  place: number;
+  state: DeliveryState;
   since: number;
   /** How many attempts have begun. */
   attempts: number;
@@ -23,6 +29,8 @@ export interface Row {
   isRetried: boolean;
   claim?: Claim;
   error?: StoredError;
+  /** Its failures, the last ones. */
+  history: readonly HistoryEntry[];
 }
 
 /** The claim of an instance on a delivery that it performs. */
@@ -34,6 +42,10 @@ export interface Claim {
   readonly isOnLoneSuspect: boolean;
   readonly abort: AbortController;
 }
+
+/** The history of a delivery that has one more entry. */
+export const remembering = (history: readonly HistoryEntry[], entry: HistoryEntry): readonly HistoryEntry[] =>
+  [...history, entry].slice(-MOST_HISTORY);
 
 /** Whether its time has come. */
 export const isDue = ({ state, since }: Row, now: number) => state === 'waiting' && since <= now;
