@@ -40,7 +40,7 @@ export class KeptList {
     for (const [error] of replies) if (error) throw error;
     return places.flatMap((place, index) => {
       const fields = fieldsIn(replies[2 * index][1] as (string | null)[]);
-      if (fields.data === null || wasReadAsDelayed(place, fields)) return [];
+      if (Object.values(fields).every((value) => value === null) || wasReadAsDelayed(place, fields)) return [];
       const { id, stage, at } = place;
       const history = historyIn(replies[2 * index + 1][1] as string[]);
       return keptOf({ ...address, id, state, history, ...(stage === 'delayed' && { delayed: at }) }, fields);

@@ -168,8 +168,10 @@ export class Scanning {
     return told;
   }
 
-  private fits([timestamp, opts, error, failedReason, finishedOn, data]: Told): boolean {
-    if (timestamp === null) return false;
+  private fits(told: Told): boolean {
+    const [timestamp, opts, error, failedReason, finishedOn, data] = told;
+    // It is gone.
+    if (told.every((one) => !one)) return false;
     const { state, filter } = this.scan;
     return isMeant(
       {

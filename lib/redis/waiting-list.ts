@@ -75,13 +75,19 @@ export async function pageOfWaiting(client: Client, queue: Queue, wanted: Wanted
       const nearest = page.slice(-MOST_BEFORE).reverse();
       const known = nearest.map((one): Known => [one.id, one.stamp!]);
       // The last of the page before is found, too, when somebody discards each page that was read.
-      page.push({ stage: 'wait', id, at, stamp, before: [...known, ...(after ? [knownOf(after)] : [])] });
+      page.push({ stage: 'wait', id, at, stamp, before: [...known, ...earlier(after, wanted)] });
     }
     if (!goOn) return page;
     const [id, at] = goOn;
-    from = { stage: 'wait', id, at, stamp: '', before: from ? [knownOf(from)] : [] };
+    from = { stage: 'wait', id, at, stamp: '', before: [...earlier(from, wanted)] };
   }
 }
+
+/**
+ * What else finds the place, if all those near it are gone: what was read before. From the newest on, they are gone as they were at
+ * the end, and nothing is left behind it.
+ */
+const earlier = (place: Place | undefined, { order }: Wanted) => (place && order !== 'newest' ? [knownOf(place)] : []);
 
 const knownOf = ({ id, stamp = '' }: Place): Known => [id, stamp];
 
