@@ -5,6 +5,9 @@ import { STRETCHES } from './statements/counts.js';
 /** No stretch is counted further. */
 const MOST = 10_000;
 
+/** What has ended is counted in the rows themselves, no further than this. */
+const MOST_ENDED = 5_000;
+
 /** How many deliveries each round counts, over all queues. */
 const FIRST_ROUND = 20_000;
 const SECOND_ROUND = 80_000;
@@ -64,7 +67,7 @@ export async function countLastHour(
   count: (limit: number) => Promise<readonly CountedEnds[]>,
 ): Promise<FoundDeliveries[]> {
   if (names.length === 0) return [];
-  const most = Math.min(MOST, Math.ceil(FIRST_ROUND / names.length));
+  const most = Math.min(MOST_ENDED, Math.ceil(FIRST_ROUND / names.length));
   return (await count(most + 1)).map(({ name, dead, completed, looked }) => {
     const { event, callback } = requireAddress(name);
     return { event, callback, lastHour: { dead, completed, isExact: looked <= most } };

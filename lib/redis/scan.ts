@@ -10,7 +10,7 @@ import { parsed } from './stored-job.js';
 /** How many jobs are looked at, at once, so that whatever else there is to do need not wait for long. */
 const AT_ONCE = 100;
 /** How many are looked at in all, where some may not fit. */
-const MOST_SCANNED = 2_000;
+const MOST_SCANNED = 1_000;
 /** How many bytes of data are looked at for keys: by one script, and in all. */
 const MOST_BYTES_AT_ONCE = 4_000_000;
 const MOST_BYTES = 16_000_000;

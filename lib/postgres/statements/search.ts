@@ -24,7 +24,7 @@ export interface Statement {
 }
 
 /** What is large is read of so much, in bytes as the database stores it, and of one delivery at least. */
-const MOST_BYTES = 1_000_000;
+const MOST_BYTES = 500_000;
 
 /** Writes down values, and answers with how SQL names them. */
 class Params {
