@@ -38,13 +38,20 @@ export type { TransactionHandle } from './core/transactions/transaction-handle.j
 export type { Outcome } from './core/runs/outcome.js';
 
 // Looking after durable deliveries
-export { EventDeliveries, type CallbackDeliveries, type KeptEvent } from './core/delivery/event-deliveries.js';
+export {
+  EventDeliveries,
+  type CallbackDeliveries,
+  type DeliveriesPage,
+  type KeptEvent,
+} from './core/delivery/event-deliveries.js';
 export type {
   CallbackSelection,
   DeliveriesById,
   DeliveriesQuery,
   DeliverySelection,
+  DiscardSelection,
 } from './core/delivery/delivery-selection.js';
+export type { DeliveryTraits } from './core/delivery/delivery-filters.js';
 export type { PortionsOptions } from './core/delivery/portions.js';
 export { EventsHealth, type EventsHealthOptions } from './core/app/events-health.js';
 export type { EventsHealthState } from './core/app/health-state.js';
@@ -56,7 +63,10 @@ export type { CallbackFailure, FailedAttempt } from './core/options/callback-fai
 // Types of the engine's port that the signatures above name. Whoever writes an engine takes them from `nestjs-callbacks/engine`
 export type { Delivery, DeliveryAddress } from './core/engine/delivery.js';
 export type { EngineFactory } from './core/engine/engine.js';
-export type { DeliveryCounts, DeliveryFilter, DeliveryState, KeptDelivery } from './core/engine/kept-delivery.js';
+export type { DeliveryCounts, DeliveryState, KeptDelivery, LastHour } from './core/engine/kept-delivery.js';
+export type { DeliveryFilter } from './core/engine/delivery-filter.js';
+export type { DeliveriesOrder } from './core/engine/delivery-query.js';
+export type { HistoryEntry, PastFailure } from './core/engine/delivery-history.js';
 export type { SqlTransaction } from './core/engine/sql-transaction.js';
 
 export type { StoredError } from './core/errors/stored-error.js';

@@ -97,7 +97,7 @@ describe('The greeting', () => {
     await start(EmailsModule, { SMTP_URL: url });
     await adaJoins();
     await events.settled();
-    expect(await app.get(EventDeliveries).list()).toMatchObject([
+    expect((await app.get(EventDeliveries).list()).found).toMatchObject([
       { attempts: 1, arguments: ['Ada', 'ada@example.org'] },
     ]);
     expect(events).toHaveFailed('Emails.greetNewUser', 'ada@example.org does not take it: ');

@@ -67,7 +67,7 @@ async function whatIsOpen(app: INestApplicationContext, id: string): Promise<Kep
   const durable = app.get(EventsInspector).callbacks.filter(({ delivery }) => delivery === 'durable');
   const list = async (state: 'waiting' | 'running') => {
     const lists = durable.map(({ callback }) => deliveries.list({ callback, ids: [id], state }));
-    return (await Promise.all(lists)).flat();
+    return (await Promise.all(lists)).flatMap(({ found }) => found);
   };
   for (const deadline = Date.now() + PATIENCE_MS; ; await sleep(20)) {
     const waited = await list('waiting');

@@ -9,16 +9,13 @@ export type {
 } from '../core/engine/delivery.js';
 export type { DurableEngine, EngineCapabilities, EngineFactory } from '../core/engine/engine.js';
 export type { EngineAttempt } from '../core/engine/engine-attempt.js';
-export type {
-  DeliveryCounts,
-  DeliveryFilter,
-  DeliveryQuery,
-  DeliveryState,
-  KeptDelivery,
-} from '../core/engine/kept-delivery.js';
+export type { DeliveryCounts, DeliveryState, KeptDelivery, LastHour } from '../core/engine/kept-delivery.js';
+export type { DeliveriesOrder, DeliveryPage, DeliveryQuery } from '../core/engine/delivery-query.js';
+export type { DeliveryFilter } from '../core/engine/delivery-filter.js';
+export type { HistoryEntry, PastFailure } from '../core/engine/delivery-history.js';
 export type { SqlTransaction } from '../core/engine/sql-transaction.js';
 export type { EngineHost } from '../core/engine/engine-host.js';
-export type { RetriedPortion, RetryPortion } from '../core/engine/retry-portion.js';
+export type { DiscardedPortion, DiscardPortion, RetriedPortion, RetryPortion } from '../core/engine/retry-portion.js';
 export {
   CompletionRefusedError,
   CursorRefusedError,
@@ -42,6 +39,8 @@ export {
   outcomeOf,
 } from '../core/engine/kept-deliveries.js';
 export { retentionNotice, retentionReport } from '../core/engine/dead-retention.js';
+export { type Filtered, isMeant, isSearch } from '../core/engine/delivery-filter.js';
+export { failureOf, MOST_HISTORY, type NewFailure } from '../core/engine/delivery-history.js';
 export { cursorOf, readCursor } from '../core/engine/cursor.js';
 
 // Claims, and a server that may be away

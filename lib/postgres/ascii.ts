@@ -1,7 +1,5 @@
-import type { StoredError } from '../engine/index.js';
-
-/** An error whose text any database can store, whatever its encoding: each other character becomes a question mark. */
-export const asAscii = (error: StoredError): StoredError =>
-  JSON.parse(JSON.stringify(error), (_, value: unknown) =>
+/** An error, or a part of one, whose text any database can store, whatever its encoding: each other character becomes a question mark. */
+export const asAscii = <Told extends object>(told: Told): Told =>
+  JSON.parse(JSON.stringify(told), (_, value: unknown) =>
     typeof value === 'string' ? value.replace(/[^\0-\x7f]/g, '?') : value,
-  ) as StoredError;
+  ) as Told;

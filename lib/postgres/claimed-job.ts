@@ -1,4 +1,5 @@
-import type { EngineAttempt, StoredError } from '../engine/index.js';
+import type { EngineAttempt, NewFailure, StoredError } from '../engine/index.js';
+import { requireAddress } from './queue-name.js';
 
 /** The data of a job, as a dashboard shows it. */
 export interface JobData {
@@ -30,6 +31,20 @@ export interface ClaimedJob {
   readonly claimedAt: number;
 }
 
+/** The delivery that a job is. */
+export function deliveryOf({ name, id }: Pick<ClaimedJob, 'name' | 'id'>, data: JobData): EngineAttempt['delivery'] {
+  const { event, givenId, key, headers, arguments: args } = data;
+  return {
+    event,
+    callback: requireAddress(name).callback,
+    id,
+    ...(givenId !== undefined && { givenId }),
+    ...(key !== undefined && { key }),
+    ...(headers && { headers }),
+    arguments: args,
+  };
+}
+
 /** Names an attempt. Two claims of one job differ in their token. */
 export interface NamedAttempt {
   readonly name: string;
@@ -43,6 +58,8 @@ export interface Verdict extends NamedAttempt {
   readonly state: 'retry' | 'failed';
   readonly afterMs: number;
   readonly output?: StoredError;
+  /** What the history is to remember of it, where it has failed. */
+  readonly failure?: NewFailure;
   /** It was given back, or postponed, and counts for nothing. */
   readonly isUncounted: boolean;
   /** How long its callback has postponed it. */

@@ -2,15 +2,17 @@ import {
   CompletionRefusedError,
   type EngineAttempt,
   type EngineHealth,
+  failureOf,
   type HeldClaim,
   HeldClaims,
   type SqlTransaction,
+  type StoredError,
   TransactionRefusedError,
 } from '../engine/index.js';
 import { asAscii } from './ascii.js';
 import { Batches } from './batches.js';
 import type { CallerTransactions, Yes } from './caller-transactions.js';
-import { type ClaimedJob, type JobData, namedAs, type NamedAttempt, type Verdict } from './claimed-job.js';
+import { type ClaimedJob, deliveryOf, type JobData, namedAs, type NamedAttempt, type Verdict } from './claimed-job.js';
 import type { Connection } from './connection/connection.js';
 import { requireAddress } from './queue-name.js';
 import type { Statements } from './statements/statements.js';
@@ -33,6 +35,8 @@ export interface ClaimsOptions {
   readonly channel: string;
   readonly callAnyone: () => string;
   readonly leaseMs: number;
+  /** Names this instance in the history of what fails in it. */
+  readonly instance: string;
   readonly health: EngineHealth;
   /** Is told when a delivery of a queue will be due again. */
   readonly onRetry: (queue: string, afterMs: number) => void;
@@ -61,7 +65,7 @@ export class Claims {
     this.verdicts = new Batches((verdicts) =>
       settle(verdicts).catch((error: unknown) => {
         if (!cannotWrite(error)) throw error;
-        return settle(verdicts.map((one) => (one.output ? { ...one, output: asAscii(one.output) } : one)));
+        return settle(verdicts.map(inAscii));
       }),
     );
     this.claims = new HeldClaims<ClaimedJob>({
@@ -115,10 +119,14 @@ export class Claims {
 
   private attemptAt(claim: HeldClaim<ClaimedJob>, data: JobData, events: AttemptEvents): EngineAttempt {
     const job = claim.claimed;
-    const { id, name, retryCount, spared, postponedMs } = job;
-    const { event, givenId, key, headers, arguments: args, uncounted = 0 } = data;
-    const attempt = retryCount + 1 - uncounted;
+    const { name, retryCount, spared, postponedMs } = job;
+    const attempt = retryCount + 1 - (data.uncounted ?? 0);
     const told = (settling: Promise<boolean>) => settling.finally(() => events.onSettled());
+    const failed = (output: StoredError) => ({
+      output,
+      failure: failureOf(this.options.instance, output),
+      isUncounted: false,
+    });
     const settle = (rest: Omit<Verdict, keyof NamedAttempt>) =>
       told(this.settle(claim, () => this.verdicts.add({ ...namedAs(job), ...rest })));
     const later = async (verdict: Parameters<typeof settle>[0]) => {
@@ -127,15 +135,7 @@ export class Claims {
       return wasOurs;
     };
     return {
-      delivery: {
-        event,
-        callback: requireAddress(name).callback,
-        id,
-        ...(givenId !== undefined && { givenId }),
-        ...(key !== undefined && { key }),
-        ...(headers && { headers }),
-        arguments: args,
-      },
+      delivery: deliveryOf(job, data),
       attempt,
       charged: attempt - spared,
       postponedMs,
@@ -144,9 +144,9 @@ export class Claims {
         events.onThrough();
         return told(this.settle(claim, () => this.completions.add(namedAs(job))));
       },
-      retryIn: (afterMs, output) => later({ state: 'retry', afterMs, output, isUncounted: false }),
+      retryIn: (afterMs, output) => later({ state: 'retry', afterMs, ...failed(output) }),
       postpone: (ms) => later({ state: 'retry', afterMs: ms, isUncounted: true, postponedMs: ms }),
-      bury: (output) => settle({ state: 'failed', afterMs: 0, output, isUncounted: false }),
+      bury: (output) => settle({ state: 'failed', afterMs: 0, ...failed(output) }),
       release: () => told(this.giveBack(claim)),
       completeIn: (transaction) => this.completeIn(transaction, job),
     };
@@ -197,6 +197,12 @@ export class Claims {
 
 /** Whether the database has no way to write some text: it has fewer characters, as LATIN1 has. */
 const cannotWrite = (error: unknown) => String((error as { code?: unknown } | null)?.code).startsWith('22');
+
+const inAscii = ({ output, failure, ...verdict }: Verdict): Verdict => ({
+  ...verdict,
+  ...(output && { output: asAscii(output) }),
+  ...(failure && { failure: asAscii(failure) }),
+});
 
 const released = (job: ClaimedJob): Verdict => ({ ...namedAs(job), state: 'retry', afterMs: 0, isUncounted: true });
 

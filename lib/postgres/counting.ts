@@ -5,6 +5,9 @@ import { STRETCHES } from './statements/counts.js';
 /** No stretch is counted further. */
 const MOST = 10_000;
 
+/** What has ended is counted in the rows themselves, no further than this. */
+const MOST_ENDED = 5_000;
+
 /** How many deliveries each round counts, over all queues. */
 const FIRST_ROUND = 20_000;
 const SECOND_ROUND = 80_000;
@@ -44,6 +47,31 @@ export async function countQueues(names: readonly string[], count: Count): Promi
     SECOND_ROUND,
   );
   return [...first.filter(({ isExact }) => isExact), ...second].map(foundIn);
+}
+
+/** What has ended of a queue within the last hour. */
+export interface CountedEnds {
+  readonly name: string;
+  readonly dead: number;
+  readonly completed: number;
+  /** How many it has come to, in whatever state. */
+  readonly looked: number;
+}
+
+/**
+ * Counts what has ended within the last hour, the newest first, no further than a limit that depends on how many queues there
+ * are.
+ */
+export async function countLastHour(
+  names: readonly string[],
+  count: (limit: number) => Promise<readonly CountedEnds[]>,
+): Promise<FoundDeliveries[]> {
+  if (names.length === 0) return [];
+  const most = Math.min(MOST_ENDED, Math.ceil(FIRST_ROUND / names.length));
+  return (await count(most + 1)).map(({ name, dead, completed, looked }) => {
+    const { event, callback } = requireAddress(name);
+    return { event, callback, lastHour: { dead, completed, isExact: looked <= most } };
+  });
 }
 
 function foundIn({ name, stretch, ...counted }: CountedStretch & { readonly isExact: boolean }): FoundDeliveries {

@@ -1,24 +1,27 @@
 import {
   countsByAddress,
-  cursorOf,
   type DeliveryCounts,
   type DeliveryFilter,
+  type DeliveryPage,
   type DeliveryQuery,
   type DeliveryState,
+  type DiscardedPortion,
+  type DiscardPortion,
   fits,
-  type KeptDelivery,
+  isSearch,
   type KnownAddress,
-  readCursor,
   type RetriedPortion,
   type RetryPortion,
-  type StoredError,
 } from '../engine/index.js';
 import type { Connection } from './connection/connection.js';
-import { countQueues, type CountedStretch } from './counting.js';
+import { type CountedEnds, type CountedStretch, countLastHour, countQueues } from './counting.js';
+import { cursorAt, goingOn, keptOf, type Place, placeAt, type Row, type Searched } from './kept-row.js';
 import type { Pauses } from './pauses.js';
-import { addressOf, requireAddress } from './queue-name.js';
+import { addressOf } from './queue-name.js';
 import type { NamedQueue } from './queues.js';
+import { type Search, searchDiscard, searchList, searchRetry, type Statement } from './statements/search.js';
 import type { Statements } from './statements/statements.js';
+import { tablesIn } from './statements/tables.js';
 
 /** No statement takes long by itself: this is for a server that has much else to do. */
 const QUERY_TIMEOUT_MS = 30_000;
@@ -26,26 +29,14 @@ const QUERY_TIMEOUT_MS = 30_000;
 /** In how many queues a statement looks for how many ids. Of more, Postgres would also compile it, which takes longer still. */
 const LOOK_UPS = 10_000;
 
-/** Where a delivery lies among all: when it was stored, in microseconds, its id and its queue. */
-interface Place {
-  readonly place: string;
-  readonly id: string;
-  readonly name: string;
-}
+/** How many deliveries one search looks at: for 10 to 20 ms of a server that has little else to do, with millions in the store. */
+const MOST_SCANNED = 1_000;
 
-/** A delivery, as it lies in the database. */
-interface Row extends Place {
-  readonly key: string | null;
-  readonly data: Pick<KeptDelivery, 'givenId' | 'headers' | 'arguments'>;
-  readonly output: StoredError | { readonly value?: { readonly message?: unknown } } | null;
-  readonly storedAt: number;
-  readonly attempts: number;
-  readonly since: number;
+/** What the search statements need beside a search. */
+export interface SearchedIn {
+  readonly schema: string;
+  readonly keepCompletedSeconds: number;
 }
-
-/** Reads what the last attempt failed with. pg-boss writes something else than we do when it takes back a claim itself. */
-const errorOf = (output: NonNullable<Row['output']>): StoredError =>
-  'message' in output ? output : { name: 'Error', message: String(output.value?.message) };
 
 /** Looks into the deliveries that are kept, and retries or discards them. */
 export class KeptDeliveries {
@@ -54,6 +45,7 @@ export class KeptDeliveries {
     private readonly statements: Statements,
     private readonly channel: string,
     private readonly pauses: Pick<Pauses, 'paused'>,
+    private readonly searchedIn: SearchedIn,
   ) {}
 
   async addresses(): Promise<KnownAddress[]> {
@@ -65,37 +57,50 @@ export class KeptDeliveries {
   }
 
   async counts(): Promise<DeliveryCounts[]> {
-    const found = await countQueues(await this.queuesOf({}), (stretches, limit) =>
+    const queues = await this.queuesOf({});
+    const found = await countQueues(queues, (stretches, limit) =>
       this.query<CountedStretch>(this.statements.counts, [
         stretches.map(({ name }) => name),
         stretches.map(({ stretch }) => stretch),
         limit,
       ]),
     );
+    const ended = await countLastHour(queues, (limit) =>
+      this.query<CountedEnds>(this.statements.lastHour, [queues, limit]),
+    );
     // A callback that has become ordered, or has ceased to be, has two queues for a while.
-    return countsByAddress([...found, ...(await this.pauses.paused())]);
+    return countsByAddress([...found, ...ended, ...(await this.pauses.paused())]);
   }
 
-  async list({ state, limit, after, ids, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
+  async list(query: DeliveryQuery): Promise<DeliveryPage> {
+    const { state, limit, after, order = 'oldest', ids, ...filter } = query;
+    if (state === 'completed' || order === 'newest' || isSearch(filter)) return this.search(query);
     const place = placeAt(after, state);
     const queues = await this.queuesOf(filter);
     const params = [queues, ...place, limit];
-    if (!ids) return (await this.query<Row>(this.statements.list[state], params)).map((row) => keptOf(row, state));
-
     const rows: Row[] = [];
-    for (const some of groupsOf(ids, queues)) {
-      rows.push(...(await this.query<Row>(this.statements.listOfIds[state], [...params, some])));
+    if (!ids) rows.push(...(await this.query<Row>(this.statements.list[state], params)));
+    else {
+      for (const some of groupsOf(ids, queues)) {
+        rows.push(...(await this.query<Row>(this.statements.listOfIds[state], [...params, some])));
+      }
+      rows.sort(byPlace).splice(limit);
     }
-    return rows
-      .sort(byPlace)
-      .slice(0, limit)
-      .map((row) => keptOf(row, state));
+    const last = rows.length === limit ? rows.at(-1) : undefined;
+    const found = rows.map((row) => keptOf(row, state));
+    return { found, scanned: found.length, ...(last && { after: cursorAt(last, state) }) };
   }
 
-  async retry({ ids, ...filter }: DeliveryFilter, { limit, after }: RetryPortion): Promise<RetriedPortion> {
+  async retry(filter: DeliveryFilter, { limit, after }: RetryPortion): Promise<RetriedPortion> {
     type Last = Place & { readonly found: number; readonly count: number };
+    if (isSearch(filter)) {
+      const search = await this.searchFor(filter, { state: 'dead', limit, after });
+      const { keepCompletedSeconds } = this.searchedIn;
+      return this.changed(searchRetry(this.tables, search, { keepCompletedSeconds, channel: this.channel }), 'dead');
+    }
+    const { ids, ...address } = filter;
     const place = placeAt(after, 'dead');
-    const params = [await this.queuesOf(filter), ...place, limit, this.channel];
+    const params = [await this.queuesOf(address), ...place, limit, this.channel];
     const [last] = ids
       ? await this.query<Last>(this.statements.retryOfIds, [...params, ids])
       : await this.query<Last>(this.statements.retry, params);
@@ -103,15 +108,54 @@ export class KeptDeliveries {
     return { count: last.count, ...(last.found === limit && { after: cursorAt(last, 'dead') }) };
   }
 
-  async discard({ ids, ...filter }: DeliveryFilter & { readonly ids: readonly string[] }): Promise<number> {
-    const queues = await this.queuesOf(filter);
-    let sum = 0;
+  async discard(filter: DeliveryFilter, portion: DiscardPortion): Promise<DiscardedPortion> {
+    const { state, limit, after } = portion;
+    if (state) {
+      const search = await this.searchFor(filter, { state, limit, after });
+      return this.changed(searchDiscard(this.tables, search, this.channel), state);
+    }
+    const { ids = [], ...address } = filter;
+    const queues = await this.queuesOf(address);
+    let count = 0;
     for (const some of groupsOf(ids, queues)) {
       const params = [queues, this.channel, some];
-      const [{ count }] = await this.query<{ count: number }>(this.statements.discard, params);
-      sum += count;
+      const [discarded] = await this.query<{ count: number }>(this.statements.discard, params);
+      count += discarded.count;
     }
-    return sum;
+    return { count };
+  }
+
+  private async search(query: DeliveryQuery): Promise<DeliveryPage> {
+    const { state, order, limit, after, ...filter } = query;
+    const search = await this.searchFor(filter, { state, order, limit, after });
+    const { sql, params } = searchList(this.tables, search);
+    const rows = await this.query<Searched & (Row | { readonly id: null })>(sql, params);
+    const found = rows.flatMap((row) => (row.id === null ? [] : [keptOf(row, state)]));
+    return { found, scanned: rows[0].scanned, ...goingOn(rows[0], state) };
+  }
+
+  private async searchFor(
+    { ids, ...filter }: DeliveryFilter,
+    { state, order = 'oldest', limit, after }: Pick<DeliveryQuery, 'state' | 'order' | 'limit' | 'after'>,
+  ): Promise<Search> {
+    return {
+      filter: { ...filter, ...(ids && { ids: [...new Set(ids.map((id) => id.toLowerCase()))] }) },
+      queues: await this.queuesOf(filter),
+      after: placeAt(after, state),
+      most: MOST_SCANNED,
+      state,
+      order,
+      limit,
+    };
+  }
+
+  private async changed({ sql, params }: Statement, state: DeliveryState): Promise<RetriedPortion> {
+    const [changed] = await this.query<Searched & { readonly count: number }>(sql, params);
+    return { count: changed.count, ...goingOn(changed, state) };
+  }
+
+  private get tables() {
+    return tablesIn(this.searchedIn.schema);
   }
 
   private async queuesOf(filter: DeliveryFilter): Promise<string[]> {
@@ -122,8 +166,8 @@ export class KeptDeliveries {
     });
   }
 
-  private async query<Found>(statement: string, params: unknown[] = []): Promise<Found[]> {
-    const { rows } = await this.connection.query(statement, params, QUERY_TIMEOUT_MS);
+  private async query<Found>(statement: string, params: readonly unknown[] = []): Promise<Found[]> {
+    const { rows } = await this.connection.query(statement, [...params], QUERY_TIMEOUT_MS);
     return rows;
   }
 }
@@ -138,31 +182,3 @@ function* groupsOf(ids: readonly string[], queues: readonly string[]): Generator
 /** What has the same id comes from one statement, in its order. */
 const byPlace = (one: Place, other: Place) =>
   Number(one.place) - Number(other.place) || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
-
-const cursorAt = ({ place, id, name }: Place, state: DeliveryState) => cursorOf(state, place, id, name);
-
-/** What a place looks like in a cursor. Postgres takes whatever looks like that, also if somebody has made it up. */
-const PLACE = [/^\d{1,16}$/, /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/, /^[\w./-]+$/];
-
-/** The place after a cursor, as the parameters of a statement. */
-const placeAt = (cursor: string | undefined, state: DeliveryState): (string | null)[] =>
-  cursor === undefined ? [null, null, null] : readCursor(cursor, state, PLACE);
-
-function keptOf(row: Row, state: DeliveryState): KeptDelivery {
-  const { event, callback } = requireAddress(row.name);
-  return {
-    event,
-    callback,
-    id: row.id,
-    ...(row.data.givenId !== undefined && { givenId: row.data.givenId }),
-    ...(row.key !== null && { key: row.key }),
-    ...(row.data.headers && { headers: row.data.headers }),
-    arguments: row.data.arguments,
-    state,
-    attempts: row.attempts,
-    storedAt: new Date(row.storedAt),
-    since: new Date(row.since),
-    ...(row.output && { error: errorOf(row.output) }),
-    cursor: cursorAt(row, state),
-  };
-}

@@ -4,6 +4,7 @@ import {
   type DeliveryAddress,
   type DeliveryFilter,
   type DeliveryQuery,
+  type DiscardPortion,
   type DurableCallback,
   type DurableEngine,
   type EngineAttempt,
@@ -76,7 +77,14 @@ export class PostgresEngine implements DurableEngine {
 
   /** Whether it can pause hangs on the schema, as it is found. */
   get capabilities() {
-    return { transactions: true, order: true, pause: this.own?.mayPause ?? true, postponing: true };
+    return {
+      transactions: true,
+      order: true,
+      pause: this.own?.mayPause ?? true,
+      postponing: true,
+      search: true,
+      history: true,
+    };
   }
 
   async start(host: EngineHost): Promise<void> {
@@ -105,7 +113,7 @@ export class PostgresEngine implements DurableEngine {
         timeoutMs: storeTimeoutMs,
         waiting: Math.floor(sessionsOf(options) / 2),
       }),
-      kept: new KeptDeliveries(connection, statements, channel, pauses),
+      kept: new KeptDeliveries(connection, statements, channel, pauses, { schema: options.schema, ...this.durations }),
       clock: connection.isEmbedded ? new EmbeddedClock() : undefined,
     };
   }
@@ -178,8 +186,8 @@ export class PostgresEngine implements DurableEngine {
     return this.requireOpened().kept.retry(filter, portion);
   }
 
-  async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }) {
-    return this.requireOpened().kept.discard(filter);
+  async discard(filter: DeliveryFilter, portion: DiscardPortion) {
+    return this.requireOpened().kept.discard(filter, portion);
   }
 
   async pause(filter: Partial<DeliveryAddress>) {

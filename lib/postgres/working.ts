@@ -69,7 +69,7 @@ export class Working {
     const calls = (this.calls = new Calls({ connection, channel, instances, workers, health, onLeft }));
     const onRetry = (queue: string, afterMs: number) => alarms.set(queue, afterMs);
     this.claiming = new Claiming({ connection, statements, leaseMs, health });
-    this.claims = new Claims({ ...options, callAnyone: calls.anyone, onRetry });
+    this.claims = new Claims({ ...options, instance: options.host.instance, callAnyone: calls.anyone, onRetry });
     this.sweeper = new Sweeper({ connection, statements, instances, claims: this.claims, calls, alarms });
     const retention = options.keepDeadMs < Infinity ? new Retention(options) : undefined;
     this.duty = new Duty({

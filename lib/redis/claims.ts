@@ -10,6 +10,7 @@ export class Claims {
     private readonly client: Client,
     leaseMs: number,
     private readonly keepCompletedMs: number,
+    private readonly instance: string,
     private readonly health: EngineHealth,
   ) {
     this.claims = new HeldClaims<TakenJob>({
@@ -22,8 +23,8 @@ export class Claims {
 
   /** Makes the attempt at a job that was taken, for the application to perform. */
   attemptAt(taken: TakenJob, taker: Taker): JobAttempt {
-    const { claims, client, keepCompletedMs, health } = this;
-    return new JobAttempt(taken, taker, { claims, client, keepCompletedMs, health });
+    const { claims, client, keepCompletedMs, instance, health } = this;
+    return new JobAttempt(taken, taker, { claims, client, keepCompletedMs, instance, health });
   }
 
   stop(): void {

@@ -1,15 +1,17 @@
 import type { JobJson, JobState } from 'bullmq';
-import type {
-  DeliveryAddress,
-  EngineAttempt,
-  EngineHealth,
-  HeldClaim,
-  HeldClaims,
-  StoredError,
+import {
+  type DeliveryAddress,
+  type EngineAttempt,
+  type EngineHealth,
+  failureOf,
+  type HeldClaim,
+  type HeldClaims,
+  type StoredError,
 } from '../engine/index.js';
 import { asScriptJob, isScriptsVerdict, type Queue, type ScriptJob } from './queues.js';
 import type { Client } from './connections.js';
 import { Standing } from './standing.js';
+import { historyWriter } from './history.js';
 import { fieldsOf, type JobOptions, type OwnFields, readData } from './stored-job.js';
 import { tellable } from './tellable.js';
 
@@ -38,6 +40,8 @@ export interface AttemptOptions {
   readonly claims: HeldClaims<TakenJob>;
   readonly client: Client;
   readonly keepCompletedMs: number;
+  /** Names this instance in the history of what fails in it. */
+  readonly instance: string;
   readonly health: EngineHealth;
 }
 
@@ -129,9 +133,12 @@ export class JobAttempt implements EngineAttempt {
 
   bury(error: StoredError): Promise<boolean> {
     const { queue, token } = this.taken;
-    const fields = fieldsOf({ error, attempts: this.attempt, data: this.standing.dead });
+    const fields = fieldsOf({ error, attempts: this.attempt, ...this.standing.dead });
+    const remember = this.remembering(error);
     return this.settle(['failed'], async () => {
+      const remembered = remember();
       await queue.moveToFailed(this.job, error.message, false, token, false, fields);
+      await remembered;
     });
   }
 
@@ -170,14 +177,29 @@ export class JobAttempt implements EngineAttempt {
     return asScriptJob({ ...job, id, opts: { ...job.opts, attempts: 1 } });
   }
 
+  /**
+   * Makes what writes a failure into the history of the job, which is in no way a condition of what becomes of it. It is sent before
+   * the move, while the lock is ours.
+   */
+  private remembering(error: StoredError | undefined): () => Promise<void> {
+    if (!error) return async () => {};
+    const { client, instance, health } = this.options;
+    const { queue, id, token } = this.taken;
+    const write = historyWriter(client, queue.toKey(id), failureOf(instance, error));
+    return () => write(token).catch((cause: unknown) => health.failed(cause));
+  }
+
   /** @param isFirst whether it comes before all that wait already */
   private async retry(ms: number, own: OwnFields, isFirst = false): Promise<boolean> {
     const { queue, id, token } = this.taken;
     const due = Date.now() + ms;
     const fieldsToUpdate = fieldsOf({ ...own, due });
+    const remember = this.remembering(own.error);
     const wasOurs = await this.settle(['delayed', 'waiting'], async () => {
+      const remembered = remember();
       if (ms === 0) await queue.retryJob(id, isFirst, token, { fieldsToUpdate });
       else await queue.moveToDelayed(id, Date.now(), ms, token, { fieldsToUpdate, fetchNext: false });
+      await remembered;
     });
     if (wasOurs) this.taker.onRetry(due);
     return wasOurs;

@@ -4,10 +4,13 @@ import {
   type DeliveryAddress,
   type DeliveryCounts,
   type DeliveryFilter,
+  type DeliveryPage,
   type DeliveryQuery,
+  type DiscardedPortion,
+  type DiscardPortion,
   fits,
   type FoundDeliveries,
-  type KeptDelivery,
+  isSearch,
   type KnownAddress,
   type RetriedPortion,
   type RetryPortion,
@@ -15,16 +18,22 @@ import {
 import type { Client } from './connections.js';
 import { DISCARDED } from './discarded.js';
 import { discardWaiting } from './discards.js';
-import { KeptList, type KeptQueue } from './kept-list.js';
+import { KeptList } from './kept-list.js';
+import type { KeptQueue } from './kept-queue.js';
 import { oldestDueAt } from './oldest-due.js';
 import type { Pauses } from './pauses.js';
+import { cursorAt, readCursorAt } from './pages.js';
+import type { Place } from './place.js';
 import { findPlaces, portionsOf } from './places.js';
 import type { QueueNames } from './queue-names.js';
 import { isScriptsVerdict, type Queue } from './queues.js';
 import { Retries } from './retries.js';
+import { Scanning } from './scan.js';
 
 /** How many jobs are removed at once. */
 const AT_ONCE = 50;
+
+const HOUR_MS = 60 * 60 * 1_000;
 
 /** Looks into the deliveries that are kept, and retries or discards them. */
 export class KeptDeliveries {
@@ -58,32 +67,42 @@ export class KeptDeliveries {
     return countsByAddress([...(await Promise.all(found)), ...(await this.pauses.paused())]);
   }
 
-  async list(query: DeliveryQuery): Promise<KeptDelivery[]> {
+  async list(query: DeliveryQuery): Promise<DeliveryPage> {
     return new KeptList(this.client, await this.queues(query)).page(query);
   }
 
   async retry(filter: DeliveryFilter, portion: RetryPortion): Promise<RetriedPortion> {
     const queues = await this.queues(filter);
-    return filter.ids ? { count: await this.retries.byIds(queues, filter.ids) } : this.retries.portion(queues, portion);
+    if (!filter.ids || isSearch(filter)) return this.retries.portion(queues, filter, portion);
+    return { count: await this.retries.byIds(queues, filter.ids) };
   }
 
-  async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }): Promise<number> {
+  async discard(filter: DeliveryFilter, { state, limit, after }: DiscardPortion): Promise<DiscardedPortion> {
+    const queues = await this.queues(filter);
+    if (!state) return { count: await this.discardByIds(queues, filter.ids ?? []) };
+    const from = after === undefined ? {} : { after: readCursorAt(after, state) };
+    const { found, last } = await Scanning.of(this.client, queues, { state, filter, limit, ...from });
     let count = 0;
-    for (const { queue } of await this.queues(filter)) {
-      // BullMQ would also remove a completed job, which is what an id is known by, and would count one that is not there.
-      const places = await findPlaces(this.client, queue, filter.ids);
-      const waiting = places.filter(({ stage }) => stage === 'wait');
-      const inSets = places.filter(({ stage }) => stage !== 'wait' && stage !== 'active');
-      for (const some of portionsOf(inSets, AT_ONCE)) count += await removeAll(queue, some);
-      const discarded = await discardWaiting(
-        this.client,
-        queue,
-        waiting.map(({ id }) => id),
-      );
-      count += discarded.count;
-      // It looks for each in the list, which may be long.
-      for (const id of discarded.left) count += await removeAll(queue, [{ id }]);
-    }
+    for (const { queue, places } of found) count += await this.discardAt(queue, places);
+    return { count, ...(last?.place && { after: cursorAt(state, last.name, last.place) }) };
+  }
+
+  private async discardByIds(queues: readonly KeptQueue[], ids: readonly string[]): Promise<number> {
+    let count = 0;
+    for (const one of queues) count += await this.discardAt(one, await findPlaces(this.client, one.queue, ids));
+    return count;
+  }
+
+  /** BullMQ would also remove a completed job, which is what an id is known by, and would count one that is not there. */
+  private async discardAt({ queue }: KeptQueue, places: readonly Place[]): Promise<number> {
+    const inSets = places.filter(({ stage }) => stage !== 'wait' && stage !== 'active' && stage !== 'completed');
+    const waiting = places.flatMap(({ stage, id }) => (stage === 'wait' ? [id] : []));
+    let count = 0;
+    for (const some of portionsOf(inSets, AT_ONCE)) count += await removeAll(queue, some);
+    const discarded = await discardWaiting(this.client, queue, waiting);
+    count += discarded.count;
+    // It looks for each in the list, which may be long.
+    for (const id of discarded.left) count += await removeAll(queue, [{ id }]);
     return count;
   }
 
@@ -115,12 +134,16 @@ async function countsOf(client: Client, queue: Queue): Promise<Omit<FoundDeliver
   const due = Math.min(dueNow, delayed);
   const listed = Math.max(0, wait - (await counting));
   const waiting = listed + prioritized + due;
+  const [diedLately, completedLately] = await Promise.all(
+    ['failed', 'completed'].map((set) => client.zcount(queue.toKey(set), now - HOUR_MS, '+inf')),
+  );
   const oldest = waiting > 0 ? await oldestDueAt(client, queue, now) : undefined;
   return {
     waiting,
     delayed: delayed - due,
     running,
     dead,
+    lastHour: { dead: diedLately, completed: completedLately, isExact: true },
     ...(oldest !== undefined && { oldestDueAt: new Date(oldest) }),
   };
 }

@@ -1,4 +1,4 @@
-import type { DeliveryAddress, DeliveryState, KeptDelivery, StoredError } from '../engine/index.js';
+import type { DeliveryAddress, DeliveryState, HistoryEntry, KeptDelivery, StoredError } from '../engine/index.js';
 import { Standing } from './standing.js';
 import { type JobOptions, parsed, readData } from './stored-job.js';
 
@@ -27,7 +27,7 @@ export const fieldsIn = (values: readonly (string | null)[]) =>
 /** Reads the time out of a score: BullMQ orders delayed jobs by time and, within a millisecond, by a number of 12 bits. */
 export const timeOf = (score: number) => Math.floor(score / 0x1000);
 
-const optionsOf = (opts: string | null) => (parsed(opts ?? '') ?? {}) as JobOptions;
+export const optionsOf = (opts: string | null) => (parsed(opts ?? '') ?? {}) as JobOptions;
 
 /** When a job that waits was, or will be, due, in milliseconds since 1970; and `undefined` if it was due from the beginning. */
 export function delayedUntil({ due, opts, timestamp }: Times): number | undefined {
@@ -43,18 +43,19 @@ export const dueSince = (times: Times): number => delayedUntil(times) ?? Number(
 export interface Found extends DeliveryAddress {
   readonly id: string;
   readonly state: DeliveryState;
-  readonly cursor: string;
   /** The score of a delayed job. */
   readonly delayed?: number;
+  readonly history: readonly HistoryEntry[];
 }
 
-export function keptOf({ delayed, ...found }: Found, fields: Fields): KeptDelivery {
+export function keptOf({ delayed, history, ...found }: Found, fields: Fields): KeptDelivery {
   const { state } = found;
   const data = readData(fields.data ?? '');
   const since = {
     waiting: delayed === undefined ? dueSince(fields) : timeOf(delayed),
     running: Number(fields.processedOn),
     dead: Number(fields.finishedOn),
+    completed: Number(fields.finishedOn),
   }[state];
   const error = errorOf(fields);
   const { headers, givenId } = optionsOf(fields.opts);
@@ -71,10 +72,11 @@ export function keptOf({ delayed, ...found }: Found, fields: Fields): KeptDelive
     storedAt: new Date(Number(fields.timestamp)),
     since: new Date(since),
     ...(error && { error }),
+    ...(history.length > 0 && { history }),
   };
 }
 
 /** Reads what the last attempt failed with. Where BullMQ or somebody else has failed the job, it says less. */
-const errorOf = ({ error, failedReason }: Fields): StoredError | undefined =>
+export const errorOf = ({ error, failedReason }: Pick<Fields, 'error' | 'failedReason'>): StoredError | undefined =>
   ((error && parsed(error)) as StoredError | undefined) ||
   (failedReason ? { name: 'Error', message: failedReason } : undefined);

@@ -1,12 +1,12 @@
 import type { Client } from './connections.js';
-import type { Place, Stage } from './pages.js';
+import type { Place, Stage } from './place.js';
 import type { Queue } from './queues.js';
 
 /** How many jobs one pipeline asks for. */
 const AT_ONCE = 100;
 
 /**
- * Finds by their ids the jobs of a queue that are waiting, running or dead. Lists are not searched for them, but that of
+ * Finds by their ids the jobs of a queue wherever they are. Lists are not searched for them, but that of
  * what runs, which is short: a job that is nowhere else waits.
  */
 export async function findPlaces(client: Client, queue: Queue, ids: readonly string[]): Promise<Place[]> {
@@ -30,7 +30,7 @@ async function findSome(client: Client, queue: Queue, ids: readonly string[]): P
   return ids.flatMap((id, index) => {
     const [timestamp, ...rest] = replies.slice(index * width, (index + 1) * width).map(([, value]) => value);
     const found = SETS.findIndex((_, at) => rest[at] !== null);
-    if (timestamp === null || SETS[found] === 'completed') return [];
+    if (timestamp === null) return [];
     const inList = rest[SETS.length] === null ? 'wait' : 'active';
     const stage: Stage = found < 0 ? inList : (SETS[found] as Stage);
     return [{ stage, id, at: Number(found < 0 ? timestamp : rest[found]), before: [] }];

@@ -4,6 +4,7 @@ import {
   type DeliveryAddress,
   type DeliveryFilter,
   type DeliveryQuery,
+  type DiscardPortion,
   type DurableCallback,
   type DurableEngine,
   type EngineAttempt,
@@ -53,7 +54,14 @@ interface Opened {
 /** Keeps durable deliveries as jobs of BullMQ, on a Redis server. */
 export class RedisEngine implements DurableEngine {
   readonly name = 'Redis';
-  readonly capabilities = { transactions: false, order: false, pause: true, postponing: true };
+  readonly capabilities = {
+    transactions: false,
+    order: false,
+    pause: true,
+    postponing: true,
+    search: true,
+    history: true,
+  };
   private readonly declared = new Map<string, Declared>();
   /** Which address has the deliveries under a former name now. */
   private readonly owners = new Map<string, DeliveryAddress>();
@@ -88,7 +96,7 @@ export class RedisEngine implements DurableEngine {
         connections,
         queueOf,
         names,
-        claims: new Claims(connections.commands, leaseMs, keepCompletedMs, health),
+        claims: new Claims(connections.commands, leaseMs, keepCompletedMs, host.instance, health),
         writer: new Writer(connections, storeTimeoutMs),
         kept: new KeptDeliveries(connections.commands, names, queueOf, ownerOf, pauses),
         pauses,
@@ -182,8 +190,8 @@ export class RedisEngine implements DurableEngine {
     return told(this.requireOpened().kept.retry(filter, portion));
   }
 
-  async discard(filter: DeliveryFilter & { readonly ids: readonly string[] }) {
-    return told(this.requireOpened().kept.discard(filter));
+  async discard(filter: DeliveryFilter, portion: DiscardPortion) {
+    return told(this.requireOpened().kept.discard(filter, portion));
   }
 
   async pause(filter: Partial<DeliveryAddress>) {

@@ -1,9 +1,17 @@
-import { cursorOf, readCursor, type RetriedPortion, type RetryPortion, timers } from '../engine/index.js';
+import {
+  cursorOf,
+  type DeliveryFilter,
+  readCursor,
+  type RetriedPortion,
+  type RetryPortion,
+  timers,
+} from '../engine/index.js';
 import type { Client } from './connections.js';
-import type { KeptQueue } from './kept-list.js';
-import { pageOf, type Place } from './pages.js';
+import type { KeptQueue } from './kept-queue.js';
+import type { Place } from './place.js';
 import { findPlaces, portionsOf } from './places.js';
 import { asScriptJob, isScriptsVerdict, type Queue } from './queues.js';
+import { type QueuePlace, Scanning } from './scan.js';
 import { fieldsOf, readData } from './stored-job.js';
 
 /**
@@ -18,34 +26,28 @@ const WRITE_TO_DEAD = `
 const AT_ONCE = 50;
 
 /** Where a series of portions has come to. */
-interface Progress {
+interface Progress extends QueuePlace {
   /** When it began, in milliseconds since 1970. What died later is not of it. */
   readonly began: number;
-  readonly name: string;
-  readonly place?: Place;
 }
 
 /** Makes dead jobs wait again. */
 export class Retries {
   constructor(private readonly client: Client) {}
 
-  /** Retries at most so many of some queues, from where the portion before has ended. */
-  async portion(queues: readonly KeptQueue[], { limit, after }: RetryPortion): Promise<RetriedPortion> {
-    const progress = after === undefined ? await begin() : readProgress(after);
-    const { began } = progress;
-    const sorted = [...queues].sort((one, other) => (one.name < other.name ? -1 : 1));
+  /** Retries at most so many of those that a filter means, from where the portion before has ended. */
+  async portion(
+    queues: readonly KeptQueue[],
+    filter: DeliveryFilter,
+    { limit, after }: RetryPortion,
+  ): Promise<RetriedPortion> {
+    const { began, ...place } = after === undefined ? await begin() : readProgress(after);
+    const from = after === undefined ? {} : { after: place };
+    const scan = { state: 'dead', filter, limit, endedBefore: began + 1, ...from } as const;
+    const { found, last } = await Scanning.of(this.client, queues, scan);
     let count = 0;
-    let left = limit;
-    for (const { name, queue } of sorted.filter((one) => one.name >= progress.name)) {
-      const from = name === progress.name ? progress.place : undefined;
-      const page = await pageOf(this.client, queue, 'failed', left, from);
-      const places = page.filter(({ at }) => at <= began);
-      count += await this.retryAll(queue, places);
-      left -= places.length;
-      const place = places.at(-1);
-      if (left === 0) return { count, after: cursorOf('dead', JSON.stringify({ began, name, place })) };
-    }
-    return { count };
+    for (const { queue, places } of found) count += await this.retryAll(queue.queue, places);
+    return { count, ...(last && { after: cursorOf('dead', JSON.stringify({ began, ...last })) }) };
   }
 
   async byIds(queues: readonly KeptQueue[], ids: readonly string[]): Promise<number> {

@@ -1,4 +1,4 @@
-import type { JobData } from './stored-job.js';
+import type { JobData, OwnFields } from './stored-job.js';
 
 /**
  * What has become of the attempts at a job: how many count, how many are charged, and whether it is suspected of ending its
@@ -59,9 +59,13 @@ export class Standing {
     return this.isSuspect ? this.with({}) : undefined;
   }
 
-  /** The data of a dead job. Whoever retries it, a dashboard too, is to have all attempts before it again. */
-  get dead(): JobData {
-    return this.with({ uncounted: this.started, spared: 0, postponed: 0 });
+  /**
+   * What is written to a dead job. Whoever retries it, a dashboard too, is to have all attempts before it again: BullMQ counts on from
+   * what does not count. Only a suspect has something in its data that must go.
+   */
+  get dead(): Pick<OwnFields, 'data' | 'started'> {
+    if (this.isSuspect) return { data: this.with({ uncounted: this.started, spared: 0, postponed: 0 }) };
+    return { started: this.uncounted + this.spared };
   }
 
   private with(changes: Pick<JobData, 'uncounted' | 'spared' | 'postponed' | 'suspect'>): JobData {

@@ -108,11 +108,13 @@ export interface OwnFields {
   readonly due?: number;
   /** How many attempts a dead job has had. */
   readonly attempts?: number;
+  /** How often BullMQ is to have counted that the job was taken. */
+  readonly started?: number;
   readonly data?: JobData;
 }
 
 /** Turns our own fields into those of the job's hash, and adds those that BullMQ's dashboards show of a failure. */
-export const fieldsOf = ({ error, due, attempts, data }: OwnFields): Record<string, string | number> => ({
+export const fieldsOf = ({ error, due, attempts, started, data }: OwnFields): Record<string, string | number> => ({
   ...(error && {
     error: JSON.stringify(error),
     failedReason: error.message,
@@ -120,5 +122,6 @@ export const fieldsOf = ({ error, due, attempts, data }: OwnFields): Record<stri
   }),
   ...(due !== undefined && { due }),
   ...(attempts !== undefined && { attempts }),
+  ...(started !== undefined && { ats: started }),
   ...(data && { data: JSON.stringify(data) }),
 });

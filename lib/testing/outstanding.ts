@@ -110,7 +110,7 @@ export class OutstandingInEngine implements Outstanding {
         const selection = { event: some[0].event, callback, ids: some.map(({ id }) => id) };
         for (const state of STATES) {
           // At most one of each id, so that a page holds them all.
-          const kept = await this.deliveries.list({ ...selection, state, limit: PAGE });
+          const kept = (await this.deliveries.list({ ...selection, state, limit: PAGE })).found;
           for (const one of kept) found.set(`${one.id} ${laneOf(one)}`, one);
         }
       }

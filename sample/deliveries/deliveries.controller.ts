@@ -15,7 +15,7 @@ export class DeliveriesController {
       this.deliveries.list({ state: 'dead' }),
       this.deliveries.list({ state: 'waiting' }),
     ]);
-    return deliveriesPage(counts, dead, waiting);
+    return deliveriesPage(counts, dead.found, waiting.found);
   }
 
   @Post('retry')

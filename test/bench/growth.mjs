@@ -2,7 +2,7 @@
 // server. `npm run bench:growth` builds first. It uses the server that DATABASE_URL names, or a local one, and starts a Redis
 // server. Where the processes of the servers are not to be seen, it is time that passes instead.
 //
-//   --only=claiming,reading   only these parts: claiming, reading, claims, idle, transactions, idleRedis, blocking
+//   --only=claiming,reading   only these parts: claiming, reading, searching, claims, idle, transactions, idleRedis, blocking
 //   --quick                   with a tenth of the rows
 //   --dist=<folder>           measures another build, which lies in this project, so that it finds the same Nest
 //
@@ -13,9 +13,10 @@ import { claims, idle, transactions } from './growth/instances.mjs';
 import { printGoals } from './growth/measure.mjs';
 import { blocking, idleRedis } from './growth/on-redis.mjs';
 import { reading } from './growth/reading.mjs';
+import { searching } from './growth/searching.mjs';
 import { dropAll } from './growth/stores.mjs';
 
-const parts = { claims, idle, idleRedis, transactions, claiming, reading, blocking };
+const parts = { claims, idle, idleRedis, transactions, claiming, reading, searching, blocking };
 
 try {
   for (const [name, measure] of Object.entries(parts)) {

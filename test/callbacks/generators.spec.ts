@@ -196,7 +196,7 @@ describe('A callback that returns an iterator which nobody would ask', () => {
     const { events, deliveries, done } = await startDurable([Durable]);
     await events.run('x');
     await done();
-    expect(await deliveries.list()).toMatchObject([{ error: { code: 'EVENTS_NOT_A_METHOD' } }]);
+    expect((await deliveries.list()).found).toMatchObject([{ error: { code: 'EVENTS_NOT_A_METHOD' } }]);
   });
 
   it('A7: while any other value is none of our business', async () => {

@@ -72,12 +72,12 @@ describe('A codec', () => {
     await storing.events.run('paid', 'Ada');
     const log = new Log();
     const without = await startDurable([Payments], { engine }, log);
-    await until(async () => (await storing.deliveries.list()).length === 1);
+    await until(async () => (await storing.deliveries.list()).found.length === 1);
     expect(log.of('warn')[0]).toMatch(
       /"paid": Payments\.charge failed at attempt 1 of 3, .*: The codec of EventsModule is missing here, and the arguments of "paid" went through one\. Pass the codec of who has stored them\./,
     );
     await without.app.close();
-    const [dead] = await storing.deliveries.list();
+    const [dead] = (await storing.deliveries.list()).found;
     expect(dead).toMatchObject({ attempts: 3, arguments: ['Ada'], error: { code: 'EVENTS_CODEC_FAILED' } });
 
     const { old } = keys;
@@ -87,8 +87,8 @@ describe('A codec', () => {
       new Log(),
     );
     await other.deliveries.retry({});
-    await until(async () => (await storing.deliveries.list()).length === 1);
-    expect((await other.deliveries.list())[0].error).toMatchObject({ code: 'EVENTS_CODEC_FAILED' });
+    await until(async () => (await storing.deliveries.list()).found.length === 1);
+    expect((await other.deliveries.list()).found[0].error).toMatchObject({ code: 'EVENTS_CODEC_FAILED' });
     await other.app.close();
     // With all keys, whichever encrypts.
     const rotated = await startDurable([Payments], { engine, codec: aesCodec({ fresh: keys.fresh, old: keys.old }) });
@@ -153,7 +153,7 @@ describe('A codec', () => {
       '"paid": Payments.charge failed at attempt 2 of 3, with the next in 0.0 s: Error, whose text is kept from the log, as there is a codec',
       '"paid": Payments.charge failed for good, at attempt 3 of 3, so that delivery is dead: Error, whose text is kept from the log, as there is a codec',
     ]);
-    expect((await deliveries.list())[0].error).toMatchObject({ message: 'secret' });
+    expect((await deliveries.list()).found[0].error).toMatchObject({ message: 'secret' });
   });
 
   it('has the boot fail that is none', async () => {

@@ -38,11 +38,11 @@ describe('With a schema,', () => {
     expect(ran).toEqual([new Date('2026-01-31'), [new Date('2026-01-31'), 5]]);
 
     await events.with({ delayMs: 50 }).run(paid, '2026-01-31', 5);
-    const [waiting] = await deliveries.list({ state: 'waiting' });
+    const [waiting] = (await deliveries.list({ state: 'waiting' })).found;
     expect(waiting.arguments).toEqual(['2026-01-31', 5]);
     least = 10;
     await done();
-    const [dead] = await deliveries.list();
+    const [dead] = (await deliveries.list()).found;
     expect(dead).toMatchObject({ attempts: 1, error: { code: 'EVENTS_ARGUMENTS_INVALID' } });
   });
 });
@@ -64,7 +64,7 @@ describe('A class event', () => {
     const { events, deliveries, done } = await startDurable([Answers]);
     const event = new UserJoined('Ada', new Date(0));
     await events.with({ delayMs: 20 }).run(event);
-    expect((await deliveries.list({ state: 'waiting' }))[0].arguments).toStrictEqual([event]);
+    expect((await deliveries.list({ state: 'waiting' })).found[0].arguments).toStrictEqual([event]);
     await done();
     expect(ran).toStrictEqual([event]);
   });
@@ -83,7 +83,7 @@ describe('A delivery', () => {
     const store = new MemoryStore();
     const [older, newer] = [memoryEngine({ store, leaseMs: 40 })(), { engine: memoryEngine({ store, leaseMs: 40 }) }];
     const callback = { event: 'x', callback: 'Answers.go', formerly: [], isOrdered: false, concurrency: 1 };
-    await older.start({ log() {}, warn() {}, report() {} });
+    await older.start({ instance: 'here', log() {}, warn() {}, report() {} });
     await older.declare([callback]);
     // Dies at each attempt.
     older.work(callback, async (attempt) => {
@@ -99,7 +99,7 @@ describe('A delivery', () => {
         delayMs: 0,
       },
     ]);
-    await until(async () => (await older.list({ state: 'waiting', limit: 1 }))[0]?.attempts === 3);
+    await until(async () => (await older.list({ state: 'waiting', limit: 1 })).found[0]?.attempts === 3);
     await older.stop();
 
     const failures: CallbackFailure[] = [];
@@ -108,7 +108,7 @@ describe('A delivery', () => {
     await done();
     expect(ran).toEqual([]);
     expect(failures).toMatchObject([{ attempt: { attempt: 3, attempts: 3 } }]);
-    expect(await deliveries.list()).toMatchObject([
+    expect((await deliveries.list()).found).toMatchObject([
       {
         error: {
           code: 'EVENTS_DELIVERY_EXHAUSTED',
@@ -187,7 +187,7 @@ describe('A delivery', () => {
     void store;
     await events.run('x', 'Ada');
     await done();
-    const [dead] = await deliveries.list();
+    const [dead] = (await deliveries.list()).found;
     expect(dead).toMatchObject({
       attempts: 1,
       arguments: [{ $type: 'Decimal' }],

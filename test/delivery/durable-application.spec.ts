@@ -143,7 +143,17 @@ describe('The application', () => {
       'There are dead deliveries: 1 of "x" to Older.fail. Look into them with EventDeliveries.',
     ]);
     expect(await newer.deliveries.counts()).toEqual([
-      { event: 'x', callback: 'Older.fail', waiting: 0, delayed: 0, running: 0, dead: 1, isExact: true, isKnown: true },
+      {
+        event: 'x',
+        callback: 'Older.fail',
+        waiting: 0,
+        delayed: 0,
+        running: 0,
+        dead: 1,
+        isExact: true,
+        isKnown: true,
+        lastHour: { dead: 1, completed: 0, isExact: true },
+      },
       {
         event: 'y',
         callback: 'Older.gone',
@@ -153,6 +163,7 @@ describe('The application', () => {
         dead: 0,
         isExact: true,
         isKnown: false,
+        lastHour: { dead: 0, completed: 0, isExact: true },
       },
     ]);
   });

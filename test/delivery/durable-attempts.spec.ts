@@ -1,6 +1,7 @@
 /** What a durable attempt promises, on any engine: retries, dead letters, time limits, enhancers, contexts. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { tracingChannel } from 'node:diagnostics_channel';
+import { hostname } from 'node:os';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
@@ -126,10 +127,9 @@ describe('A durable attempt', () => {
     await events.with({ key: 'Ada' }).run('x', { at });
     await done();
 
-    const [dead, ...others] = await deliveries.list();
+    const [dead, ...others] = (await deliveries.list()).found;
     expect(others).toEqual([]);
     expect(dead).toEqual({
-      cursor: expect.any(String),
       id: expect.stringMatching(/^[\da-f]{8}-[\da-f]{4}-7/),
       event: 'x',
       callback: 'Answers.go',
@@ -138,6 +138,11 @@ describe('A durable attempt', () => {
       arguments: [{ at }],
       state: 'dead',
       attempts: 3,
+      history: Array.from({ length: 3 }, () => ({
+        at: expect.any(Date),
+        instance: `${hostname()}:${process.pid}`,
+        message: 'no address',
+      })),
       storedAt: expect.any(Date),
       since: expect.any(Date),
       error: {
@@ -156,7 +161,7 @@ describe('A durable attempt', () => {
     expect(await deliveries.retry({ callback: 'Answers.go' })).toBe(1);
     await done();
     expect(ran).toEqual(Array(4).fill({ at }));
-    expect(await deliveries.list()).toEqual([]);
+    expect((await deliveries.list()).found).toEqual([]);
   });
 
   it.each<[string, string, () => unknown]>([
@@ -194,7 +199,7 @@ describe('A durable attempt', () => {
     });
     await events.run('x');
     await done();
-    expect(await deliveries.list()).toMatchObject([{ attempts: 3, error: { message } }]);
+    expect((await deliveries.list()).found).toMatchObject([{ attempts: 3, error: { message } }]);
     await until(() => failures.length === 3);
     expect(firstLines([...log.of('warn'), ...log.of('error')])).toEqual([
       `"x": Answers.go failed at attempt 1 of 3, with the next in 0.0 s: ${message}`,
@@ -215,7 +220,7 @@ describe('A durable attempt', () => {
     await events.run('x');
     await done();
     expect(ran).toEqual(['go']);
-    expect(await deliveries.list()).toMatchObject([
+    expect((await deliveries.list()).found).toMatchObject([
       { attempts: 1, error: { name: 'DeliveryRefused', message: 'the address is no more' } },
     ]);
   });
@@ -267,7 +272,7 @@ describe('A durable attempt', () => {
       'intercepted',
       'go conflicts',
     ]);
-    const dead = await deliveries.list();
+    const dead = (await deliveries.list()).found;
     expect(dead.map(({ error }) => error?.message)).toEqual(['Forbidden resource', 'not this one']);
   });
 
@@ -338,14 +343,14 @@ describe('A durable attempt', () => {
     await until(() => log.of('warn').length === 1);
     await turn();
     expect(await deliveries.counts()).toMatchObject([{ waiting: 1, running: 0 }]);
-    const [first] = await deliveries.list({ state: 'waiting' });
+    const [first] = (await deliveries.list({ state: 'waiting' })).found;
     gate.resolve();
     await done();
     expect(ran).toEqual(['hangs 1', 'hangs 2']);
 
     await events.run('x', 'heeds');
     await done();
-    const [dead] = await deliveries.list();
+    const [dead] = (await deliveries.list()).found;
     expect(dead.error).toMatchObject({
       code: 'EVENTS_DELIVERY_TIMEOUT',
       message:
@@ -430,8 +435,8 @@ it('A durable attempt whose schema never answers is over when its time is, and k
   const { app, events } = await startApp([Greetings], { engine: memoryEngine() });
   await events.run(slow, 'Ada');
   const deliveries = app.get(EventDeliveries);
-  await until(async () => (await deliveries.list()).length === 1);
-  expect((await deliveries.list())[0].error).toMatchObject({ code: 'EVENTS_DELIVERY_TIMEOUT' });
+  await until(async () => (await deliveries.list()).found.length === 1);
+  expect((await deliveries.list()).found[0].error).toMatchObject({ code: 'EVENTS_DELIVERY_TIMEOUT' });
   answer.resolve();
   await turn();
   expect(ran).toEqual([]);

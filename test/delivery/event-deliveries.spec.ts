@@ -25,7 +25,7 @@ describe('EventDeliveries', () => {
     [
       'list',
       (deliveries) => deliveries.list({ state: 'failed' }),
-      "list() was given state: 'failed'. Pass 'waiting', 'running' or 'dead'.",
+      "list() was given state: 'failed'. Pass 'waiting', 'running', 'dead' or 'completed'.",
     ],
     [
       'list',
@@ -35,7 +35,79 @@ describe('EventDeliveries', () => {
     [
       'list',
       (deliveries) => deliveries.list({ after: 'x' }),
-      "list() was given after: 'x'. Pass the last delivery of the page before.",
+      "list() was given after: 'x'. Pass the `after` of the page before, as it is.",
+    ],
+    [
+      'list',
+      (deliveries) => deliveries.list({ after: { cursor: 'x' } }),
+      'list() was given after: { cursor }. Pass the `after` of the page before, as it is.',
+    ],
+    [
+      'list',
+      (deliveries) => deliveries.list({ order: 'last' }),
+      "list() was given order: 'last'. Pass 'oldest' or 'newest'.",
+    ],
+    ['list', (deliveries) => deliveries.list({ key: 5 }), 'list() was given key: 5. Pass a string.'],
+    [
+      'list',
+      (deliveries) => deliveries.list({ errorText: '' }),
+      "list() was given errorText: ''. Pass a string that is not empty.",
+    ],
+    [
+      'list',
+      (deliveries) => deliveries.list({ headers: {} }),
+      "list() was given headers: {}. Pass an object with one header at least: { tenant: 'acme' }.",
+    ],
+    [
+      'list',
+      (deliveries) => deliveries.list({ headers: { tenant: 5 } }),
+      'list() was given the header tenant: 5. Pass a string, or leave the header out.',
+    ],
+    [
+      'list',
+      (deliveries) => deliveries.list({ storedAfter: new Date('yesterday') }),
+      'list() was given storedAfter: Invalid Date. Pass a Date that is a time.',
+    ],
+    [
+      'list',
+      (deliveries) => deliveries.list({ endedBefore: '2026-11-28' }),
+      "list() was given endedBefore: '2026-11-28'. Pass a Date that is a time.",
+    ],
+    [
+      'list',
+      (deliveries) => deliveries.list({ storedAfter: new Date(2), storedBefore: new Date(1) }),
+      'list() was given storedAfter: 1970-01-01T00:00:00.002Z and storedBefore: 1970-01-01T00:00:00.001Z. No time is between them: pass the earlier one as the first.',
+    ],
+    [
+      'list',
+      (deliveries) => deliveries.list({ state: 'waiting', endedAfter: new Date(1) }),
+      "list() was given endedAfter with state: 'waiting'. Only dead and completed deliveries have ended.",
+    ],
+    [
+      'discard',
+      (deliveries) => deliveries.discard({ state: 'waiting', endedAfter: new Date(1) }),
+      "discard() was given endedAfter with state: 'waiting'. Only dead and completed deliveries have ended.",
+    ],
+    [
+      'list',
+      (deliveries) => deliveries.list({ state: 'completed', errorText: 'down' }),
+      "list() was given errorText with state: 'completed'. A completed delivery has succeeded: leave it out.",
+    ],
+    [
+      'list',
+      (deliveries) =>
+        deliveries.list({ callback: 'Emails.greet', ids: Array.from({ length: 1_001 }, () => randomUUID()), key: 'a' }),
+      'list() was given 1001 ids beside other fields. Pass 1000 ids at a time.',
+    ],
+    [
+      'retry',
+      (deliveries) => deliveries.retry({ errorCode: undefined }),
+      'retry() was given errorCode: undefined. Pass a string that is not empty, or leave the field out.',
+    ],
+    [
+      'discard',
+      (deliveries) => deliveries.discard({ state: 'running' }),
+      "discard() was given state: 'running'. Pass 'waiting' or 'dead', or leave the field out if both are meant.",
     ],
     [
       'list',
@@ -86,8 +158,8 @@ describe('EventDeliveries', () => {
     ]),
     [
       'discard',
-      (deliveries) => deliveries.discard({ callback: 'Emails.greet' }),
-      'discard() was given no ids. Say which deliveries to remove: discard({ callback: …, ids: [ … ] }).',
+      (deliveries) => deliveries.discard({}),
+      "discard() was given {}. Say which deliveries to remove: discard({ callback: … }), or discard({ state: 'dead' }) for all dead ones.",
     ],
     ['discard', (deliveries) => deliveries.discard(), 'discard() was given undefined. Pass an object.'],
   ])('%#. %s refuses what it cannot do', async (_, call, message) => {
@@ -103,7 +175,7 @@ describe('EventDeliveries', () => {
     const oldest = async () => (await deliveries.counts()).map(({ waiting, oldestDueAt }) => [waiting, oldestDueAt]);
     expect(await oldest()).toEqual([[0, undefined]]);
     await events.run('x');
-    const [{ since }] = await deliveries.list({ state: 'waiting' });
+    const [{ since }] = (await deliveries.list({ state: 'waiting' })).found;
     expect(await oldest()).toEqual([[1, since]]);
   });
 
@@ -118,8 +190,8 @@ describe('EventDeliveries', () => {
     const { events, deliveries, done } = await startDurable([Failing]);
     for (let i = 0; i < 5; i++) await events.run('x');
     await done();
-    const first = await deliveries.list({ limit: 3 });
-    const rest = await deliveries.list({ limit: 3, after: first.at(-1) });
+    const { found: first, after } = await deliveries.list({ limit: 3 });
+    const rest = (await deliveries.list({ limit: 3, after })).found;
     expect([first.length, rest.length]).toEqual([3, 2]);
     expect(await deliveries.discard({ callback: 'Failing.go', ids: [first[0].id, rest[0].id] })).toBe(2);
     expect(await deliveries.retry({})).toBe(3);
@@ -144,7 +216,7 @@ describe('EventDeliveries', () => {
     const id = randomUUID();
     await events.with({ id }).run('x');
     await done();
-    const states = async () => (await deliveries.list()).map((one) => [one.id, one.callback]);
+    const states = async () => (await deliveries.list()).found.map((one) => [one.id, one.callback]);
     expect(await states()).toEqual([
       [id, 'Three.fail'],
       [id, 'Three.failToo'],
@@ -174,7 +246,7 @@ describe('EventDeliveries', () => {
     const { deliveries } = await startDurable([Emails], {
       engine: engineWith(() => ({
         retry: async ({ ids }) => ({ count: given.push(ids!.length) }),
-        discard: async ({ ids }) => given.push(ids.length),
+        discard: async ({ ids }) => ({ count: given.push(ids!.length) }),
       })),
     });
     const ids = Array.from({ length: 1_000 }, () => randomUUID());

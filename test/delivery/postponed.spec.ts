@@ -51,7 +51,7 @@ describe('A delivery that is postponed', () => {
 
     expect(attempts).toEqual([1, 1, 1]);
     expect(failures).toEqual([]);
-    expect([log.of('warn'), log.of('error'), await deliveries.list()]).toEqual([[], [], []]);
+    expect([log.of('warn'), log.of('error'), (await deliveries.list()).found]).toEqual([[], [], []]);
     const told = firstLines(log.of('debug').filter((line) => line.includes('postponed')));
     expect(told).toEqual([
       '"x": Emails.greet has postponed delivery welcome by 20 ms: not yet',
@@ -70,7 +70,7 @@ describe('A delivery that is postponed', () => {
       { attempt: 1, isDead: false },
       { attempt: 2, isDead: true },
     ]);
-    const [dead] = await deliveries.list();
+    const [dead] = (await deliveries.list()).found;
     expect(dead.error).toMatchObject({ code: 'EVENTS_DELIVERY_POSTPONED', cause: { name: 'DeliveryPostponed' } });
     expect(dead.error!.message).toContain('for more than 100 ms in all, which retry.maxPostponedMs allows');
     // As new.

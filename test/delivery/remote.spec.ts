@@ -72,7 +72,7 @@ function onOneStore(engine: () => EngineFactory, takesOrder: boolean) {
       // What it looks after is the same as in the worker.
       const deliveries = api.app.get(EventDeliveries);
       await until(async () => (await deliveries.counts()).find(({ event }) => event === 'defined')!.dead === 1);
-      expect(await deliveries.list({ callback: 'Emails.define' })).toMatchObject([
+      expect((await deliveries.list({ callback: 'Emails.define' })).found).toMatchObject([
         { event: 'defined', arguments: ['Cy'] },
       ]);
       expect((await deliveries.counts()).map(({ isKnown }) => isKnown)).toEqual([true, true, true]);

@@ -58,9 +58,9 @@ class NotingEngine implements DurableEngine {
     return [];
   }
   counts = async () => [];
-  list = async () => [];
+  list = async () => ({ found: [], scanned: 0 });
   retry = async () => ({ count: 0 });
-  discard = async () => 0;
+  discard = async () => ({ count: 0 });
 }
 
 let made = 0;

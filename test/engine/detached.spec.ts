@@ -5,7 +5,7 @@ import { ClaimLoop, Duty, EngineHealth } from 'nestjs-callbacks/engine';
 import { until } from '../support/app.js';
 
 const storage = new AsyncLocalStorage<string>();
-const host = { log() {}, warn() {}, report() {} };
+const host = { instance: 'here', log() {}, warn() {}, report() {} };
 const stops: (() => unknown)[] = [];
 afterEach(() => Promise.all(stops.splice(0).map((stop) => stop())));
 

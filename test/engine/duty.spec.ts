@@ -18,7 +18,10 @@ function dutyOf(take: () => Promise<Term>, everyMs = 3_600_000) {
     },
     work: async () => void did.push('worked'),
     leave: async () => void did.push('left'),
-    health: new EngineHealth({ log() {}, warn() {}, report: (message) => did.push(message) }, 'Store'),
+    health: new EngineHealth(
+      { instance: 'here', log() {}, warn() {}, report: (message) => did.push(message) },
+      'Store',
+    ),
     everyMs,
   });
   duties.push(duty);

@@ -11,7 +11,7 @@ const PROGRAM = `
   import { postgres } from 'nestjs-callbacks/postgres';
   import { redis } from 'nestjs-callbacks/redis';
 
-  const host = { log() {}, warn() {}, report() {} };
+  const host = { instance: 'here', log() {}, warn() {}, report() {} };
   const attempt = async (make: () => { start(host: object): Promise<void> }) =>
     make().start(host).then(() => 'It has started.', (error: Error) => error.message);
   async function main() {

@@ -34,7 +34,7 @@ async function expectOnlyPoisonToDie(engine: EngineFactory, source: string, env:
   const { performed, deaths } = await performWhileItDies(source, env);
 
   const { app } = await startApp([Emails], { engine, work: false });
-  const dead = await app.get(EventDeliveries).list();
+  const dead = (await app.get(EventDeliveries).list()).found;
   const short = dead.map(({ arguments: [what], error }) => `${String(what)}: ${error!.code}`);
   expect({ performed, dead: short.toSorted() }).toEqual({
     performed: INNOCENTS,

@@ -16,7 +16,7 @@ const TITLE = 'one that was spared often is performed alone, whatever others the
 /** @param suspect makes all deliveries suspects, and says of each how often it was spared */
 async function expectOneAlone(make: EngineFactory, suspect: (spared: Map<string, number>) => Promise<unknown>) {
   const engine: DurableEngine = make();
-  await engine.start({ log() {}, warn() {}, report() {} });
+  await engine.start({ instance: 'here', log() {}, warn() {}, report() {} });
   try {
     await engine.declare([callbackOf()]);
     const deliveries = SPARED.map(() => deliveryOf());

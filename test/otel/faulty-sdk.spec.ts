@@ -74,7 +74,7 @@ describe.each([
     expect(ran.toSorted()).toEqual(
       ['inline', 'held', 'durable 1', 'durable 2'].flatMap((one) => [one, one]).toSorted(),
     );
-    expect(await deliveries.list()).toEqual([]);
+    expect((await deliveries.list()).found).toEqual([]);
     expect(log.of('error')).toEqual([]);
     expect(told.length).toBeGreaterThan(0);
   });
@@ -97,7 +97,7 @@ describe('An error that nobody can read', () => {
     await expect(events.run('x')).rejects.toBe(hostile);
     await events.run('x');
     await done();
-    expect(await deliveries.list()).toMatchObject([{ attempts: 3, error: { message: 'down' } }]);
+    expect((await deliveries.list()).found).toMatchObject([{ attempts: 3, error: { message: 'down' } }]);
   });
 });
 

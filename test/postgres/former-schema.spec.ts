@@ -66,7 +66,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
         { event: 'x', waiting: 0, delayed: 1, running: 0, dead: 1 },
       ]);
 
-      expect((await deliveries.list()).map(({ error }) => error)).toEqual(
+      expect((await deliveries.list()).found.map(({ error }) => error)).toEqual(
         [1, 2].map(() => ({ name: 'Error', message: 'no' })),
       );
       expect(await deliveries.retry({})).toBe(2);

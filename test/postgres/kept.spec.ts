@@ -4,6 +4,7 @@ import { EventDeliveries } from 'nestjs-callbacks';
 import {
   cursorOf,
   type DeliveryCounts,
+  type DeliveryPage,
   type DeliveryState,
   type DurableEngine,
   type KeptDelivery,
@@ -20,11 +21,13 @@ const ID = '01900000-0001-7000-8000-000000000001';
 /** All deliveries in a state, page by page. */
 async function allPages(engine: DurableEngine, state: DeliveryState, limit: number): Promise<KeptDelivery[]> {
   const all: KeptDelivery[] = [];
-  for (;;) {
-    const page = await engine.list({ state, limit, ...(all.length > 0 && { after: all.at(-1)!.cursor }) });
-    all.push(...page);
-    if (page.length < limit) return all;
-  }
+  let after: string | undefined;
+  do {
+    const page = await engine.list({ state, limit, after });
+    all.push(...page.found);
+    after = page.after;
+  } while (after !== undefined);
+  return all;
 }
 
 const idsOf = (deliveries: readonly { readonly id: string }[]) => deliveries.map(({ id }) => id);
@@ -87,7 +90,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       deliveries[1].id,
     ]);
     expect(idsOf(await allPages(engine, 'waiting', 1))).toEqual(idsOf(deliveries));
-    expect(idsOf(await engine.list({ state: 'waiting', ids: [deliveries[1].id], limit: 1 }))).toEqual([
+    expect(idsOf((await engine.list({ state: 'waiting', ids: [deliveries[1].id], limit: 1 })).found)).toEqual([
       deliveries[1].id,
     ]);
     expect(await engine.counts()).toMatchObject([{ waiting: 3, delayed: 0 }]);
@@ -114,10 +117,10 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       counts = await engine.counts();
     });
     const read = statements.reduce((sum, statement) => sum + statement.read, 0);
-    expect(statements).toHaveLength(2);
     expect(read).toBeGreaterThan(70_000);
-    expect(read).toBeLessThan(100_000);
-    for (const { scans } of statements) expect(scans).toEqual(['Index Only Scan of job_common_i14']);
+    expect(read).toBeLessThan(120_000);
+    const [counting, endings] = ['Index Only Scan of job_common_i14', 'Index Scan of job_common_i16'];
+    expect(statements.map(({ scans }) => scans)).toEqual([[counting], [counting], [endings]]);
     expect(counts).toContainEqual(expect.objectContaining({ callback: 'A.a0', dead: 2_000, isExact: true }));
     for (const { dead, isExact } of counts.filter(({ callback }) => callback !== 'A.a0')) {
       expect(dead).toBeGreaterThan(3_000);
@@ -167,16 +170,16 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       `select id from ${scene.schema}.job_common where state = 'failed' order by start_after`,
     );
     const ids = idsOf(rows);
-    let page: readonly KeptDelivery[] = [];
+    let page: DeliveryPage | undefined;
     const statements = await pool.explained(async () => {
       page = await engine.list({ state: 'dead', ids: [...ids, ...ids, ids[0].toUpperCase()].sort(), limit: 700 });
     });
-    expect(idsOf(page)).toEqual(ids.slice(0, 700));
+    expect(idsOf(page!.found)).toEqual(ids.slice(0, 700));
     expect(statements).toHaveLength(2);
     for (const { buffers } of statements) expect(buffers).toBeLessThan(4_000);
-    const rest = await engine.list({ state: 'dead', ids, limit: 700, after: page.at(-1)!.cursor });
+    const rest = (await engine.list({ state: 'dead', ids, limit: 700, after: page!.after })).found;
     expect(idsOf(rest)).toEqual(ids.slice(700));
-    expect(await engine.discard({ ids })).toBe(1_000);
+    expect(await engine.discard({ ids }, { limit: 1_000 })).toEqual({ count: 1_000 });
   });
 
   it.each([
@@ -187,11 +190,11 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     ['no queue', ['1', ID]],
   ])('a cursor that somebody has made up, with %s, is refused before Postgres sees it', async (_, place) => {
     const { app } = await startApp([Emails], scene.options({}, { work: false }));
-    const after = { cursor: cursorOf('dead', ...place) };
+    const after = cursorOf('dead', ...place);
     await expect(app.get(EventDeliveries).list({ after })).rejects.toMatchObject({
       code: 'EVENTS_QUERY_INVALID',
       message: expect.stringMatching(
-        /^EventDeliveries\.list\(\) was given after: .+ Pass the last delivery of the page before\.$/,
+        /^EventDeliveries\.list\(\) was given after: .+ Pass the `after` of the page before, as it is\.$/,
       ),
     });
   });
@@ -204,7 +207,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       'f'.repeat(8) + '-ffff-ffff-ffff-' + 'f'.repeat(12),
       'x/A.a/ordered',
     );
-    expect(await engine.list({ state: 'dead', limit: 1, after })).toEqual([]);
+    expect((await engine.list({ state: 'dead', limit: 1, after })).found).toEqual([]);
   });
 
   it('thousands of dead are retried in portions, also those that died at the same moment', async () => {
@@ -215,6 +218,6 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     expect(await deliveries.retry({}, { onProgress: (done) => progress.push(done) })).toBe(2_500);
     expect(progress).toEqual([400, 800, 1_200, 1_600, 2_000, 2_400, 2_500]);
     expect(await deliveries.counts()).toMatchObject([{ waiting: 2_500, dead: 0 }]);
-    expect(await deliveries.list({ state: 'waiting', limit: 1 })).toMatchObject([{ attempts: 0 }]);
+    expect((await deliveries.list({ state: 'waiting', limit: 1 })).found).toMatchObject([{ attempts: 0 }]);
   });
 });

@@ -56,7 +56,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     }
     expect([waits, begun.filter((name) => name === 'holds').length]).toEqual([0, 1]);
     const deliveries = app.get(EventDeliveries);
-    await until(async () => (await deliveries.list({ state: 'running' })).length === 0);
+    await until(async () => (await deliveries.list({ state: 'running' })).found.length === 0);
     expect(begun.filter((name) => name === 'holds')).toHaveLength(1);
   });
 
@@ -95,7 +95,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     };
     const before = await startApp([Emails], scene.options());
     await before.events.with({ key: 'k' }).run('x', 'fails');
-    await until(async () => (await before.app.get(EventDeliveries).list()).length === 1);
+    await until(async () => (await before.app.get(EventDeliveries).list()).found.length === 1);
     await before.app.close();
     const keyed = { key: 'k', delayMs: 300 };
     await store(Emails, [1, keyed], [2, keyed], [3, keyed], ['without a key', { delayMs: 300 }]);

@@ -62,7 +62,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
         ['lost', 2],
       ]),
     );
-    const [dead] = await deliveries.list();
+    const [dead] = (await deliveries.list()).found;
     expect(dead).toMatchObject({ callback: 'Letters.send', key: 'c', arguments: ['lost'], attempts: 2 });
     expect(dead.storedAt.getTime()).toBeGreaterThan(Date.now() - 60_000);
     expect(await deliveries.retry({ callback: dead.callback, ids: [dead.id] })).toBe(1);

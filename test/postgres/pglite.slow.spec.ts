@@ -71,7 +71,7 @@ describe('In a folder', () => {
     const ids = Array.from({ length: 200 }, () => randomUUID());
     for (const id of ids) await events.with({ id }).run('x', 'in order');
     const deliveries = app.get(EventDeliveries);
-    const listed = await deliveries.list({ state: 'waiting', limit: 500 });
+    const listed = (await deliveries.list({ state: 'waiting', limit: 500 })).found;
     expect(listed.map(({ id }) => id)).toEqual(ids);
     await deliveries.discard({ callback: 'Emails.greet', ids });
   });
@@ -260,7 +260,7 @@ describe("With the application's own PGlite, which has one session,", () => {
     await until(() => ran.length === 1);
     const deliveries = app.get(EventDeliveries);
     await until(() => isIdle(deliveries));
-    expect(await deliveries.list()).toEqual([]);
+    expect((await deliveries.list()).found).toEqual([]);
     expect((await pglite.query(`select text from notes where text like 'written%'`)).rows).toEqual([
       { text: 'written 2' },
     ]);

@@ -71,7 +71,7 @@ export class Scene {
   async open(callbacks: DurableCallback[], options: PostgresOptions = {}): Promise<DurableEngine> {
     const engine = postgres({ ...this.place, ...options })();
     this.engines.push(engine);
-    await engine.start({ log() {}, warn() {}, report() {} });
+    await engine.start({ instance: 'here', log() {}, warn() {}, report() {} });
     await engine.declare(callbacks);
     return engine;
   }

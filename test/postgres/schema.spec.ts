@@ -37,7 +37,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     ran.length = 0;
     const options = { engine: postgres({ ...scene.placeByUrl, connectionString: url, migrate: false }) };
     const [one, other] = [await startApp([Emails, Ordered], options), await startApp([Emails, Ordered], options)];
-    const dead = async () => (await one.app.get(EventDeliveries).list()).length;
+    const dead = async () => (await one.app.get(EventDeliveries).list()).found.length;
     const before = await dead();
     await one.events.run('x', 'Ada');
     await other.events.with({ delayMs: 2_300 }).run('x', 'later');

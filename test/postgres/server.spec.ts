@@ -104,7 +104,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       await events.with({ key: 'k' }).run('ordered', 'Bob');
       await until(() => ran.length === 2);
       await events.run('x', 'fails');
-      await until(async () => (await app.get(EventDeliveries).list()).length === 1);
+      await until(async () => (await app.get(EventDeliveries).list()).found.length === 1);
       await app.close();
       expect(log.of('error').filter((line) => !line.includes('Emails.greet failed'))).toEqual([]);
     } finally {

@@ -42,9 +42,9 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     const deliveries = app.get(EventDeliveries);
     await events.run('fails', 1);
     await events.run('x', 'é');
-    await until(async () => (await deliveries.list()).length === 1 && (await isIdle(deliveries)));
+    await until(async () => (await deliveries.list()).found.length === 1 && (await isIdle(deliveries)));
     expect(ran.toSorted()).toEqual([1, 1, 'é']);
-    const [{ error }] = await deliveries.list();
+    const [{ error }] = (await deliveries.list()).found;
     expect(error).toMatchObject({ message: '?? ? ?? \\u0041', cause: { message: '?' } });
     expect(firstLines(log.of('error')).filter((line) => line.includes('does not work'))).toEqual([]);
     await expect(events.run('x', '漢字')).rejects.toMatchObject({ code: 'EVENTS_STORE_FAILED' });

@@ -52,7 +52,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     await scene.pool.query(
       `update ${scene.schema}.job set output = '{ "value": { "message": "job heartbeat timeout" } }'`,
     );
-    const [delivery] = await engine.list({ state: 'waiting', limit: 1 });
+    const [delivery] = (await engine.list({ state: 'waiting', limit: 1 })).found;
     expect(delivery.error).toEqual({ name: 'Error', message: 'job heartbeat timeout' });
   });
 
@@ -63,7 +63,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     const engine = await scene.open([callbackOf()], { pool: own });
     const before = Date.now();
     await engine.store([deliveryOf({ delayMs: 60_000 })]);
-    const [{ storedAt, since }] = await engine.list({ state: 'waiting', limit: 1 });
+    const [{ storedAt, since }] = (await engine.list({ state: 'waiting', limit: 1 })).found;
     expect([storedAt, since]).toEqual([expect.any(Date), expect.any(Date)]);
     expect(Math.abs(since.getTime() - storedAt.getTime() - 60_000)).toBeLessThanOrEqual(1);
     expect(Math.abs(storedAt.getTime() - before)).toBeLessThan(60_000);
@@ -145,7 +145,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
     const deliveries = app.get(EventDeliveries);
     await events.run('x', 'done');
     await events.run('x', 'fails');
-    await until(async () => (await deliveries.list()).length === 1);
+    await until(async () => (await deliveries.list()).found.length === 1);
     await until(async () => (await deliveries.counts())[0].running === 0);
     await app.close();
     const later = await startApp([Emails], scene.options({}, { work: false }));

@@ -33,7 +33,7 @@ describeWith('With a Redis Cluster (redis-server)', findRedisProgram(), () => {
     const deliveries = app.get(EventDeliveries);
     await events.run('x', 'Ada');
     await events.run('x', 'fails');
-    await until(async () => (await deliveries.list()).length === 1 && (await isIdle(deliveries)));
+    await until(async () => (await deliveries.list()).found.length === 1 && (await isIdle(deliveries)));
     expect(ran.map(String).sort()).toEqual(['Ada', 'also Ada', 'also fails', 'fails', 'fails']);
     expect(await deliveries.retry({ callback: 'Emails.greet' })).toBe(1);
     await until(() => ran.length === 7);
@@ -44,7 +44,7 @@ describeWith('With a Redis Cluster (redis-server)', findRedisProgram(), () => {
     const { app, events } = await startApp([Emails], options);
     await events.run('x', 'Ada');
     const [{ waiting, oldestDueAt }] = await app.get(EventDeliveries).counts();
-    const [{ since }] = await app.get(EventDeliveries).list({ state: 'waiting' });
+    const [{ since }] = (await app.get(EventDeliveries).list({ state: 'waiting' })).found;
     expect([waiting, oldestDueAt]).toEqual([1, since]);
   });
 

@@ -92,7 +92,7 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
     await events.run('x', 'fails');
     const deliveries = app.get(EventDeliveries);
     await until(async () => (await isIdle(deliveries)) && (await deliveries.counts())[0].dead === 1);
-    expect(await deliveries.list()).toHaveLength(1);
+    expect((await deliveries.list()).found).toHaveLength(1);
     expect(firstLines(log.of('error')).filter((line) => line.includes('Redis'))).toEqual([]);
   });
 
@@ -177,7 +177,7 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
     const message =
       'A delivery of "x" has no arguments: its store has lost them, or another program has put it there. ' +
       'If that is Redis, look whether it may remove keys: set its maxmemory-policy to noeviction.';
-    expect(await deliveries.list()).toMatchObject([{ id, arguments: [], error: { message } }]);
+    expect((await deliveries.list()).found).toMatchObject([{ id, arguments: [], error: { message } }]);
   });
 
   it('G12: a clock that is ahead is told of at boot', async () => {

@@ -105,7 +105,7 @@ describeWith('With a Redis server of its own (redis-server)', findRedisProgram()
       // Now for whoever looks through all queues.
       const names = () => empty.ask((client: Redis) => client.smembers('{nestjs-callbacks}:addresses'));
       await until(async () => String(await names()) === 'x/Emails.greet');
-      expect(await deliveries.list()).toHaveLength(1);
+      expect((await deliveries.list()).found).toHaveLength(1);
       expect(await deliveries.retry({})).toBe(1);
     } finally {
       await closeApps();

@@ -44,7 +44,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     const open = async (...callbacks: DurableCallback[]) => {
       const engine = redis({ ...scene.place, leaseMs: 1_000 })();
       engines.push(engine);
-      await engine.start({ log() {}, warn() {}, report() {} });
+      await engine.start({ instance: 'spec', log() {}, warn() {}, report() {} });
       await engine.declare(callbacks);
       for (const callback of callbacks.filter((one) => !one.isRemote)) {
         engine.work(callback, async (attempt) => {

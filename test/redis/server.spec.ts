@@ -119,7 +119,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     expect(failed.stacktrace![0]).toContain('TypeError: always');
     expect(failed.opts).toMatchObject({ headers: { 'correlation-id': failed.id } });
     const [delayed] = await queue.getDelayed();
-    const [listed] = await deliveries.list({ state: 'waiting' });
+    const [listed] = (await deliveries.list({ state: 'waiting' })).found;
     expect([delayed.id, delayed.delay]).toEqual([listed.id, 60_000]);
     // A dashboard's "retry" and "promote".
     await failed.retry();
@@ -137,7 +137,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     const { id } = await queue.add('by hand', null, { delay: 300 });
     await scene.client.hset(`${scene.prefix}:x/Emails.greet:${id}`, 'data', 'no JSON');
     await until(async () => (await deliveries.counts())[0]?.dead === 3);
-    const dead = await deliveries.list({ state: 'dead' });
+    const dead = (await deliveries.list({ state: 'dead' })).found;
     expect(dead.map(({ error }) => error!.message)).toEqual(Array(3).fill(expect.stringContaining('has no arguments')));
     await events.run('x', 'Ada');
     await until(() => ran.length === 1);
@@ -252,7 +252,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     const deliveries = app.get(EventDeliveries);
     await Promise.all(Array.from({ length: 50 }, () => events.run('doomed')));
     await until(async () => (await deliveries.counts())[0]?.dead === 50);
-    const ids = (await deliveries.list({ state: 'dead' })).map(({ id }) => id);
+    const ids = (await deliveries.list({ state: 'dead' })).found.map(({ id }) => id);
     await Promise.all([deliveries.retry({}), deliveries.discard({ callback: 'Doomed.go', ids }), deliveries.retry({})]);
     await until(async () => (await deliveries.counts()).every(({ waiting, running }) => waiting + running === 0));
     const dead = await scene.client.zcard(`${scene.prefix}:doomed/Doomed.go:failed`);

@@ -17,20 +17,21 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     const { app, events } = await startApp([Emails], scene.options({}, { work: false }));
     const deliveries = app.get(EventDeliveries);
     for (let index = 0; index < count; index++) await events.run('x', index);
-    const ids = (await deliveries.list({ state: 'waiting', limit: 1_000 })).map(({ id }) => id);
+    const ids = (await deliveries.list({ state: 'waiting', limit: 1_000 })).found.map(({ id }) => id);
     return { events, deliveries, ids };
   }
 
   /** Reads what waits, page by page, and does something between the first two pages. */
   async function readInPages(deliveries: EventDeliveries, limit: number, between: () => Promise<unknown>) {
     const listed: unknown[] = [];
-    let page = await deliveries.list({ state: 'waiting', limit });
-    for (let pages = 1; page.length > 0; pages++) {
-      listed.push(...page.map(({ arguments: [what] }) => what));
+    let after: string | undefined;
+    for (let pages = 1; ; pages++) {
+      const page = await deliveries.list({ state: 'waiting', limit, after });
+      listed.push(...page.found.map(({ arguments: [what] }) => what));
       if (pages === 1) await between();
-      page = await deliveries.list({ state: 'waiting', limit, after: page.at(-1)! });
+      after = page.after;
+      if (after === undefined) return listed;
     }
-    return listed;
   }
 
   it('what is discarded is not looked for in the list, and is neither listed, counted nor performed', async () => {
@@ -49,10 +50,10 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     expect(seen).toContain('sadd');
     expect(seen).not.toContain('lrem');
     expect(await deliveries.counts()).toMatchObject([{ waiting: 6 }]);
-    expect((await deliveries.list({ state: 'waiting', limit: 6 })).map(({ arguments: [what] }) => what)).toEqual([
+    expect((await deliveries.list({ state: 'waiting', limit: 6 })).found.map(({ arguments: [what] }) => what)).toEqual([
       0, 1, 3, 5, 7, 9,
     ]);
-    expect(await deliveries.list({ callback, state: 'waiting', ids: gone })).toEqual([]);
+    expect((await deliveries.list({ callback, state: 'waiting', ids: gone })).found).toEqual([]);
     await startApp([Emails], scene.options());
     await until(() => isIdle(deliveries));
     expect(ran.toSorted()).toEqual([0, 1, 3, 5, 7, 9]);
@@ -61,7 +62,8 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
 
   it('the oldest that waits is told of, though another was handed back before it, and not when it is discarded', async () => {
     const { deliveries, ids } = await waiting(30);
-    const sinceOf = async (id: string) => (await deliveries.list({ callback, ids: [id], state: 'waiting' }))[0].since;
+    const sinceOf = async (id: string) =>
+      (await deliveries.list({ callback, ids: [id], state: 'waiting' })).found[0].since;
     const oldest = async () => (await deliveries.counts())[0].oldestDueAt;
     // As BullMQ does with what is handed back.
     await scene.client.lrem(key('wait'), 1, ids[29]);
@@ -96,7 +98,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     await events.run('x', 'last');
     expect(await deliveries.discard({ callback, ids })).toBe(2_500);
     expect(await deliveries.counts()).toMatchObject([{ waiting: 2 }]);
-    expect(await deliveries.list({ state: 'waiting', limit: 2 })).toHaveLength(2);
+    expect((await deliveries.list({ state: 'waiting', limit: 2 })).found).toHaveLength(2);
     await startApp([Emails], scene.options());
     await until(() => isIdle(deliveries));
     expect(ran.toSorted()).toEqual([0, 'last']);
@@ -108,7 +110,7 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
       const { events, deliveries, ids } = await waiting(5);
       await deliveries.discard({ callback, ids: [ids[2]] });
       await events.with({ id: ids[2], delayMs }).run('x', 'again');
-      expect(await deliveries.list({ state: 'waiting', limit: 10 })).toHaveLength(5);
+      expect((await deliveries.list({ state: 'waiting', limit: 10 })).found).toHaveLength(5);
       // It may become due from one to the next.
       const [{ waiting: due, delayed }] = await deliveries.counts();
       expect(due + delayed).toBe(5);
@@ -174,11 +176,11 @@ describeWith('On a Redis server (REDIS_URL, or the local one)', await findRedis(
     const deliveries = app.get(EventDeliveries);
     for (const number of gates.keys()) await events.run('slow', number);
     await until(() => ran.length === 12);
-    const first = await deliveries.list({ state: 'running', limit: 7 });
+    const { found: first, after } = await deliveries.list({ state: 'running', limit: 7 });
     const numbersOf = (page: typeof first) => page.map(({ arguments: [number] }) => number as number);
     for (const number of numbersOf(first).slice(1)) gates[number].resolve();
     await until(async () => (await deliveries.counts())[0].running === 6);
-    const second = await deliveries.list({ state: 'running', limit: 7, after: first.at(-1)! });
+    const second = (await deliveries.list({ state: 'running', limit: 7, after })).found;
     expect([...numbersOf(first), ...numbersOf(second)].toSorted((one, other) => one - other)).toEqual([
       ...gates.keys(),
     ]);

@@ -144,7 +144,7 @@ it('A8: what is stored with a dead delivery has no other property either', async
   const { events, deliveries, done } = await startDurable([Answers]);
   await events.run('x');
   await done();
-  const [{ error }] = await deliveries.list();
+  const [{ error }] = (await deliveries.list()).found;
   expect(error).toMatchObject({
     name: 'AggregateError',
     message: 'both',

@@ -96,7 +96,7 @@ describe('Headers that are passed to a run', () => {
     await events.with({ headers: { tenant: 'acme' } }).run('x');
     await done();
 
-    const [dead] = await deliveries.list();
+    const [dead] = (await deliveries.list()).found;
     expect(dead.headers).toEqual({ tenant: 'acme', 'correlation-id': dead.id });
     expect(seen).toEqual(Array(3).fill({ headers: dead.headers }));
   });
@@ -260,7 +260,7 @@ describe('The chain of runs that one has set off', () => {
     await events.with({ headers: { 'Correlation-Id': 'from the gateway', 'causation-id': 'a message' } }).run('x');
     await done();
     isDown = false;
-    const [dead] = await deliveries.list();
+    const [dead] = (await deliveries.list()).found;
     await deliveries.retry({ callback: dead.callback, ids: [dead.id] });
     await all(3);
 

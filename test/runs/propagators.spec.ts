@@ -62,7 +62,10 @@ describe('A propagator', () => {
     await tenants.run('acme', () => events.run('x'));
     await tenants.run('acme', () => events.with({ headers: { tenant: 'globex' } }).run('x'));
     await done();
-    expect((await deliveries.list()).map(({ headers }) => headers!.tenant).toSorted()).toEqual(['acme', 'globex']);
+    expect((await deliveries.list()).found.map(({ headers }) => headers!.tenant).toSorted()).toEqual([
+      'acme',
+      'globex',
+    ]);
     expect(ran.toSorted()).toEqual(['acme', 'globex']);
   });
 
@@ -232,7 +235,7 @@ describe('A propagator that fails', () => {
     await events.run('x');
     await done();
     expect(ran).toEqual([]);
-    const [dead] = await deliveries.list();
+    const [dead] = (await deliveries.list()).found;
     expect(dead).toMatchObject({ attempts: 3, error: { code: 'EVENTS_PROPAGATOR_FAILED', message } });
   });
 
@@ -272,7 +275,7 @@ describe('A propagator that fails', () => {
     await events.run('x');
     await done();
     expect(ran).toEqual(['attempt 1 of undefined', 'attempt 2 of undefined']);
-    expect(await deliveries.list()).toEqual([]);
+    expect((await deliveries.list()).found).toEqual([]);
     expect(firstLines(log.of('error'))).toEqual(Array(2).fill('"x": Durable.go failed: late'));
   });
 

@@ -152,11 +152,11 @@ function keepsDeliveries<Options extends object>({ engineOf, lacks }: EngineUnde
     const deliveries = app.get(EventDeliveries);
     const id = "welcome:Ädä 'quoted'\n😀";
     await events.with({ id }).run('x', 'fails');
-    await until(async () => (await deliveries.list()).length === 1);
+    await until(async () => (await deliveries.list()).found.length === 1);
     await events.with({ id }).run('x', 'another');
-    expect((await deliveries.list()).map((one) => one.id)).toEqual([id]);
+    expect((await deliveries.list()).found.map((one) => one.id)).toEqual([id]);
     expect(await deliveries.retry({ callback: 'Emails.greet', ids: [id] })).toBe(1);
-    await until(async () => (await deliveries.list({ callback: 'Emails.greet', ids: [id] })).length === 1);
+    await until(async () => (await deliveries.list({ callback: 'Emails.greet', ids: [id] })).found.length === 1);
     expect(ran).toEqual(['fails', 'fails', 'fails', 'fails']);
     expect(await deliveries.discard({ callback: 'Emails.greet', ids: [id] })).toBe(1);
   });
@@ -174,7 +174,7 @@ function keepsDeliveries<Options extends object>({ engineOf, lacks }: EngineUnde
     await until(() => ran.length === 3);
     await until(() => isIdle(app.get(EventDeliveries)));
     expect(ran).toEqual([1, 1, 1]);
-    expect(await app.get(EventDeliveries).list()).toEqual([]);
+    expect((await app.get(EventDeliveries).list()).found).toEqual([]);
   });
 
   it('what has been dead for longer than keepDeadMs is removed, and what waited for it goes on', async () => {
@@ -187,7 +187,9 @@ function keepsDeliveries<Options extends object>({ engineOf, lacks }: EngineUnde
       await events.with({ key: 'a' }).run('ordered', 'fails');
       await events.with({ key: 'a' }).run('ordered', 'after it');
     }
-    await until(async () => ran.length > 0 && (await isIdle(deliveries)) && (await deliveries.list()).length === 0);
+    await until(
+      async () => ran.length > 0 && (await isIdle(deliveries)) && (await deliveries.list()).found.length === 0,
+    );
     const removed = lacks?.order ? ['Emails.greet'] : ['Emails.greet', 'Ordered.greet'];
     expect(ran.filter((what) => what === 'after it')).toHaveLength(removed.length - 1);
     expect(log.of('log')).toContain('Dead deliveries are removed 1 s after they have died (keepDeadMs).');
@@ -228,8 +230,8 @@ function keepsDeliveries<Options extends object>({ engineOf, lacks }: EngineUnde
     await until(
       async () => (await deliveries.counts())[0].delayed === 1 && (await deliveries.counts())[0].running === 1,
     );
-    const [retried] = await deliveries.list({ state: 'waiting' });
-    const [running] = await deliveries.list({ state: 'running' });
+    const [retried] = (await deliveries.list({ state: 'waiting' })).found;
+    const [running] = (await deliveries.list({ state: 'running' })).found;
     gate.resolve();
     const near = (date: Date, ms: number) => Math.abs(date.getTime() - ms) < 20_000;
     expect(retried.attempts).toBe(1);
@@ -278,8 +280,8 @@ function saysWhatItLacks<Options extends object>(engine: EngineUnderTest<Options
     const { app, events } = await startApp([Exact], { engine: engineOf(place()) });
     await events.run('x');
     const deliveries = app.get(EventDeliveries);
-    await until(async () => (await deliveries.list()).length === 1);
-    expect((await deliveries.list())[0].error?.message).toContain(
+    await until(async () => (await deliveries.list()).found.length === 1);
+    expect((await deliveries.list()).found[0].error?.message).toContain(
       `the engine ${of} takes no transactions. Leave completeIn() out`,
     );
   });

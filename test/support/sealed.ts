@@ -58,7 +58,7 @@ export async function keepsSecrets(options: EventsOptions, dump: () => Promise<s
   const { app, events } = await startApp([Payments], { ...options, codec, onError }, log);
   await events.with({ key: 'customer-7', headers: { tenant: 'acme' }, id: 'order 12' }).run('paid', CARD);
   const deliveries = app.get(EventDeliveries);
-  await until(async () => (await deliveries.list()).length === 1);
+  await until(async () => (await deliveries.list()).found.length === 1);
 
   const stored = await dump();
   const readable = SECRETS.filter((secret) => stored.includes(secret) || log.lines.join('\n').includes(secret));
@@ -69,9 +69,12 @@ export async function keepsSecrets(options: EventsOptions, dump: () => Promise<s
     /: TypeError E_CARD, whose text is kept from the log, as there is a codec\n|: TypeError E_CARD, whose text is kept from the log, as there is a codec$/,
   );
   // Who may read it, reads all of it.
-  const [dead] = await deliveries.list();
+  const [dead] = (await deliveries.list()).found;
   expect(dead.arguments).toEqual([CARD]);
   expect(dead.error).toMatchObject({ name: 'TypeError', code: 'E_CARD', message: `${TEXT}: ${CARD}` });
+  expect(dead.history?.map(({ message }) => message)).toEqual([0, 1].map(() => `${TEXT}: ${CARD}`));
+  await expect(deliveries.list({ errorText: 'card' })).rejects.toMatchObject({ code: 'EVENTS_QUERY_INVALID' });
+  expect((await deliveries.list({ errorCode: 'E_CARD' })).found).toHaveLength(1);
   expect([dead.error?.cause?.message, dead.error?.stack]).toEqual([WHY, expect.stringContaining('sealed')]);
   expect(failures.map(({ error }) => (error as Error).message)).toEqual([0, 1].map(() => `${TEXT}: ${CARD}`));
   expect(called).toEqual([CARD, CARD]);

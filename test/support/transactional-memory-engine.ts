@@ -3,6 +3,7 @@ import {
   type DeliveryAddress,
   type DeliveryFilter,
   type DeliveryQuery,
+  type DiscardPortion,
   type DurableCallback,
   type DurableEngine,
   type EngineAttempt,
@@ -59,7 +60,14 @@ async function lock(key: string, transaction: MemoryTransaction): Promise<void> 
 
 /** The memory engine with the rules of transactions, which nobody needs but specs. */
 export class TransactionalMemoryEngine implements DurableEngine {
-  readonly capabilities = { transactions: true, order: true, pause: true, postponing: true };
+  readonly capabilities = {
+    transactions: true,
+    order: true,
+    pause: true,
+    postponing: true,
+    search: true,
+    history: true,
+  };
   readonly name: string;
   private readonly engine: DurableEngine;
 
@@ -94,7 +102,7 @@ export class TransactionalMemoryEngine implements DurableEngine {
   counts = () => this.engine.counts();
   list = (query: DeliveryQuery) => this.engine.list(query);
   retry = (filter: DeliveryFilter, portion: RetryPortion) => this.engine.retry(filter, portion);
-  discard = (filter: Parameters<DurableEngine['discard']>[0]) => this.engine.discard(filter);
+  discard = (filter: DeliveryFilter, portion: DiscardPortion) => this.engine.discard(filter, portion);
   pause = (filter: Partial<DeliveryAddress>) => this.engine.pause!(filter);
   resume = (filter: Partial<DeliveryAddress>) => this.engine.resume!(filter);
 }

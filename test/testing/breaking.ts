@@ -1,5 +1,13 @@
 /** How the specs of the contract break an engine: by its methods, or by what it stands on. */
-import type { DeliveryCounts, DurableEngine, EngineAttempt, NewDelivery } from 'nestjs-callbacks/engine';
+import type {
+  DeliveryCounts,
+  DeliveryPage,
+  DeliveryQuery,
+  DurableEngine,
+  EngineAttempt,
+  KeptDelivery,
+  NewDelivery,
+} from 'nestjs-callbacks/engine';
 import { type EngineHarness, MemoryStore } from 'nestjs-callbacks/testing';
 import { inMemoryTransaction, TransactionalMemoryEngine } from '../support/transactional-memory-engine.js';
 import { LEASE_MS } from './broken-stores.js';
@@ -38,7 +46,7 @@ export function harnessOf({
 
 /** Each callback of an instance has an instance of its own. */
 export const apart = (store: MemoryStore): Break => {
-  const host = { log() {}, warn() {}, report() {} };
+  const host = { instance: 'here', log() {}, warn() {}, report() {} };
   return (engine) => {
     const others: DurableEngine[] = [];
     const all = async (does: (one: DurableEngine) => Promise<void>) => {
@@ -84,3 +92,9 @@ export const seen = () => {
   const ids = new Set<string>();
   return (id: string) => ids.has(id) || !ids.add(id);
 };
+
+/** A page whose cursor is a number of deliveries. */
+export function numbered(all: readonly KeptDelivery[], { after = '0', limit }: DeliveryQuery): DeliveryPage {
+  const end = Number(after) + limit;
+  return { found: all.slice(Number(after), end), scanned: all.length, ...(end < all.length && { after: String(end) }) };
+}

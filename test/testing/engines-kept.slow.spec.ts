@@ -99,7 +99,7 @@ function keepsEngineOn(name: string, engineOf: () => EngineFactory): void {
     // Each that succeeded twice.
     expect(ran.sort()).toEqual(['attempt 3', 'attempt 3', 'good', 'good']);
     expect(events.callsOf('Works.go')).toHaveLength(4);
-    expect(await deliveries.list()).toMatchObject([{ arguments: ['bad'] }]);
-    expect(await deliveries.list({ state: 'waiting' })).toMatchObject([{ arguments: ['behind'] }]);
+    expect((await deliveries.list()).found).toMatchObject([{ arguments: ['bad'] }]);
+    expect((await deliveries.list({ state: 'waiting' })).found).toMatchObject([{ arguments: ['behind'] }]);
   });
 }

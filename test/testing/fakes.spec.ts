@@ -111,7 +111,7 @@ describe('fail()', () => {
     events.fail('Emails.greet', { error: down });
     await run.run('user_joined', 'Ada');
     await events.settled();
-    expect(await deliveries.list()).toMatchObject([{ attempts: 3, error: { message: down.message } }]);
+    expect((await deliveries.list()).found).toMatchObject([{ attempts: 3, error: { message: down.message } }]);
     expect(events).toHaveFailed('Emails.greet', down);
   });
 });

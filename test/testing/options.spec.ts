@@ -164,7 +164,8 @@ describe('deliversTwice', () => {
     ]);
     expect(new Set(events.callsOf('Counts.naive').map(({ id }) => id)).size).toBe(2);
     expect(events.callsOf('Counts.naive').map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1]);
-    for (const state of ['waiting', 'running', 'dead'] as const) expect(await deliveries.list({ state })).toEqual([]);
+    for (const state of ['waiting', 'running', 'dead'] as const)
+      expect((await deliveries.list({ state })).found).toEqual([]);
   });
 
   it('has one that fails tried again as ever, and performed again when it has succeeded', async () => {

@@ -12,7 +12,7 @@ describe('The Postgres engine on PGlite', () => {
     database = await openPGlite();
     // It has one session, in which only one instance at a time can make the tables.
     const engine = postgres({ pglite: database })();
-    await engine.start({ log() {}, warn() {}, report() {} });
+    await engine.start({ instance: 'here', log() {}, warn() {}, report() {} });
     await engine.stop();
   });
   afterAll(() => database.close());
@@ -39,6 +39,6 @@ describe('The Postgres engine on PGlite', () => {
       },
       transaction: (work) => database.transaction((tx) => work(tx as unknown as SqlTransaction)),
     }),
-    { offers: ['order', 'transactions', 'pause', 'postponing'], atATime: 6 },
+    { offers: ['order', 'transactions', 'pause', 'postponing', 'search', 'history'], atATime: 6 },
   );
 });

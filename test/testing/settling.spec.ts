@@ -63,9 +63,9 @@ describe('settled()', () => {
     await run.with({ key: 'b' }).run('x', 'other');
     await events.settled();
     expect(ran).toEqual(['good', 'other', 'bad', 'bad']);
-    expect(await deliveries.list({ state: 'waiting' })).toMatchObject([{ arguments: ['held up'] }]);
+    expect((await deliveries.list({ state: 'waiting' })).found).toMatchObject([{ arguments: ['held up'] }]);
 
-    await deliveries.discard({ callback: 'Books.book', ids: (await deliveries.list()).map(({ id }) => id) });
+    await deliveries.discard({ callback: 'Books.book', ids: (await deliveries.list()).found.map(({ id }) => id) });
     await events.settled();
     expect(ran.at(-1)).toBe('held up');
   });
@@ -229,7 +229,7 @@ describe('settled()', () => {
     await run.run('x');
     const settled = events.settled();
     await turn();
-    const waiting = await deliveries.list({ state: 'waiting' });
+    const waiting = (await deliveries.list({ state: 'waiting' })).found;
     expect(await deliveries.discard({ callback: 'Slow.go', ids: waiting.map(({ id }) => id) })).toBe(1);
     gate.resolve();
     await settled;

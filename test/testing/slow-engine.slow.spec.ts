@@ -63,7 +63,7 @@ describe(`A sound engine that takes ${ANSWER_MS} ms for each answer`, () => {
     };
   };
   keepsTheContract(harness, {
-    offers: ['order', 'transactions', 'pause', 'several sessions', 'postponing'],
+    offers: ['order', 'transactions', 'pause', 'several sessions', 'postponing', 'search', 'history'],
     atATime: Infinity,
   });
 });

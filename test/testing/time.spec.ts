@@ -31,7 +31,7 @@ describe('advance()', () => {
     expect(await after(1 + 4 * HOUR_MS - 1)).toBe(3);
     expect(await after(1)).toBe(4);
     expect(await after(4 * HOUR_MS)).toBe(5);
-    const [dead] = await deliveries.list();
+    const [dead] = (await deliveries.list()).found;
     expect(dead.attempts).toBe(5);
     expect(dead.since.getTime() - dead.storedAt.getTime()).toBe(11 * HOUR_MS);
   });

@@ -411,7 +411,7 @@ export function specify(open: () => Promise<Setting>) {
       (run) => layer.transaction<void>(run),
       async () => {
         await others.run('user_joined', 'Ada', 'ada@example.org');
-        expect(await other.get(EventDeliveries).list({ state: 'waiting' })).toEqual([]);
+        expect((await other.get(EventDeliveries).list({ state: 'waiting' })).found).toEqual([]);
       },
     );
     await until(() => ran.includes('greet Ada'));

@@ -1,7 +1,7 @@
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
 import type { DeliveryAddress } from '../engine/delivery.js';
 import type { DurableEngine, EngineCapabilities } from '../engine/engine.js';
-import type { DeliveryFilter } from '../engine/kept-delivery.js';
+import type { DeliveryFilter } from '../engine/delivery-filter.js';
 import { engineLacks, engineMissing, queryInvalid } from '../errors/delivery-errors.js';
 import { show } from '../errors/describe.js';
 import { nearest } from '../errors/did-you-mean.js';
@@ -20,6 +20,8 @@ export interface Asked {
   readonly checks: Checks;
   /** What not every engine can. */
   readonly needs?: keyof EngineCapabilities;
+  /** What of the call needs that, where other calls of the method do not. */
+  readonly asking?: string;
   readonly watching?: PortionsOptions;
 }
 
@@ -40,13 +42,14 @@ export class AskedEngine {
   }
 
   /** @throws EVENTS_QUERY_INVALID, EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_ENGINE_UNSUITED, EVENTS_CLOSED */
-  async for({ method, query, checks, needs, watching = {} }: Asked): Promise<DurableEngine> {
+  async for({ method, query, checks, needs, asking, watching = {} }: Asked): Promise<DurableEngine> {
     requireSelection(method, query, checks);
     refuseWrong(method, watching, WATCHING_CHECKS);
     this.outsideCalls.note(`EventDeliveries.${method}()`);
     if (!this.running.isConfigured) throw engineMissing(`EventDeliveries.${method}() was called`);
     const engine = await this.declared.open();
-    if (needs && !engine.capabilities[needs]) throw engineLacks(engine.name, `EventDeliveries.${method}()`);
+    if (needs && !engine.capabilities[needs])
+      throw engineLacks(engine.name, `EventDeliveries.${method}()${asking ? ` with ${asking}` : ''}`);
     await this.refuseUnknown(method, query, engine);
     return engine;
   }

@@ -1,14 +1,14 @@
 import { isThenable } from '../async/promises.js';
 import type { Json } from '../engine/delivery.js';
 import { codecFailed } from '../errors/codec-errors.js';
-import type { StoredError } from '../errors/stored-error.js';
+import { ENCODED_TEXT, type StoredError } from '../errors/stored-error.js';
 import type { DeliveryCodec } from '../options/codec.options.js';
 import { isSafe } from './stored-text.js';
 
 /** Stands for arguments that went through a codec. No argument is stored so by itself. */
 const ENCODED = 'Encoded';
-/** Stands before the text of an error that went through a codec: all of it but its name and its code. */
-const ENCODED_TEXT = 'encoded:';
+/** How much of a message the history of a delivery remembers. */
+const LONGEST_MESSAGE = 500;
 
 /** Puts what is stored through the application's codec, if it has one, and back. */
 export class Coding {
@@ -35,23 +35,39 @@ export class Coding {
   encodeError(error: StoredError): StoredError {
     if (!this.codec) return error;
     const { name, code, ...texts } = error;
-    return { name, ...(code !== undefined && { code }), message: this.hidden(texts) };
+    // The message alone is what the history of a delivery remembers. Where the stack would be, there is everything.
+    return {
+      name,
+      ...(code !== undefined && { code }),
+      message: this.hidden(error.message.slice(0, LONGEST_MESSAGE)),
+      stack: this.hidden(texts),
+    };
   }
 
   /** Reads an error. If that cannot be, it is shown as it is stored. */
   decodeError(stored: StoredError): StoredError {
-    if (typeof stored.message !== 'string' || !stored.message.startsWith(ENCODED_TEXT)) return stored;
+    const texts = this.read(stored.stack);
+    return typeof texts === 'object' && texts !== null ? { ...stored, ...texts } : stored;
+  }
+
+  /** Reads a message of a history. If that cannot be, it is shown as it is stored. */
+  decodeMessage(message: string): string {
+    const text = this.read(message);
+    return typeof text === 'string' ? text : message;
+  }
+
+  private read(text: string | undefined): unknown {
+    if (!text?.startsWith(ENCODED_TEXT)) return undefined;
     try {
-      const texts = this.decode('an error', stored.message.slice(ENCODED_TEXT.length)) as StoredError;
-      return { ...stored, ...texts };
+      return this.decode('an error', text.slice(ENCODED_TEXT.length));
     } catch {
-      return stored;
+      return undefined;
     }
   }
 
-  private hidden(texts: object): string {
+  private hidden(text: unknown): string {
     try {
-      return ENCODED_TEXT + this.encode('an error', texts);
+      return ENCODED_TEXT + this.encode('an error', text);
     } catch {
       return 'it could not be encoded, and is not kept';
     }

@@ -1,7 +1,8 @@
-import type { DeliveryFilter, DeliveryState, KeptDelivery } from '../engine/kept-delivery.js';
+import type { DeliveryFilter } from '../engine/delivery-filter.js';
+import type { DeliveriesOrder } from '../engine/delivery-query.js';
+import type { DeliveryState } from '../engine/kept-delivery.js';
 import { queryInvalid } from '../errors/delivery-errors.js';
 import { show } from '../errors/describe.js';
-import { idOf } from './given-id.js';
 import {
   type Check,
   type Checks,
@@ -10,6 +11,7 @@ import {
   MOST_ID_CHARACTERS,
   wrongOption,
 } from '../options/option-checks.js';
+import { type DeliveryTraits, refuseContradiction, traitChecks } from './delivery-filters.js';
 
 /** Names deliveries one by one: an id names a run, which has one to each of its durable callbacks. */
 export interface DeliveriesById {
@@ -21,8 +23,14 @@ export interface DeliveriesById {
 }
 
 /** Says which deliveries are meant: those that fit every field given, or all. */
-export type DeliverySelection =
-  DeliveriesById | { readonly event?: string; readonly callback?: string; readonly ids?: never };
+export type DeliverySelection = DeliveryTraits &
+  (DeliveriesById | { readonly event?: string; readonly callback?: string; readonly ids?: never });
+
+/** Says which deliveries to remove: those that fit every field given, of which there is one at least. */
+export type DiscardSelection = DeliverySelection & {
+  /** Only those that wait, or only dead ones. Both, if it is left out. */
+  readonly state?: 'waiting' | 'dead';
+};
 
 /** Says which callbacks are meant: those that fit every field given, or all. */
 export interface CallbackSelection {
@@ -42,13 +50,14 @@ export type DeliveriesQuery = DeliverySelection & {
    * @default 100
    */
   readonly limit?: number;
-  /** Continue after this one, the last of the page before. */
-  readonly after?: Pick<KeptDelivery, 'cursor'>;
+  /**
+   * Which come first: those that were stored first, or last; of completed ones, those that were completed first, or last.
+   * @default 'oldest'
+   */
+  readonly order?: DeliveriesOrder;
+  /** Continue where the page before has ended: its `after`. */
+  readonly after?: string;
 };
-
-/** The same with the ids under which the engine has the deliveries. */
-export const asStored = <Filter extends DeliveryFilter>(filter: Filter): Filter =>
-  filter.ids ? { ...filter, ids: filter.ids.map(idOf) } : filter;
 
 /**
  * Refuses what says wrongly which deliveries are meant.
@@ -59,6 +68,7 @@ export const asStored = <Filter extends DeliveryFilter>(filter: Filter): Filter 
 export function requireSelection(method: string, query: DeliveryFilter, checks: Checks): void {
   refuseWrong(method, query, checks);
   if (query.ids && query.callback === undefined) throw callbackMissing(method);
+  refuseContradiction(method, query);
 }
 
 /** @throws EVENTS_QUERY_INVALID */
@@ -75,7 +85,7 @@ const callbackMissing = (method: string) =>
     `An id names all deliveries of a run. Say which one is meant: ${method}({ callback: …, ids: [ … ] }).`,
   );
 
-const AFTER = 'Pass the last delivery of the page before.';
+const AFTER = 'Pass the `after` of the page before, as it is.';
 
 export const cursorInvalid = (after: unknown) => queryInvalid('list', `after: ${show(after)}`, AFTER);
 
@@ -88,7 +98,7 @@ const areIds: Check = {
 };
 
 /** What may be left out of a list means more than was asked for, which only shows more. An id that is missing hides one. */
-const FILTER_CHECKS: Checks = { event: isName, callback: isName, ids: areIds };
+const FILTER_CHECKS: Checks = { event: isName, callback: isName, ids: areIds, ...traitChecks(false) };
 
 const isNameGiven = {
   ...isName,
@@ -97,7 +107,21 @@ const isNameGiven = {
 };
 
 /** What is missing here would have more changed than was meant. */
-export const SELECTION_CHECKS: Checks = { event: isNameGiven, callback: isNameGiven, ids: areIds };
+export const SELECTION_CHECKS: Checks = {
+  event: isNameGiven,
+  callback: isNameGiven,
+  ids: areIds,
+  ...traitChecks(true),
+};
+
+export const DISCARD_CHECKS: Checks = {
+  ...SELECTION_CHECKS,
+  state: {
+    isValid: (value) => ['waiting', 'dead'].includes(value),
+    expected: `Pass 'waiting' or 'dead', or leave the field out if both are meant.`,
+    refusesUndefined: true,
+  },
+};
 
 /** The same where callbacks are meant, and never single deliveries. */
 export const CALLBACK_CHECKS: Checks = { event: isNameGiven, callback: isNameGiven };
@@ -105,17 +129,15 @@ export const CALLBACK_CHECKS: Checks = { event: isNameGiven, callback: isNameGiv
 export const LIST_CHECKS: Checks = {
   ...FILTER_CHECKS,
   state: {
-    isValid: (value) => ['waiting', 'running', 'dead'].includes(value),
-    expected: `Pass 'waiting', 'running' or 'dead'.`,
+    isValid: (value) => ['waiting', 'running', 'dead', 'completed'].includes(value),
+    expected: `Pass 'waiting', 'running', 'dead' or 'completed'.`,
   },
+  order: { isValid: (value) => ['oldest', 'newest'].includes(value), expected: `Pass 'oldest' or 'newest'.` },
   limit: {
     isValid: (value) => isCount(1).isValid(value) && value <= 1_000,
     expected: 'Pass a whole number from 1 to 1000.',
   },
-  after: {
-    isValid: (value) => typeof value === 'object' && value !== null && typeof value.cursor === 'string',
-    expected: AFTER,
-  },
+  after: { isValid: (value) => typeof value === 'string', expected: AFTER },
 };
 
 export const WATCHING_CHECKS: Checks = {

@@ -1,22 +1,26 @@
 import type { CallbackRegistry } from '../callbacks/callback-registry.js';
 import type { RegisteredEvent } from '../callbacks/registered-event.js';
 import { addressKey } from '../engine/address-name.js';
-import type { DeliveryCounts, KeptDelivery } from '../engine/kept-delivery.js';
+import type { DeliveryFilter } from '../engine/delivery-filter.js';
+import type { DurableEngine } from '../engine/engine.js';
+import type { DeliveryCounts, KeptDelivery, LastHour } from '../engine/kept-delivery.js';
 import { CursorRefusedError } from '../engine/refusals.js';
 import { providedByHabit } from '../errors/callback-errors.js';
-import { discardFailed, pausingFailed, queryInvalid, retryFailed } from '../errors/delivery-errors.js';
+import { discardFailed, pausingFailed, retryFailed, textsEncoded } from '../errors/delivery-errors.js';
+import type { Checks } from '../options/option-checks.js';
 import type { OutsideCalls } from '../reports/outside-calls.js';
 import { AskedEngine } from './asked-engine.js';
 import type { Coding } from './coding.js';
 import type { DeclaredCallbacks } from './declared-callbacks.js';
+import { asStored, beyondEvery } from './delivery-filters.js';
 import {
-  asStored,
   CALLBACK_CHECKS,
   type CallbackSelection,
   cursorInvalid,
-  type DeliveriesById,
   type DeliveriesQuery,
   type DeliverySelection,
+  DISCARD_CHECKS,
+  type DiscardSelection,
   LIST_CHECKS,
   SELECTION_CHECKS,
 } from './delivery-selection.js';
@@ -32,6 +36,18 @@ export interface CallbackDeliveries extends DeliveryCounts {
 
 /** A delivery as it is kept, with the arguments that the callback gets, or would get. */
 export type KeptEvent = Omit<KeptDelivery, 'arguments' | 'givenId'> & { readonly arguments: readonly unknown[] };
+
+/** Some of the deliveries that a query means. */
+export interface DeliveriesPage {
+  readonly found: KeptEvent[];
+  /** How many deliveries were looked at, those that did not fit included. */
+  readonly scanned: number;
+  /** Where the next page begins. Without it there is none. */
+  readonly after?: string;
+}
+
+/** Of a callback that has nothing. */
+const NONE_ENDED: LastHour = { dead: 0, completed: 0, isExact: true };
 
 /** Shows durable deliveries, has dead ones tried again or removed, and pauses callbacks: inject it where you look after them. */
 export class EventDeliveries {
@@ -53,17 +69,17 @@ export class EventDeliveries {
    * Counts the deliveries that are waiting, running and dead, by callback; also those of callbacks that this instance does
    * not have. Where a number may be too small, `isExact` is `false`: an engine may stop counting at 10,000 in a state, and
    * earlier if there are many callbacks with many deliveries. `oldestDueAt` says since when the one of `waiting` is due that
-   * has been due for the longest, and `pausedSince` since when a callback is paused.
+   * has been due for the longest, `pausedSince` since when a callback is paused, and `lastHour` how many have died or were completed
+   * within the last hour.
    *
    * @throws EVENTS_ENGINE_MISSING, EVENTS_ENGINE_FAILED, EVENTS_CLOSED; so do the other methods
    */
   async counts(): Promise<CallbackDeliveries[]> {
     const engine = await this.asked.for({ method: 'counts', query: {}, checks: {} });
     const counts = new Map((await engine.counts()).map((count) => [addressKey(count), count]));
-    const known = this.asked.known.map(
-      (address) =>
-        counts.get(addressKey(address)) ?? { ...address, waiting: 0, delayed: 0, running: 0, dead: 0, isExact: true },
-    );
+    const lastHour = engine.capabilities.search ? { lastHour: NONE_ENDED } : {};
+    const nothing = { waiting: 0, delayed: 0, running: 0, dead: 0, isExact: true, ...lastHour };
+    const known = this.asked.known.map((address) => counts.get(addressKey(address)) ?? { ...address, ...nothing });
     for (const address of known) counts.delete(addressKey(address));
     return [
       ...known.map((count) => ({ ...count, isKnown: true })),
@@ -72,25 +88,27 @@ export class EventDeliveries {
   }
 
   /**
-   * Lists deliveries in one state with error, arguments and attempts, in the order of storing, as far as the engine knows it.
-   * Whatever stays in the state while you read all, page by page, is listed once. A page that is not full is the last.
+   * Lists deliveries in one state with error, arguments and attempts: those that fit every field given, in the order of storing, as
+   * far as the engine knows it. Whatever stays in the state while you read all, page by page, is listed once.
+   *
+   * A page may be short, or empty, though there are more: what no index serves is looked for among so many deliveries as take some
+   * milliseconds. Go on with `after`, for as long as a page has it.
    *
    * @example
-   * const dead = await this.deliveries.list({ callback: 'Emails.greetNewUser' });
-   * const more = await this.deliveries.list({ callback: 'Emails.greetNewUser', after: dead.at(-1) });
+   * const { found, after } = await this.deliveries.list({ callback: 'Emails.greetNewUser' });
+   * const more = await this.deliveries.list({ callback: 'Emails.greetNewUser', after });
+   * const refused = await this.deliveries.list({ errorCode: 'ECONNREFUSED', endedAfter: yesterday, order: 'newest' });
    * const waiting = await this.deliveries.list({ callback: 'Emails.greetNewUser', ids: [id], state: 'waiting' });
    *
-   * @throws EVENTS_QUERY_INVALID
+   * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_UNSUITED if the engine can list by event, callback and ids only
    */
-  async list(query: DeliveriesQuery = {}): Promise<KeptEvent[]> {
-    const engine = await this.asked.for({ method: 'list', query, checks: LIST_CHECKS });
-    const { state = 'dead', limit = 100, after, ...filter } = query;
-    const kept = await engine
-      .list({ ...asStored(filter), state, limit, ...(after && { after: after.cursor }) })
-      .catch((error: unknown) => {
-        throw error instanceof CursorRefusedError ? cursorInvalid(after) : error;
-      });
-    return kept.map((delivery) => this.shown(delivery));
+  async list(query: DeliveriesQuery = {}): Promise<DeliveriesPage> {
+    const { engine, query: asked } = await this.ask('list', query, LIST_CHECKS);
+    const { state = 'dead', limit = 100, ...rest } = asked;
+    const { found, ...page } = await engine.list({ ...rest, state, limit }).catch((error: unknown) => {
+      throw error instanceof CursorRefusedError ? cursorInvalid(query.after) : error;
+    });
+    return { ...page, found: found.map((delivery) => this.shown(delivery)) };
   }
 
   /**
@@ -100,34 +118,29 @@ export class EventDeliveries {
    *
    * @example
    * await this.deliveries.retry({ callback: dead.callback, ids: [dead.id] });
-   * await this.deliveries.retry({ callback: 'Emails.greetNewUser' });
+   * await this.deliveries.retry({ callback: 'Emails.greetNewUser', errorText: 'the mail server is down' });
    * await this.deliveries.retry({}, { onProgress: (done) => this.logger.log(`${done} retried`), signal });
    *
-   * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_FAILED says how many were done
+   * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_UNSUITED as `list()`; EVENTS_ENGINE_FAILED says how many were done
    */
   async retry(selection: DeliverySelection, watching: PortionsOptions = {}): Promise<number> {
-    const engine = await this.asked.for({ method: 'retry', query: selection, checks: SELECTION_CHECKS, watching });
-    return inPortions(watching, retryPortions(engine, asStored(selection)), (done, cause) =>
-      retryFailed(engine.name, done, cause),
-    );
+    const { engine, query } = await this.ask('retry', selection, SELECTION_CHECKS, watching);
+    return inPortions(watching, retryPortions(engine, query), (done, cause) => retryFailed(engine.name, done, cause));
   }
 
   /**
-   * Removes deliveries for good: dead ones, or waiting ones that are not to happen any more, in portions. Running ones are
-   * left alone. Resolves to the number removed.
+   * Removes deliveries for good: dead ones, or waiting ones that are not to happen any more, which fit every field given. One field
+   * at least must be. It does so in portions. Running ones are left alone. Resolves to the number removed.
    *
    * @example
    * await this.deliveries.discard({ callback: dead.callback, ids: [dead.id] });
+   * await this.deliveries.discard({ state: 'dead', endedBefore: lastYear });
    *
-   * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_FAILED says how many were done
+   * @throws EVENTS_QUERY_INVALID; EVENTS_ENGINE_UNSUITED as `list()`; EVENTS_ENGINE_FAILED says how many were done
    */
-  async discard(selection: DeliveriesById, watching: PortionsOptions = {}): Promise<number> {
-    const engine = await this.asked.for({ method: 'discard', query: selection, checks: SELECTION_CHECKS, watching });
-    if (!selection.ids) {
-      const remedy = 'Say which deliveries to remove: discard({ callback: …, ids: [ … ] }).';
-      throw queryInvalid('discard', 'no ids', remedy);
-    }
-    return inPortions(watching, discardPortions(engine, asStored(selection)), (done, cause) =>
+  async discard(selection: DiscardSelection, watching: PortionsOptions = {}): Promise<number> {
+    const { engine, query } = await this.ask('discard', selection, DISCARD_CHECKS, watching);
+    return inPortions(watching, discardPortions(engine, query), (done, cause) =>
       discardFailed(engine.name, done, cause),
     );
   }
@@ -166,13 +179,29 @@ export class EventDeliveries {
     });
   }
 
+  /** Answers with the engine, and with what is asked of it in the words of its port. */
+  private async ask<Query extends DeliveryFilter>(
+    method: 'list' | 'retry' | 'discard',
+    query: Query,
+    checks: Checks,
+    watching: PortionsOptions = {},
+  ): Promise<{ engine: DurableEngine; query: Query }> {
+    if (query?.errorText !== undefined && this.coding.isOn) throw textsEncoded(method);
+    const beyond = beyondEvery(method, query ?? {});
+    const needs = beyond === undefined ? {} : { needs: 'search' as const, asking: beyond };
+    const engine = await this.asked.for({ method, query, checks, watching, ...needs });
+    return { engine, query: asStored(method, query) };
+  }
+
   private shown({ givenId, ...delivery }: KeptDelivery): KeptEvent {
     const error = delivery.error && this.coding.decodeError(delivery.error);
+    const history = delivery.history?.map((entry) => ({ ...entry, message: this.coding.decodeMessage(entry.message) }));
     return {
       ...delivery,
       id: givenId ?? delivery.id,
       arguments: this.argumentsOf(delivery),
       ...(error && { error }),
+      ...(history && { history }),
     };
   }
 

@@ -1,5 +1,6 @@
+import { type DeliveryFilter, isSearch } from '../engine/delivery-filter.js';
 import type { DurableEngine } from '../engine/engine.js';
-import type { DeliveryFilter } from '../engine/kept-delivery.js';
+import type { DiscardPortion, RetriedPortion, RetryPortion } from '../engine/retry-portion.js';
 
 /** Watches and stops what is done in portions. */
 export interface PortionsOptions {
@@ -41,21 +42,33 @@ export async function inPortions(
 }
 
 export async function* retryPortions(engine: DurableEngine, filter: DeliveryFilter): Portions {
+  for (const part of partsOf(filter)) yield* series((after) => engine.retry(part, { limit: PORTION, ...after }));
+}
+
+/** What is dead after what waits: what dies meanwhile is removed, too, and what is retried meanwhile is left. */
+export async function* discardPortions(
+  engine: DurableEngine,
+  { state, ...filter }: DeliveryFilter & Pick<DiscardPortion, 'state'>,
+): Portions {
+  const hasEnded = filter.endedAfter !== undefined || filter.endedBefore !== undefined;
+  const both = filter.ids && !isSearch(filter) ? [undefined] : hasEnded ? IDLE.slice(1) : IDLE;
   for (const part of partsOf(filter)) {
-    let after: string | undefined;
-    do {
-      const portion = await engine.retry(part, { limit: PORTION, ...(after !== undefined && { after }) });
-      yield portion.count;
-      after = portion.after;
-    } while (after !== undefined);
+    for (const one of state ? [state] : both) {
+      yield* series((after) => engine.discard(part, { limit: PORTION, ...(one && { state: one }), ...after }));
+    }
   }
 }
 
-export async function* discardPortions(
-  engine: DurableEngine,
-  filter: DeliveryFilter & { readonly ids: readonly string[] },
-): Portions {
-  for (const part of partsOf(filter)) yield await engine.discard(part);
+const IDLE = ['waiting', 'dead'] as const;
+
+/** Has one portion done after the other, until there is no more. */
+async function* series(portionAfter: (after: Pick<RetryPortion, 'after'>) => Promise<RetriedPortion>): Portions {
+  let after: string | undefined;
+  do {
+    const portion = await portionAfter(after === undefined ? {} : { after });
+    yield portion.count;
+    after = portion.after;
+  } while (after !== undefined);
 }
 
 /** Divides the ids of a filter among several. A filter without ids is one. */

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { atMost } from '../async/time-limits.js';
 import type { DurableEngine, EngineFactory } from '../engine/engine.js';
 import type { EngineHost } from '../engine/engine-host.js';
@@ -11,6 +12,7 @@ const GOODBYE_MS = 250;
 
 /** The engine of one application: makes it, starts it when somebody needs it, and stops it. */
 export class RunningEngine implements EngineHost {
+  readonly instance = `${hostname()}:${process.pid}`;
   private readonly logger = new SafeLogger('EventsModule');
   /** Made to answer what its kind is, before it starts. */
   private unstarted: DurableEngine | undefined;

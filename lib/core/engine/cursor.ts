@@ -1,7 +1,7 @@
 import type { DeliveryState } from './kept-delivery.js';
 import { CursorRefusedError } from './refusals.js';
 
-/** Makes a {@link KeptDelivery.cursor} of a list of one state, from whatever finds the place in it again. */
+/** Makes the cursor of a list of one state, {@link DeliveryPage.after},, from whatever finds the place in it again. */
 export const cursorOf = (state: DeliveryState, ...place: readonly string[]): string =>
   Buffer.from(JSON.stringify([state, ...place])).toString('base64url');
 

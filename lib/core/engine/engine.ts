@@ -1,8 +1,10 @@
 import type { DeliveryAddress, DurableCallback, KnownAddress, NewDelivery } from './delivery.js';
 import type { EngineAttempt } from './engine-attempt.js';
 import type { EngineHost } from './engine-host.js';
-import type { DeliveryCounts, KeptDelivery, DeliveryFilter, DeliveryQuery } from './kept-delivery.js';
-import type { RetriedPortion, RetryPortion } from './retry-portion.js';
+import type { DeliveryFilter } from './delivery-filter.js';
+import type { DeliveryPage, DeliveryQuery } from './delivery-query.js';
+import type { DeliveryCounts } from './kept-delivery.js';
+import type { DiscardedPortion, DiscardPortion, RetriedPortion, RetryPortion } from './retry-portion.js';
 import type { SqlTransaction } from './sql-transaction.js';
 
 /**
@@ -95,20 +97,25 @@ export interface DurableEngine {
   /**
    * Lists the deliveries that are in one state, a page at a time, in the store's own order: the order of storing, as far as
    * it knows that. Whatever stays in the state while all of it is read, page after page, is listed once; what enters or
-   * leaves it meanwhile may be missing. A page that is not full is the last. Rejects with a {@link CursorRefusedError} if
-   * `after` is no cursor of such a list.
+   * leaves it meanwhile may be missing. A page holds at most `limit`, and may hold fewer, though there are more: where no index
+   * serves what a filter asks for, one call looks at so many deliveries as take some milliseconds, and says where to go on. Only a
+   * page without `after` is the last. Rejects with a {@link CursorRefusedError} if `after` is no cursor of such a list.
    */
-  list(query: DeliveryQuery): Promise<readonly KeptDelivery[]>;
+  list(query: DeliveryQuery): Promise<DeliveryPage>;
 
   /**
    * Makes dead deliveries wait again, due now, with all their attempts before them: a portion of those that the filter
-   * means, which the caller asks for until there is no more. One that dies again meanwhile is not retried again by the same
-   * series of portions. The filter has at most 1,000 ids.
+   * means, which the caller asks for until there is no more. A portion may be of none, as a page may. One that dies again meanwhile
+   * is not retried again by the same series of portions. The filter has at most 1,000 ids.
    */
   retry(filter: DeliveryFilter, portion: RetryPortion): Promise<RetriedPortion>;
 
-  /** Removes deliveries that are waiting or dead, by at most 1,000 ids. Resolves to their number. */
-  discard(filter: DeliveryFilter & { readonly ids: readonly string[] }): Promise<number>;
+  /**
+   * Removes deliveries that are waiting or dead: a portion of those that the filter means, in the same way. An engine that does not
+   * `search` is always given ids. The filter has at most 1,000 of them, and all of these are done by one portion, unless the filter
+   * says more.
+   */
+  discard(filter: DeliveryFilter, portion: DiscardPortion): Promise<DiscardedPortion>;
 
   /**
    * Pauses the callbacks that the filter means, of all that the store knows: from a second later on no instance begins anything
@@ -137,4 +144,11 @@ export interface EngineCapabilities {
    * @default false
    */
   readonly pause?: boolean;
+  /**
+   * `list()`, `retry()` and `discard()` take every field of a {@link DeliveryFilter}, `list()` the newest first and completed ones
+   * too, and `discard()` a filter without ids. `counts()` tells what has ended within the last hour.
+   */
+  readonly search?: boolean;
+  /** It keeps the last ten failures of each delivery, apart from its arguments, and lists them. */
+  readonly history?: boolean;
 }

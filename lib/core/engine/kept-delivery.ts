@@ -1,8 +1,20 @@
 import type { StoredError } from '../errors/stored-error.js';
 import type { DeliveryAddress, Delivery } from './delivery.js';
+import type { HistoryEntry } from './delivery-history.js';
 
-/** A delivery is `waiting` for its time or its turn, `running`, or `dead`, having failed for good. */
-export type DeliveryState = 'waiting' | 'running' | 'dead';
+/**
+ * A delivery is `waiting` for its time or its turn, `running`, `dead`, having failed for good, or `completed`: that is kept for as
+ * long as its id is remembered.
+ */
+export type DeliveryState = 'waiting' | 'running' | 'dead' | 'completed';
+
+/** How many deliveries of an address have ended within the last hour, and are kept. */
+export interface LastHour {
+  readonly dead: number;
+  readonly completed: number;
+  /** `false` where one of these numbers may be too small: there are at least so many. */
+  readonly isExact: boolean;
+}
 
 export interface DeliveryCounts extends DeliveryAddress {
   /** Those that are due, or that an earlier one of their key holds up. */
@@ -20,6 +32,8 @@ export interface DeliveryCounts extends DeliveryAddress {
   readonly oldestDueAt?: Date;
   /** Since when the callback is paused; absent where it is not. */
   readonly pausedSince?: Date;
+  /** Those that have died or were completed within the last hour. Absent where the engine does not `search`. */
+  readonly lastHour?: LastHour;
 }
 
 /** A delivery as it lies in the store. */
@@ -28,24 +42,10 @@ export interface KeptDelivery extends Delivery {
   /** How many attempts have begun. */
   readonly attempts: number;
   readonly storedAt: Date;
-  /** The time from which it may be performed; of a dead one, the time when it died. */
+  /** The time from which it may be performed; of a dead or completed one, the time when it ended. */
   readonly since: Date;
   /** The error of the last attempt. */
   readonly error?: StoredError;
-  /** Its place in the list that it comes from: the list goes on after it. It means something to the engine only. */
-  readonly cursor: string;
-}
-
-/** Names deliveries: all that fit every field given. */
-export interface DeliveryFilter {
-  readonly event?: string;
-  readonly callback?: string;
-  readonly ids?: readonly string[];
-}
-
-export interface DeliveryQuery extends DeliveryFilter {
-  readonly state: DeliveryState;
-  readonly limit: number;
-  /** The cursor of the last delivery of the page before. */
-  readonly after?: string;
+  /** What has happened to it, the oldest first: its last ten failures. Absent where there are none, or the engine keeps no `history`. */
+  readonly history?: readonly HistoryEntry[];
 }

@@ -177,6 +177,13 @@ export const deliveryGone = (event: string) =>
 export const queryInvalid = (method: string, found: string, remedy: string) =>
   new EventsError('EVENTS_QUERY_INVALID', `EventDeliveries.${method}() was given ${found}. ${remedy}`);
 
+export const textsEncoded = (method: string) =>
+  queryInvalid(
+    method,
+    'errorText, and texts of errors went through the codec',
+    'No store can search them: look for errorCode, or read the list.',
+  );
+
 export const healthInvalid = (found: string, remedy: string) =>
   new EventsError('EVENTS_QUERY_INVALID', `EventsHealth.check() was given ${found}. ${remedy}`);
 

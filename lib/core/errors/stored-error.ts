@@ -11,6 +11,9 @@ export interface StoredError {
   readonly errors?: readonly StoredError[];
 }
 
+/** Stands before the text of an error that went through the application's codec. */
+export const ENCODED_TEXT = 'encoded:';
+
 const LONGEST = 10_000;
 const MOST_ERRORS = 6;
 

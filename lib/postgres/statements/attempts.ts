@@ -1,3 +1,4 @@
+import { MOST_HISTORY } from '../../engine/index.js';
 import { isMarkedWith, saysYesIf } from '../caller-transactions.js';
 import { IS_ATTEMPT_OF_SOME as IS_OURS } from './claim.js';
 import { NEED_NOT_LAST } from './need-not-last.js';
@@ -47,6 +48,17 @@ const IS_ATTEMPT = `j.name = $1 and j.id = $2::text::uuid and j.retry_count = $3
 const complete = ({ job }: Tables) =>
   `update ${job} j set state = 'completed', completed_on = now(), heartbeat_on = null, blocked = false`;
 
+const HISTORY = `case jsonb_typeof(j.output->'history') when 'array' then j.output->'history' else '[]' end`;
+
+/**
+ * The error of a failure, and the history of failures beside it, the last ones. One that is told again, as the answer was lost, is
+ * there already.
+ */
+const OUTPUT = `case when claim.output is null or j.state <> 'active' then j.output
+            else claim.output || jsonb_build_object('history',
+              case when jsonb_array_length(${HISTORY}) >= ${MOST_HISTORY} then ${HISTORY} - 0 else ${HISTORY} end
+              || jsonb_build_array(jsonb_build_object('at', floor(extract(epoch from now()) * 1000)) || claim.failure)) end`;
+
 // A locked row is being completed by its callback's own transaction, and nobody knows how long that takes.
 const settle = ({ job, state }: Tables) => `
       with free as (
@@ -60,14 +72,14 @@ const settle = ({ job, state }: Tables) => `
             else now() + claim."afterMs" * interval '1 millisecond' end,
           completed_on = case claim.state when 'retry' then null else now() end,
           deletion_seconds = case claim.state when 'failed' then 0 else j.deletion_seconds end,
-          output = coalesce(claim.output, j.output),
+          output = ${OUTPUT},
           blocked = j.blocked and claim."isUncounted" and claim."postponedMs" is null and j.source_created_on is null,
           retry_delay = j.retry_delay + ceil(coalesce(claim."postponedMs", 0) / 1000)::int,
           retry_count = j.retry_count - (claim."isUncounted" and j.retry_count > 0)::int,
           started_on = case when not claim."isUncounted" or j.retry_count > 0 then j.started_on end,
           heartbeat_on = null, source_created_on = null
         from free join json_to_recordset($4::text::json) as claim(
-          id uuid, state text, "afterMs" float8, output jsonb, "isUncounted" boolean, "postponedMs" float8) on claim.id = free.id
+          id uuid, state text, "afterMs" float8, output jsonb, failure jsonb, "isUncounted" boolean, "postponedMs" float8) on claim.id = free.id
         where j.name = $1 and j.id = free.id and j.state in ('active', claim.state::${state})
         returning j.name, j.id, j.source_id, j.state, j.start_after
       ), notified as (

@@ -44,3 +44,15 @@ export function countsStatement({ job, state }: Tables): string {
         ) as first
       ) as counted`;
 }
+
+/** Writes what counts what has ended of the queues `$1` within the last hour, of each no more than `$2`, the newest first. */
+export const lastHourStatement = ({ job }: Tables) => `
+      select meant.name, dead, completed, looked
+      from (select name, $2::int as most from unnest($1::text[]) as meant(name) offset 0) as meant cross join lateral (
+        select count(*) filter (where state = 'failed')::int as dead, count(*) filter (where state = 'completed')::int as completed,
+          count(*)::int as looked
+        from (
+          select state from ${job} where name = meant.name and completed_on > now() - interval '1 hour'
+          order by completed_on desc limit meant.most
+        ) as last
+      ) as counted`;

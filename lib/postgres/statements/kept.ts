@@ -1,9 +1,12 @@
 import type { DeliveryState } from '../../engine/index.js';
-import { countsStatement } from './counts.js';
+import { countsStatement, lastHourStatement } from './counts.js';
 import { epochMs } from './epoch-ms.js';
 import type { Tables } from './tables.js';
+import { isBehind, type Lying, MEANT, walk } from './walk.js';
 
-type OfState = Readonly<Record<DeliveryState, string>>;
+/** The states that are listed by a statement that was written once. Of completed ones, a page is searched for. */
+type PagedState = Exclude<DeliveryState, 'completed'>;
+type OfState = Readonly<Record<PagedState, string>>;
 
 /**
  * The statements that look into the deliveries that are kept, and change them, in the queues `$1`. Queues and ids are arrays,
@@ -16,6 +19,8 @@ export interface KeptStatements {
    * since when the first of each is due, in milliseconds since 1970.
    */
   readonly counts: string;
+  /** Counts, of each of the queues, what has ended within the last hour, no further than `$2`. */
+  readonly lastHour: string;
   /** Reads a page of the deliveries in a state. */
   readonly list: OfState;
   /** The same of those with the ids `$6`. */
@@ -39,6 +44,7 @@ export interface KeptStatements {
 
 export const keptStatements = (tables: Tables, keepCompletedSeconds: number): KeptStatements => ({
   counts: countsStatement(tables),
+  lastHour: lastHourStatement(tables),
   list: ofEachState((state) => list(tables, state, page(tables, state))),
   listOfIds: ofEachState((state) => list(tables, state, pageOfIds(tables, state, '$6'))),
   retry: retry(tables, keepCompletedSeconds, page(tables, 'dead')),
@@ -49,7 +55,7 @@ export const keptStatements = (tables: Tables, keepCompletedSeconds: number): Ke
   probe: probe(tables),
 });
 
-const ofEachState = (statement: (state: DeliveryState) => string): OfState => ({
+const ofEachState = (statement: (state: PagedState) => string): OfState => ({
   waiting: statement('waiting'),
   running: statement('running'),
   dead: statement('dead'),
@@ -61,8 +67,8 @@ const ofEachState = (statement: (state: DeliveryState) => string): OfState => ({
  */
 const DEARER = `state < 'completed' and state < 'cancelled' and state < 'failed'`;
 
-interface Found {
-  readonly place: string;
+/** Where deliveries lie, whatever the queue. */
+export interface Found extends Lying {
   readonly parts: readonly string[];
 }
 
@@ -70,7 +76,7 @@ interface Found {
  * Where the deliveries of each state lie. Each of `parts` is a condition of an index of pg-boss, read in the order of `place`,
  * or else holds few: those that run, and those that are suspected. Words that differ from the index's own cost all of it.
  */
-const FOUND: Readonly<Record<DeliveryState, Found>> = {
+export const FOUND: Readonly<Record<DeliveryState, Found>> = {
   waiting: {
     place: 'created_on',
     parts: [`state < 'active' and not blocked and priority = 0 and ${DEARER}`, `state = 'retry' and blocked`],
@@ -78,56 +84,18 @@ const FOUND: Readonly<Record<DeliveryState, Found>> = {
   running: { place: 'created_on', parts: [`state = 'active'`] },
   // Which is where they were stored: see what settles them.
   dead: { place: 'start_after', parts: [`state = 'failed' and not blocked`] },
+  // In the index by that time, dead ones lie between them: those are passed over.
+  completed: { place: 'completed_on', parts: [`completed_on is not null`] },
 };
 
-const MEANT = `unnest($1::text[]) as meant(name)`;
-
-const isBehind = (place: string) => `(${place}, j.id, j.name) > (
-          coalesce(timestamptz 'epoch' + $2::text::bigint * interval '1 microsecond', '-infinity'),
-          coalesce($3::text::uuid, '00000000-0000-0000-0000-000000000000'), coalesce($4::text, ''))`;
-
-/** How many rows are read of each queue at first: of one all that are wanted, of many less. */
-const SHARE = `ceil($5::int / sqrt(greatest(cardinality($1::text[]), 1)))::int`;
-
-/**
- * A page of what is in a state: the first of all queues. A share of it is read of each queue, and a whole page only of those
- * whose share does not reach to the end of the page: these are about as many as the square root of all, at most. So a page of
- * many queues costs little more than one of one queue, however the deliveries are spread. Those stored at the same
- * moment are put in order outside: inside, the planner would sort all where it believes that there are few.
- */
-function page({ job }: Tables, state: DeliveryState): string {
-  const { place, parts } = FOUND[state];
-  const headOf = (queue: string, most: string) => {
-    const heads = parts.map(
-      (part) => `(
-            select id, name, ${place} as place, ctid as spot from ${job} j
-            where name = ${queue}.name and ${part} and ${isBehind(place)}
-            order by ${place} fetch first (${most}) rows with ties)`,
-    );
-    return `(${heads.join(' union all ')}) as head`;
-  };
-  // The limit of `short` cuts nothing off. It has the planner take them for few: else it believes all of this to cost so much
-  // that it compiles it, which takes longer.
-  return `
-        with share as materialized (
-          select head.* from ${MEANT} cross join lateral ${headOf('meant', SHARE)}
-        ), short as materialized (
-          select name from share
-          where place <= coalesce((select place from share order by place offset $5::int - 1 limit 1), 'infinity')
-          group by name having count(*) >= ${SHARE} and ${SHARE} < $5::int
-          limit (select count(*) from share)
-        )
-        select * from share where name not in (select name from short)
-        union all
-        select head.* from short cross join lateral ${headOf('short', '$5::int')}
-        order by place, id, name limit $5::int`;
-}
+/** A page of what is in a state: the first of all queues. */
+const page = (tables: Tables, state: DeliveryState) => walk(tables, FOUND[state], { order: 'oldest' });
 
 /**
  * Looks ids up, by the primary key, in the queues that hold anything in some parts. It does so whatever the planner believes
  * of states.
  */
-const lookedUp = ({ job }: Tables, { place, parts }: Found, ids: string, columns: string) => `
+export const lookedUp = ({ job }: Tables, { place, parts }: Found, ids: string, columns: string) => `
         with holding as materialized (
           select name from ${MEANT} where ${parts
             .map((part) => `(select true from ${job} where name = meant.name and ${part} order by ${place} limit 1)`)
@@ -145,31 +113,38 @@ const pageOfIds = (tables: Tables, state: DeliveryState, ids: string) => `
         order by place, id, name limit $5::int`;
 
 // An exact number of microseconds, as text: a float has too few digits, and drivers may have been told to read times.
-const PLACE = `(extract(epoch from place) * 1000000)::bigint::text as place`;
+export const PLACE = `(extract(epoch from place) * 1000000)::bigint::text as place`;
+
+const ATTEMPTS = `(retry_count + 1 - coalesce((data->>'uncounted')::int, 0))`;
+const SINCE = { waiting: 'start_after', running: 'started_on', dead: 'completed_on', completed: 'completed_on' };
+
+/** What is read of a delivery in a state, beside its place. */
+export const listed = (state: DeliveryState) => `
+        j.id, j.name, singleton_key as key, data, output, ${epochMs('created_on')} as "storedAt",
+        case when started_on is null then 0 else ${ATTEMPTS} end as attempts, ${epochMs(SINCE[state])} as since`;
 
 /** Reads the deliveries of a page. Only now, as what they carry may be large. */
-function list({ job }: Tables, state: DeliveryState, page: string): string {
-  const attempts = `(retry_count + 1 - coalesce((data->>'uncounted')::int, 0))`;
-  return `
-      select j.id, j.name, singleton_key as key, data, output, ${epochMs('created_on')} as "storedAt", ${PLACE},
-        case when started_on is null then 0 else ${attempts} end as attempts,
-        ${epochMs({ waiting: 'start_after', running: 'started_on', dead: 'completed_on' }[state])} as since
+const list = ({ job }: Tables, state: DeliveryState, page: string) => `
+      select ${listed(state)}, ${PLACE}
       from (${page}
       ) as page cross join lateral (select * from ${job} where ctid = page.spot offset 0) as j
       order by page.place, page.id, page.name`;
-}
 
 /** What puts all attempts before a delivery again. Those of earlier versions, which counted in the data, do so too. */
 const NEVER_BEGUN = `
           retry_count = 0, retry_delay = 0, started_on = null, source_retry_count = null, source_created_on = null, source_id = null,
           data = case when data ? 'uncounted' then data - 'uncounted' else data end`;
 
+/** What makes a dead delivery wait again. */
+export const waitingAgain = (keepCompletedSeconds: number) => `
+          state = 'retry', start_after = now(), completed_on = null, blocked = false,
+          deletion_seconds = ${keepCompletedSeconds}, ${NEVER_BEGUN}`;
+
 // By where the rows lie, as the planner may prefer any index, or none, to the primary key.
 const retry = ({ job }: Tables, keepCompletedSeconds: number, page: string) => `
       with portion as materialized (${page}
       ), retried as (
-        update ${job} set state = 'retry', start_after = now(), completed_on = null, blocked = false,
-          deletion_seconds = ${keepCompletedSeconds}, ${NEVER_BEGUN}
+        update ${job} set ${waitingAgain(keepCompletedSeconds)}
         where ctid = any(array(select spot from portion)) and state = 'failed' returning name
       ), notified as (
         select pg_notify($6, name) from retried group by name
@@ -194,7 +169,7 @@ const removeDead = ({ job }: Tables, page: string) => `
       from portion order by portion.place desc, id desc, name desc limit 1`;
 
 /** Whatever is waiting or dead, with a priority too. */
-const DISCARDED: Found = {
+export const DISCARDED: Found = {
   place: 'blocked, start_after',
   parts: [`state = 'created'`, `state = 'retry'`, `state = 'failed'`],
 };

@@ -73,7 +73,7 @@ async function oldestDueAt(scene: Scene, engine: DurableEngine): Promise<Date | 
 /** So many wait, and one of them is due for the longest, as the list has it. */
 async function tellsTheOldestOf(count: number, scene: Scene, engine: DurableEngine): Promise<void> {
   await scene.until(`${count} wait`, async () => (await scene.counts(engine)).waiting === count);
-  const listed = await engine.list({ ...scene.filter(), state: 'waiting', limit: 10 });
+  const listed = (await engine.list({ ...scene.filter(), state: 'waiting', limit: 10 })).found;
   const due = listed.map(({ since }) => since.getTime()).filter((since) => since < Date.now() + FAR_MS / 2);
   assert.equal(due.length, count);
   const oldest = await oldestDueAt(scene, engine);

@@ -3,13 +3,16 @@ import { countingRules } from './counting.js';
 import { dutyRules } from './duty.js';
 import { endingRules } from './ending.js';
 import { failingRules } from './failing.js';
+import { filteringRules } from './filtering.js';
 import { headersRules } from './headers.js';
+import { historyRules } from './history.js';
 import { keepingRules } from './keeping.js';
 import { orderRules } from './order.js';
 import { postponingRules } from './postponing.js';
 import { pausingRules } from './pausing.js';
 import { resumingRules } from './resuming.js';
 import type { ContractRule } from './rule.js';
+import { searchingRules } from './searching.js';
 import { storingRules } from './storing.js';
 import { transactionsRules } from './transactions.js';
 
@@ -30,6 +33,9 @@ export const engineContract: readonly ContractRule[] = [
   ...postponingRules,
   ...countingRules,
   ...keepingRules,
+  ...searchingRules,
+  ...filteringRules,
+  ...historyRules,
   ...endingRules,
   ...chargingRules,
   ...orderRules,

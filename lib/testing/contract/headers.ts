@@ -29,7 +29,7 @@ export const headersRules: readonly ContractRule[] = [
     for (const { delivery } of await attempts.begun(2)) {
       same(delivery.headers ?? 'none', delivery.id === bare.id ? 'none' : HEADERS);
     }
-    const listed = await engine.list({ ...scene.filter(), state: 'waiting', limit: 10 });
+    const listed = (await engine.list({ ...scene.filter(), state: 'waiting', limit: 10 })).found;
     same(
       listed.map(({ headers }) => headers ?? 'none'),
       [HEADERS, 'none'],
@@ -48,7 +48,7 @@ export const headersRules: readonly ContractRule[] = [
     });
     await engine.store([scene.delivery({ headers: HEADERS })]);
     await scene.until('it is dead', async () => (await scene.counts(engine)).dead === 1);
-    const [dead] = await engine.list({ ...scene.filter(), state: 'dead', limit: 10 });
+    const [dead] = (await engine.list({ ...scene.filter(), state: 'dead', limit: 10 })).found;
     same(dead.headers ?? 'none', HEADERS);
     assert.equal(await scene.retry(engine), 1);
     for (const { delivery } of await attempts.begun(5)) same(delivery.headers ?? 'none', HEADERS);
@@ -66,12 +66,12 @@ export const headersRules: readonly ContractRule[] = [
     });
     await engine.store([scene.delivery({ givenId: GIVEN_ID })]);
     await scene.until('it is dead', async () => (await scene.counts(engine)).dead === 1);
-    const [dead] = await engine.list({ ...scene.filter(), state: 'dead', limit: 10 });
+    const [dead] = (await engine.list({ ...scene.filter(), state: 'dead', limit: 10 })).found;
     assert.equal(dead.givenId, GIVEN_ID);
     assert.equal(await scene.retry(engine), 1);
     for (const { delivery } of await attempts.begun(4)) assert.equal(delivery.givenId, GIVEN_ID);
     await engine.store([scene.delivery({ delayMs: FAR_MS })]);
-    const [waiting] = await engine.list({ ...scene.filter(), state: 'waiting', limit: 10 });
+    const [waiting] = (await engine.list({ ...scene.filter(), state: 'waiting', limit: 10 })).found;
     assert.equal(waiting.givenId, undefined);
   }),
 

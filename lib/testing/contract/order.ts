@@ -83,7 +83,7 @@ export const orderRules: readonly ContractRule[] = [
       await engine.store([first]);
       await engine.store([second]);
       await scene.until('the first is dead', async () => (await scene.counts(engine)).dead === 1);
-      assert.equal(await engine.discard(scene.filter({ ids: [first.id] })), 1);
+      assert.equal(await scene.discard(engine, [first.id]), 1);
       await attempts.begun(2);
       assert.deepEqual(attempts.ids, [first.id, second.id]);
     },

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { type EngineHarness, Scene } from './scene.js';
 
-export type ContractNeed = 'transactions' | 'order' | 'pause' | 'several sessions' | 'postponing';
+export type ContractNeed =
+  'transactions' | 'order' | 'pause' | 'postponing' | 'search' | 'history' | 'several sessions';
 
 /** One rule that every engine must keep. */
 export interface ContractRule {

@@ -134,7 +134,7 @@ export class Scene {
     const report: EngineHost['report'] = (message, error) => {
       if (!this.cutOff.has(engine)) this.reports.push(`${message}: ${String(error)}`);
     };
-    await engine.start({ log: ignore, warn: ignore, report });
+    await engine.start({ instance: this.instanceOf(engine), log: ignore, warn: ignore, report });
     await engine.declare(callbacks);
     return engine;
   }
@@ -152,6 +152,13 @@ export class Scene {
   /** Retries no more than one portion. */
   retry = async (engine: DurableEngine, rest: { callback?: string; ids?: string[] } = {}): Promise<number> =>
     (await engine.retry(this.filter(rest), { limit: 1_000 })).count;
+
+  /** Removes deliveries by their ids. */
+  discard = async (engine: DurableEngine, ids: string[]): Promise<number> =>
+    (await engine.discard(this.filter({ ids }), { limit: 1_000 })).count;
+
+  /** What an instance is called in the history of deliveries. */
+  instanceOf = (engine: DurableEngine): string => `instance-${this.engines.indexOf(engine)}`;
 
   filter = <Rest extends { callback?: string; ids?: string[] } = {}>(rest: Rest = {} as Rest) => ({
     event: this.event,

@@ -1,9 +1,11 @@
-import type { EngineAttempt } from '../../engine/index.js';
+import { type EngineAttempt, failureOf, type StoredError } from '../../engine/index.js';
 import type { MemoryStore } from './memory-store.js';
-import { type Claim, copyOf, type Row } from './row.js';
+import { type Claim, deliveryOf, remembering, type Row } from './row.js';
 
 /** The things that an attempt in memory needs. */
 interface AttemptOptions {
+  /** Names the instance that makes it. */
+  readonly instance: string;
   readonly store: MemoryStore;
   /** The clock of deliveries. */
   readonly now: () => number;
@@ -12,8 +14,7 @@ interface AttemptOptions {
 }
 
 /** Makes the attempt at a delivery that an instance has claimed. */
-export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptOptions): EngineAttempt {
-  const { event, callback, id, givenId, key, headers, arguments: args } = row;
+export function attemptAt(row: Row, claim: Claim, { instance, store, now, drop }: AttemptOptions): EngineAttempt {
   const settle = async (change: Partial<Row>): Promise<boolean> => {
     drop();
     if (row.claim !== claim) return false;
@@ -22,16 +23,12 @@ export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptO
     return true;
   };
   const later = (ms: number) => ({ state: 'waiting' as const, since: now() + Math.ceil(ms), isRetried: true });
+  const failed = (error: StoredError): Partial<Row> => ({
+    error,
+    history: remembering(row.history, { at: new Date(now()), ...failureOf(instance, error) }),
+  });
   return {
-    delivery: {
-      event,
-      callback,
-      id,
-      ...(givenId !== undefined && { givenId }),
-      ...(key !== undefined && { key }),
-      ...(headers && { headers: copyOf(headers) }),
-      arguments: copyOf(args),
-    },
+    delivery: deliveryOf(row),
     attempt: row.attempts,
     charged: row.attempts - row.spared,
     postponedMs: row.postponedMs,
@@ -39,13 +36,13 @@ export function attemptAt(row: Row, claim: Claim, { store, now, drop }: AttemptO
     complete: async () => {
       drop();
       if (row.claim !== claim) return false;
-      row.claim = undefined;
-      store.remove(row);
+      Object.assign(row, { claim: undefined, state: 'completed', since: now() });
+      store.complete(row);
       return true;
     },
-    retryIn: (ms, error) => settle({ ...later(ms), error }),
+    retryIn: (ms, error) => settle({ ...later(ms), ...failed(error) }),
     postpone: (ms) => settle({ ...later(ms), attempts: row.attempts - 1, postponedMs: row.postponedMs + ms }),
-    bury: (error) => settle({ state: 'dead', error }),
+    bury: (error) => settle({ state: 'dead', ...failed(error) }),
     release: () => settle({ state: 'waiting', attempts: row.attempts - 1, isRetried: true }),
     completeIn: () => Promise.reject(noTransactions()),
   };

@@ -2,6 +2,7 @@ import {
   type DeliveryAddress,
   type DeliveryFilter,
   type DeliveryQuery,
+  type DiscardPortion,
   type DurableCallback,
   type DurableEngine,
   type EngineAttempt,
@@ -70,7 +71,14 @@ interface Worker {
 /** Stores and performs deliveries in a {@link MemoryStore}, as one instance of an application. */
 export class MemoryEngine implements DurableEngine {
   readonly name = 'memory';
-  readonly capabilities = { transactions: false, order: true, pause: true, postponing: true };
+  readonly capabilities = {
+    transactions: false,
+    order: true,
+    pause: true,
+    postponing: true,
+    search: true,
+    history: true,
+  };
   private readonly workers: Worker[] = [];
   private readonly rows: KeptRows;
   private readonly claims = new Map<Claim, Row>();
@@ -82,6 +90,7 @@ export class MemoryEngine implements DurableEngine {
   private renewal: NodeJS.Timeout | undefined;
   private callOffWakeUp = () => {};
   private isWorking = true;
+  private instance = '';
 
   constructor(
     protected readonly kept: MemoryStore,
@@ -94,6 +103,7 @@ export class MemoryEngine implements DurableEngine {
 
   async start(host: EngineHost): Promise<void> {
     this.host = host;
+    this.instance = host.instance;
     if (this.keepDeadMs < Infinity) host.log(retentionNotice(this.keepDeadMs));
     this.unsubscribe = this.kept.subscribe(() => this.pump());
     this.renewal = setInterval(() => this.renew(), this.leaseMs / 4);
@@ -158,8 +168,8 @@ export class MemoryEngine implements DurableEngine {
     return this.rows.retry(filter, portion, this.clock.now());
   }
 
-  async discard(filter: DeliveryFilter): Promise<number> {
-    return this.rows.discard(filter);
+  async discard(filter: DeliveryFilter, portion: DiscardPortion) {
+    return this.rows.discard(filter, portion);
   }
 
   async pause(filter: Partial<DeliveryAddress>): Promise<number> {
@@ -219,7 +229,7 @@ export class MemoryEngine implements DurableEngine {
       row.attempts++;
       const drop = () => this.drop(claim);
       const now = () => this.clock.now();
-      await worker.perform(attemptAt(row, claim, { store: this.kept, now, drop }));
+      await worker.perform(attemptAt(row, claim, { instance: this.instance, store: this.kept, now, drop }));
     }
     this.drop(claim);
     worker.running--;

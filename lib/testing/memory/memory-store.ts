@@ -17,6 +17,8 @@ export class MemoryStore {
   private readonly lanes = new Map<string, Map<string, Row>>();
   /** The identities of all deliveries ever stored, also of those that are done: one that comes again is passed over. */
   private readonly known = new Set<string>();
+  /** In the order in which they were completed. */
+  private readonly done = new Set<Row>();
   private readonly declared = new Map<string, DurableCallback>();
   private readonly listeners = new Set<() => void>();
   /** The instances that work, in the order in which they began. The first has the duty. */
@@ -80,6 +82,7 @@ export class MemoryStore {
         postponedMs: 0,
         isSuspect: false,
         isRetried: false,
+        history: [],
       });
     }
     this.adopt();
@@ -124,6 +127,18 @@ export class MemoryStore {
   /** @internal All deliveries that are not done. */
   get rows(): readonly Row[] {
     return [...this.lanes.values()].flatMap((lane) => [...lane.values()]);
+  }
+
+  /** @internal All deliveries that are completed, in the order in which they were. */
+  get completed(): readonly Row[] {
+    return [...this.done];
+  }
+
+  /** @internal */
+  complete(row: Row): void {
+    row.place = ++this.lastPlace;
+    this.done.add(row);
+    this.remove(row);
   }
 
   /** @internal */

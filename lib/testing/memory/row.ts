@@ -1,4 +1,11 @@
-import type { NewDelivery, StoredError } from '../../engine/index.js';
+import {
+  type Delivery,
+  type DeliveryState,
+  type HistoryEntry,
+  MOST_HISTORY,
+  type NewDelivery,
+  type StoredError,
+} from '../../engine/index.js';
 
 /** A delivery in a memory store. */
 export interface Row {
@@ -10,9 +17,9 @@ export interface Row {
   readonly headers?: NewDelivery['headers'];
   readonly arguments: NewDelivery['arguments'];
   readonly storedAt: number;
-  /** Tells the order of storing. */
-  readonly place: number;
-  state: 'waiting' | 'running' | 'dead';
+  /** Tells the order of storing; of completed ones, that of completion. */
+  place: number;
+  state: DeliveryState;
   since: number;
   /** How many attempts have begun. */
   attempts: number;
@@ -26,6 +33,8 @@ export interface Row {
   isRetried: boolean;
   claim?: Claim;
   error?: StoredError;
+  /** Its failures, the last ones. */
+  history: readonly HistoryEntry[];
 }
 
 /** The claim of an instance on a delivery that it performs. */
@@ -37,6 +46,10 @@ export interface Claim {
   readonly isOnLoneSuspect: boolean;
   readonly abort: AbortController;
 }
+
+/** The history of a delivery that has one more entry. */
+export const remembering = (history: readonly HistoryEntry[], entry: HistoryEntry): readonly HistoryEntry[] =>
+  [...history, entry].slice(-MOST_HISTORY);
 
 /** Whether its time has come. */
 export const isDue = ({ state, since }: Row, now: number) => state === 'waiting' && since <= now;
@@ -53,6 +66,17 @@ export function heldUp(lane: ReadonlyMap<string, Row>): ReadonlySet<Row> {
   }
   return new Set([...lane.values()].filter((row) => holders.has(row.key) && holders.get(row.key) !== row));
 }
+
+/** The delivery that a row is, as a copy. */
+export const deliveryOf = ({ event, callback, id, givenId, key, headers, arguments: args }: Row): Delivery => ({
+  event,
+  callback,
+  id,
+  ...(givenId !== undefined && { givenId }),
+  ...(key !== undefined && { key }),
+  ...(headers && { headers: copyOf(headers) }),
+  arguments: copyOf(args),
+});
 
 /** As JSON, which is what deliveries are made of. */
 export const copyOf = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;

@@ -120,10 +120,20 @@ export const blocking = () =>
     const { deliveries } = app;
     await blocked(client, 'a page of 50', () => deliveries.list({ state: 'waiting', limit: 50 }));
     await blocked(client, 'counts', () => deliveries.counts());
-    await blocked(client, 'a discard of one', (index) => deliveries.discard({ ids: [ids[index]] }));
+    await blocked(client, 'a discard of one', (index) =>
+      deliveries.discard({ callback: 'Answer0', ids: [ids[index]] }),
+    );
+    const searches = {
+      'a search of what waits by a header': { state: 'waiting', headers: { tenant: 'none' } },
+      'a search of what waits by a key': { state: 'waiting', key: 'none', order: 'newest' },
+      'a search of the dead by a text': { errorText: 'nowhere' },
+    };
+    for (const [what, query] of Object.entries(searches)) await blocked(client, what, () => deliveries.list(query));
     const some = (index) => ids.slice(ids.length / 2 + index * 1_000).slice(0, 1_000);
-    await blocked(client, 'a discard of 10 k', (index) => deliveries.discard({ ids: some(index) }));
+    await blocked(client, 'a discard of 10 k', (index) =>
+      deliveries.discard({ callback: 'Answer0', ids: some(index) }),
+    );
     await blocked(client, 'a page beside them', () => deliveries.list({ state: 'waiting', limit: 50 }));
-    await blocked(client, 'a retry of 50 k', () => deliveries.retry(), 1);
+    await blocked(client, 'a retry of 50 k', () => deliveries.retry({}), 1);
     await app.close();
   });

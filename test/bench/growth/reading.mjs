@@ -39,8 +39,8 @@ async function readAll(app, state) {
   for (let after; Date.now() < until;) {
     const { value, all } = await statementsOf(app, () => app.deliveries.list({ state, limit: 1_000, after }));
     times.push(all);
-    after = value.at(-1);
-    if (value.length < 1_000) return { times, isWhole: true };
+    after = value.after;
+    if (after === undefined) return { times, isWhole: true };
   }
   return { times, isWhole: false };
 }
@@ -73,7 +73,7 @@ async function whole(app) {
 
 async function retry(app) {
   try {
-    const { value, ms, longest } = await statementsOf(app, () => app.deliveries.retry());
+    const { value, ms, longest } = await statementsOf(app, () => app.deliveries.retry({}));
     show('retry of 100 k dead', ms, `ms, ${value} retried`);
     goal('retry of 100 k dead, its longest statement', longest, 250, 'ms');
   } catch (error) {
@@ -90,7 +90,7 @@ async function overCallbacks() {
   const name = `'x/Answer' || (n % ${CALLBACKS})`;
   await store.seed(MIXES()['of all states'].map((seed) => ({ ...seed, name })));
   const app = await store.start({ work: false, callbacks: CALLBACKS });
-  const dead = await app.deliveries.list({ limit: 1_000 });
+  const { found } = await app.deliveries.list({ callback: 'Answer0', limit: 1_000 });
   const pageOf = (state, limit) => () => app.deliveries.list({ state, limit });
   const reads = {
     'a page of 50 waiting': pageOf('waiting', 50),
@@ -101,8 +101,10 @@ async function overCallbacks() {
   for (const [what, work] of Object.entries(reads)) {
     goal(`${what}, of ${CALLBACKS} callbacks`, await medianOf(app, work), 50, 'ms');
   }
-  const ids = dead.map(({ id }) => id);
-  const { longest, all } = await statementsOf(app, () => app.deliveries.list({ ids, limit: 1_000 }));
+  const ids = found.map(({ id }) => id);
+  const { longest, all } = await statementsOf(app, () =>
+    app.deliveries.list({ callback: 'Answer0', ids, limit: 1_000 }),
+  );
   show(`1,000 ids, of ${CALLBACKS} callbacks`, all, 'ms');
   goal(`1,000 ids, of ${CALLBACKS} callbacks, the longest statement`, longest, 50, 'ms');
   await app.close();

@@ -105,7 +105,7 @@ class TableEngine implements DurableEngine {
   counts = () => this.table.counts();
   list = (query: DeliveryQuery) => this.table.list(query);
   retry = (filter: DeliveryFilter, portion: RetryPortion) => this.table.retry(filter, portion);
-  discard = (filter: DeliveryFilter) => this.table.discard(filter);
+  discard = async (filter: DeliveryFilter) => ({ count: await this.table.discard(filter) });
 
   private get running(): Started {
     if (!this.started) throw new Error('The engine has not started.');

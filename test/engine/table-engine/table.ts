@@ -4,6 +4,7 @@ import {
   type DeliveryAddress,
   type DeliveryCounts,
   type DeliveryFilter,
+  type DeliveryPage,
   type DeliveryQuery,
   type DurableCallback,
   type KeptDelivery,
@@ -306,9 +307,11 @@ export class Table {
     return rows.map(({ oldestDueAt, ...counts }) => ({ ...counts, ...(oldestDueAt && { oldestDueAt }) }));
   }
 
-  async list({ state, limit, after, ...filter }: DeliveryQuery): Promise<KeptDelivery[]> {
+  async list({ state, limit, after, ...filter }: DeliveryQuery): Promise<DeliveryPage> {
     const rows = await this.ask<Row>(LIST, [...parametersOf(filter), state, positionOf(state, after), limit]);
-    return rows.map(keptOf);
+    const last = rows.length === limit ? rows.at(-1) : undefined;
+    const goOn = last && { after: cursorOf(state, String(last.position)) };
+    return { found: rows.map(keptOf), scanned: rows.length, ...goOn };
   }
 
   async retry(filter: DeliveryFilter, { limit, after }: RetryPortion): Promise<RetriedPortion> {
@@ -349,5 +352,4 @@ const keptOf = (row: Row): KeptDelivery => ({
   storedAt: row.stored_at,
   since: row.since,
   ...(row.error && { error: row.error }),
-  cursor: cursorOf(row.state, String(row.position)),
 });
