@@ -101,18 +101,16 @@ describe('EventDeliveries', () => {
     expect(await deliveries.discard({ callback, ids: [found[0].id] })).toBe(1);
     const refused = (what: string) => ({
       code: 'EVENTS_ENGINE_UNSUITED',
-      message: `EventDeliveries.${what}, which the engine memory cannot do. lib/control.md says which engine can.`,
+      message: expect.stringMatching(`^The engine memory cannot do EventDeliveries\\.${what} here\\. `),
     });
-    await expect(deliveries.list({ key: 'a' })).rejects.toMatchObject(refused('list() with key was called'));
+    await expect(deliveries.list({ key: 'a' })).rejects.toMatchObject(refused('list\\(\\) with key'));
     await expect(deliveries.list({ state: 'completed' })).rejects.toMatchObject(
-      refused("list() with state: 'completed' was called"),
+      refused("list\\(\\) with state: 'completed'"),
     );
     await expect(deliveries.list({ order: 'newest' })).rejects.toMatchObject(
-      refused("list() with order: 'newest' was called"),
+      refused("list\\(\\) with order: 'newest'"),
     );
-    await expect(deliveries.retry({ errorText: 'down' })).rejects.toMatchObject(
-      refused('retry() with errorText was called'),
-    );
-    await expect(deliveries.discard({ callback })).rejects.toMatchObject(refused('discard() with no ids was called'));
+    await expect(deliveries.retry({ errorText: 'down' })).rejects.toMatchObject(refused('retry\\(\\) with errorText'));
+    await expect(deliveries.discard({ callback })).rejects.toMatchObject(refused('discard\\(\\) with no ids'));
   });
 });
