@@ -17,15 +17,25 @@ export async function openOwnSchema(
     return own;
   }
   const { rows } = await connection.query(own.isThere, [], BOOT_TIMEOUT_MS);
-  const [{ isThere, hasMarks }] = rows as { isThere: boolean; hasMarks: boolean }[];
-  if (!isThere || !hasMarks) {
+  const [{ isThere, hasMarks, hasLimits }] = rows as { isThere: boolean; hasMarks: boolean; hasLimits: boolean }[];
+  if (!isThere || !hasMarks || !hasLimits) {
     const price = isThere
-      ? 'what remote names is not compared with what other applications have'
+      ? missing(hasMarks, hasLimits)
       : 'each instance looks for all deliveries by itself, and the database plans each statement each time';
     host.warn(
       `The schema "${schema}" lacks what this version of nestjs-callbacks keeps there, or this role may not use it. It works; ${price}. ` +
         `Run what upgradeSql('${schema}') returns, grant the role what lib/postgres/README.md says on its tables and functions, and start again.`,
     );
   }
-  return isThere ? { ...own, marks: hasMarks ? own.marks : undefined } : undefined;
+  return isThere
+    ? { ...own, marks: hasMarks ? own.marks : undefined, limits: hasLimits ? own.limits : undefined }
+    : undefined;
 }
+
+const missing = (hasMarks: boolean, hasLimits: boolean) =>
+  [
+    hasMarks ? [] : 'what remote names is not compared with what other applications have',
+    hasLimits ? [] : 'callbacks with limits are refused',
+  ]
+    .flat()
+    .join('; ');

@@ -8,6 +8,8 @@ import {
   type DurableEngine,
   type EngineAttempt,
   EngineHealth,
+  type GroupLimit,
+  groupOf,
   type EngineHost,
   neverDeclared,
   type NewDelivery,
@@ -22,6 +24,7 @@ import { openConnection } from './connection/open-connection.js';
 import { checkServer } from './connection/server-checks.js';
 import { EmbeddedClock } from './embedded-clock.js';
 import { KeptDeliveries } from './kept-deliveries.js';
+import { Limits } from './limits.js';
 import { isQueueMissing } from './missing-queue.js';
 import { type CompleteOptions, sessionsOf } from './options.js';
 import { openOwnSchema } from './open-own-schema.js';
@@ -42,6 +45,7 @@ interface Opened {
   readonly connection: Connection;
   readonly boss: PgBoss;
   readonly queues: Queues;
+  readonly limits: Limits;
   readonly working: Working;
   readonly writer: Writer;
   readonly kept: KeptDeliveries;
@@ -53,12 +57,13 @@ interface Opened {
 interface Declared {
   readonly queue: string;
   readonly isOrdered: boolean;
+  readonly groups?: GroupLimit;
 }
 
 /** Keeps durable deliveries as jobs of pg-boss, on a Postgres server or in PGlite. */
 export class PostgresEngine implements DurableEngine {
   readonly name: string;
-  readonly capabilities = { transactions: true, order: true };
+  readonly capabilities = { transactions: true, order: true, limits: true, groups: true };
   private readonly durations: StoreOptions;
   private readonly statements: Statements;
   private readonly channel: string;
@@ -85,26 +90,24 @@ export class PostgresEngine implements DurableEngine {
     if (connection.isExclusive) await takeOver(connection, statements, own);
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
     const health = new EngineHealth(host, this.name);
+    const limits = new Limits(connection, own?.limits, options.schema, options.migrate);
+    const shared = { connection, statements, transactions, channel };
     this.opened = {
       connection,
       boss,
+      limits,
       queues: new Queues({ connection, boss, statements, marks: own?.marks }),
       working: new Working({
+        ...shared,
         host,
-        connection,
-        statements,
-        transactions,
-        channel,
         leaseMs,
         instances: own?.instances,
+        limits,
         health,
       }),
       writer: new Writer({
         ...this.durations,
-        connection,
-        statements,
-        transactions,
-        channel,
+        ...shared,
         timeoutMs: storeTimeoutMs,
         waiting: Math.floor(sessionsOf(options) / 2),
       }),
@@ -114,13 +117,15 @@ export class PostgresEngine implements DurableEngine {
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { queues, working } = this.requireOpened();
+    const { queues, working, limits } = this.requireOpened();
+    await limits.prepare(callbacks);
     await queues.make(callbacks);
     for (const callback of callbacks) {
-      const { isOrdered } = callback;
-      this.declared.set(keyOf(callback), { queue: queueName(callback, isOrdered), isOrdered });
+      const { isOrdered, limits: { groups } = {} } = callback;
+      this.declared.set(keyOf(callback), { queue: queueName(callback, isOrdered), isOrdered, groups });
     }
     await working.adopt(callbacks.flatMap(movesTo));
+    await limits.assignGroups();
   }
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
@@ -128,7 +133,8 @@ export class PostgresEngine implements DurableEngine {
     const addressed = deliveries.map((delivery) => {
       const declared = this.requireDeclared(delivery);
       const call = working.calledFor(declared.queue, !transaction);
-      return { ...declared, delivery, call, storedAt: clock?.next() };
+      const group = declared.groups && groupOf(delivery, declared.groups);
+      return { ...declared, delivery, call, storedAt: clock?.next(), group };
     });
     const isAnyOrdered = addressed.some(({ isOrdered }) => isOrdered);
     try {

@@ -17,9 +17,11 @@ import { type AttemptEvents, Claims } from './claims.js';
 import type { Connection } from './connection/connection.js';
 import { Instances, type Move } from './instances.js';
 import type { InstanceStatements } from './statements/instances.js';
+import type { Limits } from './limits.js';
 import type { Statements } from './statements/statements.js';
 import { Sweeper } from './sweeper.js';
 import { Worker } from './worker.js';
+import { WithinLimits } from './within-limits.js';
 import { Workers } from './workers.js';
 
 /** How often an instance looks that nobody can call. */
@@ -39,6 +41,8 @@ export interface WorkingOptions {
   readonly leaseMs: number;
   /** The statements by which instances agree, if the schema has what they need. */
   readonly instances: InstanceStatements | undefined;
+  /** Prepares for callbacks with limits. */
+  readonly limits: Limits;
   readonly health: EngineHealth;
 }
 
@@ -54,6 +58,7 @@ export class Working {
   private readonly sweeper: Sweeper;
   private readonly duty: Duty;
   private readonly worked: string[] = [];
+  private readonly limited: WithinLimits[] = [];
   private unlisten: (() => Promise<void>) | undefined;
   private hearing: NodeJS.Timeout | undefined;
   private hasToldOfDeafness = false;
@@ -71,7 +76,10 @@ export class Working {
     this.sweeper = new Sweeper({ connection, statements, instances, claims: this.claims, calls, alarms });
     this.duty = new Duty({
       take: () => this.beat(),
-      work: () => this.sweeper.tidy(),
+      work: async () => {
+        await this.sweeper.tidy();
+        await options.limits.tidy();
+      },
       health,
     });
   }
@@ -81,23 +89,23 @@ export class Working {
   }
 
   /** Performs the deliveries of a callback from now on, which are in this queue. */
-  work(
-    queue: string,
-    { concurrency, isOrdered }: DurableCallback,
-    perform: (attempt: EngineAttempt) => Promise<void>,
-  ): void {
+  work(queue: string, callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
     const { claiming, claims, calls, quarantine, options } = this;
+    const { concurrency, isOrdered } = callback;
+    const within = this.within(queue, callback);
     const worker = new Worker({
       concurrency,
       isOrdered,
       quarantine,
       claim: async (most, keys) => {
-        const found = await (isOrdered ? claiming.claimInOrder(queue, most, keys) : claiming.claim(queue, most));
+        const found = await (isOrdered
+          ? claiming.claimInOrder(queue, most, keys, within)
+          : claiming.claim(queue, most, within));
         calls.claimed(queue, found.isAll);
         return found;
       },
-      claimSuspect: (isAlone) => claiming.claimSuspect(queue, isAlone),
-      attempt: (job, events) => this.attempt(job, events, perform),
+      claimSuspect: (isAlone) => claiming.claimSuspect(queue, isAlone, within),
+      attempt: (job, events) => this.attempt(job, events, perform, within),
       giveBack: (job) => claims.giveBack(claims.hold(job)),
       onFailure: (error) => options.health.failed(error),
     });
@@ -138,6 +146,7 @@ export class Working {
     this.alarms.stop();
     clearTimeout(this.hearing);
     this.claiming.stop();
+    for (const within of this.limited) within.stop();
     // All at once: each may be waiting for a database that is away. The application may end its pool after this, and that
     // waits for the client that listens.
     await Promise.all([this.workers.stop(), this.duty.stop(), this.unlisten?.()]);
@@ -159,19 +168,40 @@ export class Working {
     return { isHeld, askInMs: calls.isHeard ? askInMs : UNHEARD_MS };
   }
 
+  /** Has the deliveries of a callback claimed within its limits, if it has any. */
+  private within(queue: string, callback: DurableCallback): WithinLimits | undefined {
+    const { limits } = callback;
+    const claim = this.options.limits.statements?.claim;
+    if (!limits || claim === undefined) return undefined;
+    const within = new WithinLimits({ ...callback, limits }, claim, (wanted) =>
+      wanted === 'suspect' ? this.workers.wakeForSuspects(queue) : this.workers.wake(queue),
+    );
+    this.limited.push(within);
+    return within;
+  }
+
   private async attempt(
     job: ClaimedJob,
-    events: AttemptEvents,
+    { onThrough, onSettled }: AttemptEvents,
     perform: (attempt: EngineAttempt) => Promise<void>,
+    within?: WithinLimits,
   ): Promise<string | undefined> {
     const { claims, options } = this;
     const claim = claims.hold(job);
-    const attempt = await claims.begin(claim, events).catch(async (error: unknown) => {
+    const settled = () => {
+      onSettled();
+      within?.ended();
+    };
+    const attempt = await claims.begin(claim, { onThrough, onSettled: settled }).catch(async (error: unknown) => {
       options.health.failed(error);
       await claims.giveBack(claim).catch(() => {});
       return undefined;
     });
     if (!attempt) return undefined;
+    if (within?.admit(job) === false) {
+      await claims.giveBack(claim).catch((error: unknown) => options.health.failed(error));
+      return undefined;
+    }
     await perform(attempt).catch((error: unknown) =>
       options.host.report('An attempt ended in a way that it must not', error),
     );

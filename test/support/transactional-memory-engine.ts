@@ -58,7 +58,7 @@ async function lock(key: string, transaction: MemoryTransaction): Promise<void> 
 
 /** The memory engine with the rules of transactions, which nobody needs but specs. */
 export class TransactionalMemoryEngine implements DurableEngine {
-  readonly capabilities = { transactions: true, order: true };
+  readonly capabilities = { transactions: true, order: true, limits: true, groups: true };
   readonly name: string;
   private readonly engine: DurableEngine;
 

@@ -15,6 +15,7 @@ import {
   seen,
   storing,
 } from './breaking.js';
+import { brokenLimits } from './broken-limits.js';
 import {
   ChargingStore,
   ForgetfulStore,
@@ -384,6 +385,7 @@ const broken: Record<string, Break | Broken> = {
       },
     });
   })(),
+  ...brokenLimits,
 };
 
 type Check = PromiseSettledResult<void>;

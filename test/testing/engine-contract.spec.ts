@@ -17,7 +17,7 @@ describe('The memory engine', () => {
   const store = new MemoryStore();
   const open = (leaseMs: number) => memoryEngine({ store, leaseMs })();
   keepsTheContract(() => ({ open, leaseMs: 1_000, cutOff: (engine) => engine.stop() }), {
-    offers: ['order', 'several sessions'],
+    offers: ['order', 'limits', 'groups', 'several sessions'],
     atATime: Infinity,
   });
 });
@@ -53,7 +53,7 @@ describeWith('The Postgres engine on a server (DATABASE_URL, or the local one)',
       },
       transaction: (work) => inPgTransaction(shared, work),
     }),
-    { offers: ['order', 'transactions', 'several sessions'], atATime: 6 },
+    { offers: ['order', 'transactions', 'limits', 'groups', 'several sessions'], atATime: 6 },
   );
 });
 
@@ -74,6 +74,6 @@ describeWith('The Redis engine (REDIS_URL, or the local server)', redisServer, (
         (engine as unknown as { opened: { connections: { close(): void } } }).opened.connections.close();
       },
     }),
-    { offers: ['several sessions'], atATime: 6 },
+    { offers: ['limits', 'several sessions'], atATime: 6 },
   );
 });

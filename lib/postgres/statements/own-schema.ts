@@ -1,5 +1,7 @@
 import { claimStatements } from './claim.js';
 import { functionFor, type Signature } from './functions.js';
+import { groupIndex, limitedClaim } from './limited.js';
+import { type LimitStatements, limitStatements, mayLimit } from './limits.js';
 import { beatStatement, type InstanceStatements, instanceStatements } from './instances.js';
 import { mayMark, remoteStatements, type RemoteStatements } from './remote.js';
 import type { Statements } from './statements.js';
@@ -7,16 +9,20 @@ import { unorderedStatements } from './store.js';
 import { sweepStatements } from './sweep.js';
 import { type Tables, tablesIn } from './tables.js';
 
-/** What is ours in a schema, beside pg-boss' tables: two tables, and functions. */
+/** What is ours in a schema, beside pg-boss' tables: three tables, and functions. */
 export interface OwnSchema {
   /** Makes it. Running it again, also at the same moment, changes nothing. */
   readonly sql: string;
-  /** Answers with `isThere` and `hasMarks`: whether this role may use the instances and functions, and the marks. */
+  /** The index that only callbacks with limits of groups need, for who makes the schema beforehand. */
+  readonly groupIndex: string;
+  /** Answers with `isThere`, `hasMarks` and `hasLimits`: whether this role may use the instances and functions, the marks, and the limits. */
   readonly isThere: string;
   /** The statements that need it. */
   readonly instances: InstanceStatements;
   /** The same of marks on queues. */
   readonly marks?: RemoteStatements;
+  /** The same of limits over all instances. */
+  readonly limits?: LimitStatements;
   /** The statements that cost less with it. */
   readonly cheaper: Partial<Statements>;
 }
@@ -52,7 +58,11 @@ export function ownSchema(schema: string): OwnSchema {
   const cheaper = names.map((name) => functionFor(schema, name, statements[name], FUNCTIONS[name]));
   const sweep = cheaper[names.indexOf('sweep')].name;
   const beat = functionFor(schema, 'beat', beatStatement(tables, sweep), BEAT);
-  const functions = [...cheaper, beat];
+  const [claim, claimInOrder, claimSuspect] = (['claim', 'claimInOrder', 'claimSuspect'] as const).map(
+    (name) => cheaper[names.indexOf(name)],
+  );
+  const limited = limitedClaim(schema, tables, { claim, claimInOrder, claimSuspect });
+  const functions = [...cheaper, beat, limited];
   const mayCall = functions.map(
     ({ signature }) => `has_function_privilege(to_regprocedure('${signature}'), 'execute')`,
   );
@@ -60,15 +70,17 @@ export function ownSchema(schema: string): OwnSchema {
     sql: `
 select pg_advisory_xact_lock(hashtextextended('nestjs-callbacks ${schema}', 0));
 ${ownTables(tables)}${functions.map(({ sql }) => sql).join('')}`,
+    groupIndex: `${groupIndex(tables).sql(false)};\n`,
     isThere: `select to_regclass('${tables.instance}') is not null and coalesce(${mayCall.join(' and ')}, false) as "isThere",
-      ${mayMark(tables)} as "hasMarks"`,
+      ${mayMark(tables)} as "hasMarks", ${mayLimit(tables)} as "hasLimits"`,
     instances: { ...instanceStatements(tables), beat: beat.call },
     marks: remoteStatements(tables),
+    limits: limitStatements(tables, limited.call),
     cheaper: Object.fromEntries(names.map((name, index) => [name, cheaper[index].call])),
   };
 }
 
-const ownTables = ({ instance, remote }: Tables) => `
+const ownTables = ({ instance, remote, limit }: Tables) => `
 create table if not exists ${instance} (
   id uuid primary key,
   version int not null,
@@ -77,4 +89,11 @@ create table if not exists ${instance} (
   seen_on timestamp with time zone not null
 );
 create table if not exists ${remote} (queue text primary key);
+create table if not exists ${limit} (
+  name text primary key,
+  untils bigint[] not null default '{}',
+  counts int[] not null default '{}',
+  last_at bigint,
+  last_group text
+) with (fillfactor = 50);
 `;

@@ -9,6 +9,8 @@ export interface Tables {
   readonly instance: string;
   /** The queues that only applications have made that do not perform what lies there. */
   readonly remote: string;
+  /** The callbacks that have limits over all instances, with what their rates have let begin lately. */
+  readonly limit: string;
 }
 
 /** Names the tables of a schema. */
@@ -18,4 +20,5 @@ export const tablesIn = (schema: string): Tables => ({
   state: `${schema}.job_state`,
   instance: `${schema}.events_instance`,
   remote: `${schema}.events_remote`,
+  limit: `${schema}.events_limit`,
 });

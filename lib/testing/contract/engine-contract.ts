@@ -5,6 +5,7 @@ import { endingRules } from './ending.js';
 import { failingRules } from './failing.js';
 import { headersRules } from './headers.js';
 import { keepingRules } from './keeping.js';
+import { limitsRules } from './limits.js';
 import { orderRules } from './order.js';
 import type { ContractRule } from './rule.js';
 import { storingRules } from './storing.js';
@@ -31,4 +32,5 @@ export const engineContract: readonly ContractRule[] = [
   ...orderRules,
   ...transactionsRules,
   ...dutyRules,
+  ...limitsRules,
 ];

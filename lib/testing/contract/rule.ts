@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type EngineHarness, Scene } from './scene.js';
 
-export type ContractNeed = 'transactions' | 'order' | 'several sessions';
+export type ContractNeed = 'transactions' | 'order' | 'limits' | 'groups' | 'several sessions';
 
 /** One rule that every engine must keep. */
 export interface ContractRule {

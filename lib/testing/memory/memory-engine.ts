@@ -1,4 +1,5 @@
 import {
+  BeginSlack,
   type DeliveryFilter,
   type DeliveryQuery,
   type DurableCallback,
@@ -61,7 +62,7 @@ interface Worker {
 /** Stores and performs deliveries in a {@link MemoryStore}, as one instance of an application. */
 export class MemoryEngine implements DurableEngine {
   readonly name = 'memory';
-  readonly capabilities = { transactions: false, order: true };
+  readonly capabilities = { transactions: false, order: true, limits: true, groups: true };
   private readonly workers: Worker[] = [];
   private readonly rows: KeptRows;
   private readonly claims = new Map<Claim, Row>();
@@ -183,11 +184,15 @@ export class MemoryEngine implements DurableEngine {
       abort: new AbortController(),
     };
     Object.assign(row, { claim, state: 'running', since: now });
+    const slackMs = slackOf(worker.callback);
+    this.kept.limited.take(worker.callback, now, slackMs);
     this.claims.set(claim, row);
     if (row.isSuspect) this.suspects.add(claim);
     worker.running++;
     // Whoever stored it goes on first, as with an engine in another process.
     await new Promise((resolve) => setTimeout(resolve));
+    const isLate = this.clock.now() - now > slackMs;
+    if (isLate && row.claim === claim) this.kept.giveBack(row, now);
     if (this.isWorking && row.claim === claim) {
       claim.hasBegun = true;
       row.attempts++;
@@ -206,3 +211,6 @@ export class MemoryEngine implements DurableEngine {
     if (this.suspects.delete(claim)) this.quarantine.leave(claim.hasBegun ? 'ended' : 'none');
   }
 }
+
+/** How long after it has claimed a delivery an attempt may begin. */
+const slackOf = ({ limits }: DurableCallback): number => (limits?.rate ? new BeginSlack(limits.rate).ms : Infinity);
