@@ -67,7 +67,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       // Functions are everybody's, and new tables are not.
       await scene.pool.query(`grant all on ${scene.schema}.events_instance to worker_of_${scene.schema}`);
       const lesser = expect.stringContaining(
-        'what remote names is not compared with what other applications have. Run',
+        'what remote names is not compared with what other applications have; callbacks with limits are refused. Run',
       );
       expect(await performAll(url)).toEqual({ errors: [], warnings: [[lesser], [lesser]] });
       await grant();
