@@ -26,6 +26,11 @@ export {
 export type { EventHeaders } from '../core/events/event-headers.js';
 export type { StoredError } from '../core/errors/stored-error.js';
 
+// Limits of callbacks over all instances
+export { type CallbackLimits, type GroupLimit, groupOf, type RateLimit } from '../core/engine/limits.js';
+export { PARTS, type Permits, RateWindow } from '../core/engine/rate-window.js';
+export { BeginSlack } from '../core/engine/begin-slack.js';
+
 // Addresses as names, and errors as text
 export { addressName, addressOf } from '../core/engine/address-name.js';
 export { messageOf } from '../core/errors/thrown.js';

@@ -29,6 +29,8 @@ export interface ClaimedJob {
   readonly isLoneSuspect: boolean;
   /** When it was asked for, by `performance.now()`. The claim is not older than that. */
   readonly claimedAt: number;
+  /** How long after that it may begin, in milliseconds: a rate has let it begin for so long. */
+  readonly slackMs: number;
 }
 
 /** The delivery that a job is. */

@@ -3,6 +3,7 @@ import { type EngineHealth, timers } from '../engine/index.js';
 import type { ClaimedJob } from './claimed-job.js';
 import { type Connection, NotSentError } from './connection/connection.js';
 import type { Statements } from './statements/statements.js';
+import type { HeldUp, Wanted, WithinLimits } from './within-limits.js';
 
 const { sleep } = timers;
 
@@ -25,11 +26,25 @@ export interface Found {
   readonly isAll: boolean;
 }
 
-interface Row extends Omit<ClaimedJob, 'name' | 'token' | 'claimedAt' | 'isLoneSuspect'> {
+/** What a claim is asked for, beside the queue, and how many. */
+interface Asked {
+  readonly wanted: Wanted;
+  readonly most: number;
+  /** The parameters of the statement that has no limits. */
+  readonly more?: readonly unknown[];
+  readonly within: WithinLimits | undefined;
+}
+
+interface Row extends Omit<ClaimedJob, 'name' | 'token' | 'claimedAt' | 'slackMs' | 'isLoneSuspect'>, Partial<HeldUp> {
   readonly lastKey?: string | null;
   readonly isEnd?: boolean;
   readonly isFull?: boolean;
 }
+
+/** The statements that claim without limits. */
+const STATEMENTS = { due: 'claim', 'in order': 'claimInOrder', suspect: 'claimSuspect' } as const;
+/** What a claim within limits is given in place of the parameters of others. */
+const NONE = [null, null, null];
 
 /** Claims jobs for this instance. What it has claimed without hearing of it, it gives back. */
 export class Claiming {
@@ -42,8 +57,8 @@ export class Claiming {
   constructor(private readonly options: ClaimingOptions) {}
 
   /** Claims what is due of a queue that keeps no order. */
-  async claim(queue: string, most: number): Promise<Found> {
-    const { jobs } = await this.ask(queue, this.options.statements.claim, most);
+  async claim(queue: string, most: number, within?: WithinLimits): Promise<Found> {
+    const { jobs } = await this.ask(queue, { wanted: 'due', most, within });
     return { jobs, isAll: jobs.length < most };
   }
 
@@ -53,22 +68,22 @@ export class Claiming {
    * @param keys of which something may be next, as this instance has heard. They come first every other time: if they
    * always did, those that always have something next would leave nothing for the others
    */
-  async claimInOrder(queue: string, most: number, keys: readonly string[]): Promise<Found> {
+  async claimInOrder(queue: string, most: number, keys: readonly string[], within?: WithinLimits): Promise<Found> {
     const from = this.places.get(queue) ?? null;
     const walksFirst = !this.askedNext.delete(queue);
     if (walksFirst) this.askedNext.add(queue);
     const more = [keys, from, walksFirst];
-    const { jobs, place } = await this.ask(queue, this.options.statements.claimInOrder, most, more);
-    if (!place) return { jobs, isAll: false };
+    const { jobs, place, isHeldUp } = await this.ask(queue, { wanted: 'in order', most, more, within });
+    if (!place) return { jobs, isAll: isHeldUp };
     if (place.isEnd) this.places.delete(queue);
     else if (typeof place.lastKey === 'string') this.places.set(queue, place.lastKey);
     const isRest = jobs.length === 0 || !place.isFull;
-    return { jobs, isAll: jobs.length < most && isRest && (!place.isEnd || from === null) };
+    return { jobs, isAll: isHeldUp || (jobs.length < most && isRest && (!place.isEnd || from === null)) };
   }
 
   /** Claims a delivery that may be what has ended the process of another instance. */
-  async claimSuspect(queue: string, isAlone: boolean): Promise<ClaimedJob | undefined> {
-    const { jobs } = await this.ask(queue, this.options.statements.claimSuspect, 1, [isAlone]);
+  async claimSuspect(queue: string, isAlone: boolean, within?: WithinLimits): Promise<ClaimedJob | undefined> {
+    const { jobs } = await this.ask(queue, { wanted: 'suspect', most: 1, more: [isAlone], within });
     return jobs[0] && { ...jobs[0], isLoneSuspect: isAlone };
   }
 
@@ -76,26 +91,29 @@ export class Claiming {
     this.hasStopped = true;
   }
 
-  private async ask(
-    queue: string,
-    statement: string,
-    most: number,
-    more: readonly unknown[] = [],
-  ): Promise<{ jobs: ClaimedJob[]; place?: Row }> {
+  private async ask(queue: string, asked: Asked): Promise<{ jobs: ClaimedJob[]; place?: Row; isHeldUp: boolean }> {
     const { connection, leaseMs } = this.options;
+    const { wanted, most, more = [], within } = asked;
+    const slackMs = within?.slackMs ?? Infinity;
     const token = randomUUID();
     const claimedAt = performance.now();
     try {
-      const params = [queue, most, token, leaseMs / 1_000, ...more];
+      const statement = within?.statement ?? this.options.statements[STATEMENTS[wanted]];
+      const params: unknown[] = [queue, most, token, leaseMs / 1_000];
+      if (within) params.push(within.limitsFor(slackMs), wanted, ...NONE.slice(more.length), ...more);
+      else params.push(...more);
       const { rows } = await connection.query(statement, params, Math.min(LONGEST_CLAIM_MS, leaseMs / 2));
       const jobs = (rows as Row[]).filter(({ id }) => id !== null);
+      const heldUp = (rows as Row[]).find(({ heldUpBy }) => heldUpBy);
+      within?.answered(wanted, heldUp as HeldUp | undefined);
       return {
-        jobs: jobs.map((job) => ({ ...job, name: queue, token, claimedAt, isLoneSuspect: false })),
-        place: (rows as Row[]).find(({ id }) => id === null),
+        jobs: jobs.map((job) => ({ ...job, name: queue, token, claimedAt, slackMs, isLoneSuspect: false })),
+        place: (rows as Row[]).find((row) => row.id === null && row !== heldUp),
+        isHeldUp: heldUp !== undefined,
       };
     } catch (error) {
       // Two have claimed of one key at the same moment. The other one has it.
-      if ((error as { code?: unknown }).code === UNIQUE_VIOLATION) return { jobs: [] };
+      if ((error as { code?: unknown }).code === UNIQUE_VIOLATION) return { jobs: [], isHeldUp: false };
       if (!(error instanceof NotSentError)) void this.unclaim(queue, token);
       throw error;
     }

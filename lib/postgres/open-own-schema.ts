@@ -6,7 +6,9 @@ import { type OwnSchema, ownSchema } from './statements/own-schema.js';
 const BOOT_TIMEOUT_MS = 30_000;
 
 /** What of ours is there in the schema, and may be used. */
-export interface OpenedSchema extends Partial<Pick<OwnSchema, 'instances' | 'marks' | 'pauses' | 'cheaper'>> {
+export interface OpenedSchema extends Partial<
+  Pick<OwnSchema, 'instances' | 'marks' | 'limits' | 'pauses' | 'cheaper'>
+> {
   /** Whether this role may pause, and not only see what is paused. */
   readonly mayPause: boolean;
 }
@@ -14,6 +16,7 @@ export interface OpenedSchema extends Partial<Pick<OwnSchema, 'instances' | 'mar
 interface Found {
   readonly isThere: boolean;
   readonly hasMarks: boolean;
+  readonly hasLimits: boolean;
   readonly seesPauses: boolean;
   readonly mayPause: boolean;
 }
@@ -38,21 +41,23 @@ export async function openOwnSchema(
         `Run what upgradeSql('${schema}') returns, grant the role what lib/postgres/README.md says on its tables and functions, and start again.`,
     );
   }
-  const { isThere, hasMarks, seesPauses, mayPause } = found;
+  const { isThere, hasMarks, hasLimits, seesPauses, mayPause } = found;
   return {
     ...(isThere && { instances: own.instances, cheaper: own.cheaper }),
     ...(isThere && hasMarks && { marks: own.marks }),
+    ...(isThere && hasLimits && { limits: own.limits }),
     ...(seesPauses && { pauses: own.pauses }),
     mayPause,
   };
 }
 
 /** What is worse for what is missing. */
-function pricesOf({ isThere, hasMarks, seesPauses, mayPause }: Found): string[] {
+function pricesOf({ isThere, hasMarks, hasLimits, seesPauses, mayPause }: Found): string[] {
   const prices: string[] = [];
   if (!isThere)
     prices.push('each instance looks for all deliveries by itself', 'the database plans each statement each time');
   else if (!hasMarks) prices.push('what remote names is not compared with what other applications have');
+  if (!isThere || !hasLimits) prices.push('callbacks with limits are refused');
   if (!seesPauses) prices.push('this instance heeds no pause, and pauses nothing');
   else if (!mayPause) prices.push('this instance pauses nothing');
   return prices;

@@ -9,6 +9,8 @@ import {
   type DurableEngine,
   type EngineAttempt,
   EngineHealth,
+  type GroupLimit,
+  groupOf,
   type EngineHost,
   neverDeclared,
   type NewDelivery,
@@ -24,6 +26,7 @@ import { openConnection } from './connection/open-connection.js';
 import { checkServer } from './connection/server-checks.js';
 import { EmbeddedClock } from './embedded-clock.js';
 import { KeptDeliveries } from './kept-deliveries.js';
+import { Limits } from './limits.js';
 import { isQueueMissing } from './missing-queue.js';
 import { type CompleteOptions, sessionsOf } from './options.js';
 import { type OpenedSchema, openOwnSchema } from './open-own-schema.js';
@@ -45,6 +48,7 @@ interface Opened {
   readonly boss: PgBoss;
   readonly queues: Queues;
   readonly pauses: Pauses;
+  readonly limits: Limits;
   readonly working: Working;
   readonly writer: Writer;
   readonly kept: KeptDeliveries;
@@ -56,6 +60,7 @@ interface Opened {
 interface Declared {
   readonly queue: string;
   readonly isOrdered: boolean;
+  readonly groups?: GroupLimit;
 }
 
 /** Keeps durable deliveries as jobs of pg-boss, on a Postgres server or in PGlite. */
@@ -84,6 +89,8 @@ export class PostgresEngine implements DurableEngine {
       postponing: true,
       search: true,
       history: true,
+      limits: true,
+      groups: true,
     };
   }
 
@@ -99,14 +106,16 @@ export class PostgresEngine implements DurableEngine {
     const transactions = await CallerTransactions.on(connection, storeTimeoutMs);
     const health = new EngineHealth(host, this.name);
     if (keepDeadMs < Infinity) host.log(retentionNotice(keepDeadMs));
+    const limits = new Limits(connection, own.limits, options.schema, options.migrate);
     const shared = { connection, statements, transactions, channel };
     const pauses = new Pauses({ connection, statements, pauses: own.pauses, mayPause: own.mayPause, channel });
     this.opened = {
       connection,
       boss,
       pauses,
+      limits,
       queues: new Queues({ connection, boss, statements, marks: own.marks, inherit: pauses.inherit }),
-      working: new Working({ ...shared, host, health, leaseMs, keepDeadMs, instances: own.instances }),
+      working: new Working({ ...shared, host, health, leaseMs, keepDeadMs, instances: own.instances, limits }),
       writer: new Writer({
         ...shared,
         ...this.durations,
@@ -119,14 +128,16 @@ export class PostgresEngine implements DurableEngine {
   }
 
   async declare(callbacks: readonly DurableCallback[]): Promise<void> {
-    const { queues, working, pauses } = this.requireOpened();
+    const { queues, working, pauses, limits } = this.requireOpened();
     pauses.declare(callbacks);
+    await limits.prepare(callbacks);
     await queues.make(callbacks);
     for (const callback of callbacks) {
-      const { isOrdered } = callback;
-      this.declared.set(keyOf(callback), { queue: queueName(callback, isOrdered), isOrdered });
+      const { isOrdered, limits: { groups } = {} } = callback;
+      this.declared.set(keyOf(callback), { queue: queueName(callback, isOrdered), isOrdered, groups });
     }
     await working.adopt(callbacks.flatMap(movesTo));
+    await limits.assignGroups();
   }
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {
@@ -134,7 +145,8 @@ export class PostgresEngine implements DurableEngine {
     const addressed = deliveries.map((delivery) => {
       const declared = this.requireDeclared(delivery);
       const call = working.calledFor(declared.queue, !transaction);
-      return { ...declared, delivery, call, storedAt: clock?.next() };
+      const group = declared.groups && groupOf(delivery, declared.groups);
+      return { ...declared, delivery, call, storedAt: clock?.next(), group };
     });
     const isAnyOrdered = addressed.some(({ isOrdered }) => isOrdered);
     try {

@@ -10,7 +10,8 @@ import { ownSchema } from './statements/own-schema.js';
  */
 export async function schemaSql(schema = 'nestjs_callbacks'): Promise<string> {
   const { getConstructionPlans } = await importBoss();
-  return `${getConstructionPlans(schema)}\n${ownSchema(schema).sql}`;
+  const own = ownSchema(schema);
+  return `${getConstructionPlans(schema)}\n${own.sql}${own.groupIndex}`;
 }
 
 /**

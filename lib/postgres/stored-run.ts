@@ -10,6 +10,8 @@ export interface Addressed {
   readonly call: string | undefined;
   /** When it is stored, in microseconds since 1970; `undefined`: by the database's clock. */
   readonly storedAt?: number;
+  /** What group it is of, where the callback limits groups. */
+  readonly group?: string;
 }
 
 /** The deliveries of one run. */
@@ -52,7 +54,7 @@ export function writeRun(deliveries: readonly Addressed[], isOrdered: boolean): 
   }
 }
 
-function jsonOf({ queue, call, storedAt, delivery }: Addressed): string {
+function jsonOf({ queue, call, storedAt, group, delivery }: Addressed): string {
   const { id, givenId, key, delayMs, event, headers, arguments: args } = delivery;
   const data = {
     event,
@@ -61,7 +63,7 @@ function jsonOf({ queue, call, storedAt, delivery }: Addressed): string {
     ...(headers && { headers }),
     arguments: args,
   };
-  return JSON.stringify({ name: queue, id, key, delayMs, call, storedAt, data });
+  return JSON.stringify({ name: queue, id, key, delayMs, call, storedAt, group, data });
 }
 
 /** The JSON of several runs. */

@@ -6,7 +6,6 @@ import {
   type EngineHost,
   Quarantine,
   type Term,
-  timers,
 } from '../engine/index.js';
 import { Alarms } from './alarms.js';
 import { Calls } from './calls.js';
@@ -15,20 +14,19 @@ import type { ClaimedJob } from './claimed-job.js';
 import { Claiming } from './claiming.js';
 import { type AttemptEvents, Claims } from './claims.js';
 import type { Connection } from './connection/connection.js';
+import { Hearing } from './hearing.js';
 import { Instances, type Move } from './instances.js';
 import type { InstanceStatements } from './statements/instances.js';
+import type { Limits } from './limits.js';
 import type { Statements } from './statements/statements.js';
 import { Retention } from './retention.js';
 import { Sweeper } from './sweeper.js';
 import { Worker } from './worker.js';
+import { WithinLimits } from './within-limits.js';
 import { Workers } from './workers.js';
 
 /** How often an instance looks that nobody can call. */
 const UNHEARD_MS = 1_000;
-/** How long it is from one look to the next whether notifications arrive, at first and at last. */
-const SHORTEST_HEARING_MS = 5_000;
-const LONGEST_HEARING_MS = 600_000;
-const { clearTimeout, setTimeout } = timers;
 
 /** The things that {@link Working} needs. */
 export interface WorkingOptions {
@@ -41,6 +39,8 @@ export interface WorkingOptions {
   readonly keepDeadMs: number;
   /** The statements by which instances agree, if the schema has what they need. */
   readonly instances: InstanceStatements | undefined;
+  /** Prepares for callbacks with limits. */
+  readonly limits: Limits;
   readonly health: EngineHealth;
 }
 
@@ -56,10 +56,9 @@ export class Working {
   private readonly sweeper: Sweeper;
   private readonly duty: Duty;
   private readonly worked: string[] = [];
+  private readonly limited: WithinLimits[] = [];
   private unlisten: (() => Promise<void>) | undefined;
-  private hearing: NodeJS.Timeout | undefined;
-  private hasToldOfDeafness = false;
-  private hasStopped = false;
+  private readonly hearing: Hearing;
 
   constructor(private readonly options: WorkingOptions) {
     const { connection, statements, channel, leaseMs, health } = options;
@@ -67,6 +66,7 @@ export class Working {
     const instances = (this.instances = new Instances(connection, options.instances, channel));
     const onLeft = () => this.duty.hurry();
     const calls = (this.calls = new Calls({ connection, channel, instances, workers, health, onLeft }));
+    this.hearing = new Hearing(calls, options);
     const onRetry = (queue: string, afterMs: number) => alarms.set(queue, afterMs);
     this.claiming = new Claiming({ connection, statements, leaseMs, health });
     this.claims = new Claims({ ...options, instance: options.host.instance, callAnyone: calls.anyone, onRetry });
@@ -77,6 +77,7 @@ export class Working {
       work: async () => {
         await this.sweeper.tidy();
         await retention?.tidy();
+        await options.limits.tidy();
       },
       health,
     });
@@ -87,23 +88,23 @@ export class Working {
   }
 
   /** Performs the deliveries of a callback from now on, which are in this queue. */
-  work(
-    queue: string,
-    { concurrency, isOrdered }: DurableCallback,
-    perform: (attempt: EngineAttempt) => Promise<void>,
-  ): void {
+  work(queue: string, callback: DurableCallback, perform: (attempt: EngineAttempt) => Promise<void>): void {
     const { claiming, claims, calls, quarantine, options } = this;
+    const { concurrency, isOrdered } = callback;
+    const within = this.within(queue, callback);
     const worker = new Worker({
       concurrency,
       isOrdered,
       quarantine,
       claim: async (most, keys) => {
-        const found = await (isOrdered ? claiming.claimInOrder(queue, most, keys) : claiming.claim(queue, most));
+        const found = await (isOrdered
+          ? claiming.claimInOrder(queue, most, keys, within)
+          : claiming.claim(queue, most, within));
         calls.claimed(queue, found.isAll);
         return found;
       },
-      claimSuspect: (isAlone) => claiming.claimSuspect(queue, isAlone),
-      attempt: (job, events) => this.attempt(job, events, perform),
+      claimSuspect: (isAlone) => claiming.claimSuspect(queue, isAlone, within),
+      attempt: (job, events) => this.attempt(job, events, perform, within),
       giveBack: (job) => claims.giveBack(claims.hold(job)),
       onFailure: (error) => options.health.failed(error),
     });
@@ -140,10 +141,10 @@ export class Working {
 
   /** Begins no more attempts. Resolves when none can begin any more. */
   async stopWorking(): Promise<void> {
-    this.hasStopped = true;
     this.alarms.stop();
-    clearTimeout(this.hearing);
+    this.hearing.stop();
     this.claiming.stop();
+    for (const within of this.limited) within.stop();
     // All at once: each may be waiting for a database that is away. The application may end its pool after this, and that
     // waits for the client that listens.
     await Promise.all([this.workers.stop(), this.duty.stop(), this.unlisten?.()]);
@@ -165,19 +166,40 @@ export class Working {
     return { isHeld, askInMs: calls.isHeard ? askInMs : UNHEARD_MS };
   }
 
+  /** Has the deliveries of a callback claimed within its limits, if it has any. */
+  private within(queue: string, callback: DurableCallback): WithinLimits | undefined {
+    const { limits } = callback;
+    const claim = this.options.limits.statements?.claim;
+    if (!limits || claim === undefined) return undefined;
+    const within = new WithinLimits({ ...callback, limits }, claim, (wanted) =>
+      wanted === 'suspect' ? this.workers.wakeForSuspects(queue) : this.workers.wake(queue),
+    );
+    this.limited.push(within);
+    return within;
+  }
+
   private async attempt(
     job: ClaimedJob,
-    events: AttemptEvents,
+    { onThrough, onSettled }: AttemptEvents,
     perform: (attempt: EngineAttempt) => Promise<void>,
+    within?: WithinLimits,
   ): Promise<string | undefined> {
     const { claims, options } = this;
     const claim = claims.hold(job);
-    const attempt = await claims.begin(claim, events).catch(async (error: unknown) => {
+    const settled = () => {
+      onSettled();
+      within?.ended();
+    };
+    const attempt = await claims.begin(claim, { onThrough, onSettled: settled }).catch(async (error: unknown) => {
       options.health.failed(error);
       await claims.giveBack(claim).catch(() => {});
       return undefined;
     });
     if (!attempt) return undefined;
+    if (within?.admit(job) === false) {
+      await claims.giveBack(claim).catch((error: unknown) => options.health.failed(error));
+      return undefined;
+    }
     await perform(attempt).catch((error: unknown) =>
       options.host.report('An attempt ended in a way that it must not', error),
     );
@@ -185,37 +207,13 @@ export class Working {
     return attempt.delivery.key;
   }
 
-  /**
-   * Looks again and again, ever more rarely, whether notifications arrive. A pooler may keep them to itself, and let one through by
-   * chance: then all goes on, and begins a little later.
-   */
-  private checkHearing(pauseMs: number): void {
-    if (this.options.connection.isEmbedded || this.hasStopped) return;
-    this.hearing = setTimeout(() => {
-      if (!this.calls.isHeard) this.tellOfDeafness();
-      void this.calls.test();
-      this.checkHearing(Math.min(pauseMs * 2, LONGEST_HEARING_MS));
-    }, pauseMs).unref();
-  }
-
-  private tellOfDeafness(): void {
-    if (this.hasToldOfDeafness) return;
-    this.hasToldOfDeafness = true;
-    this.options.host.log(
-      'Notifications of the database do not arrive, as behind PgBouncer in transaction mode: each instance looks every second, so a ' +
-        'delivery that another one has stored begins half a second later on average. Connect past the pooler for less.',
-    );
-  }
-
   /** Listens from when the first callback works. An instance that works on none needs no notifications. */
   private listen(): void {
     if (this.unlisten) return;
-    const { calls, workers, options } = this;
+    const { calls, workers, hearing, options } = this;
     const onGap = () => {
       workers.wakeAll();
-      void calls.test();
-      clearTimeout(this.hearing);
-      this.checkHearing(SHORTEST_HEARING_MS);
+      hearing.begin();
     };
     const listening = options.connection.listen(options.channel, (payload) => calls.hear(payload), onGap);
     // Without notifications, this instance looks each second.

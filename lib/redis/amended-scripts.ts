@@ -1,5 +1,6 @@
 import type { Client } from './connections.js';
 import { DISCARDED, PASS_DISCARDED } from './discarded.js';
+import { HAND_OUT_WITHIN, handingOutWithin } from './hand-out-within.js';
 
 /** The answer of {@link Queue.moveToActive} has this in place of the next time, where it has handed out the last job. */
 export const NO_MORE = -1;
@@ -90,7 +91,7 @@ const AMENDS: Record<string, Amend> = {
   addPrioritizedJob: adding,
 };
 
-/** Amends BullMQ's scripts on a connection, and makes one beside them that adds several jobs. */
+/** Amends BullMQ's scripts on a connection, and makes two beside them: one adds several jobs, one hands out a job within limits. */
 export function amendScripts(client: Client): void {
   const scripts = client.scriptsSet as Record<string, { lua: string; numberOfKeys: number }>;
   const adders = new Map<string, string>();
@@ -100,6 +101,7 @@ export function amendScripts(client: Client): void {
     const amended = amend(lua);
     client.defineCommand(name, { numberOfKeys, lua: `${AMENDED}\n${amended}` });
     if (amend === adding) adders.set(name, amended);
+    if (amend === AMENDS.moveToActive) client.defineCommand(HAND_OUT_WITHIN, { lua: handingOutWithin(amended) });
   }
   if (adders.size > 0) client.defineCommand(ADD_SEVERAL, { lua: addingSeveral(adders) });
 }

@@ -25,6 +25,8 @@ export interface TakenJob {
   readonly token: string;
   /** When it was asked for, by `performance.now()`. The lock is not older than that. */
   readonly takenAt: number;
+  /** How long after that it may begin, in milliseconds: a rate has let it begin for so long. */
+  readonly slackMs: number;
 }
 
 /** The worker that took the job of an attempt, as the attempt asks and tells it. */

@@ -45,6 +45,12 @@ export async function openQueues(
   return (name) => any.forQueue(name) as IQueueBackend as Queue;
 }
 
+/** Reads what a script has answered that hands out a job, as BullMQ does. */
+export async function readHandedOut(answer: unknown[] | null): Promise<unknown[]> {
+  const { raw2NextJobData } = await importBullMQ();
+  return raw2NextJobData(answer ?? []);
+}
+
 // A bundler lets a package be absent whose import stands in a try.
 const importBullMQ = () =>
   loadPeer(

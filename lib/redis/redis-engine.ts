@@ -29,6 +29,7 @@ import { Pauses } from './pauses.js';
 import { checkServer } from './server-checks.js';
 import { Slots } from './slots.js';
 import { tellable, told } from './tellable.js';
+import { WithinLimits } from './within-limits.js';
 import { Worker } from './worker.js';
 import { type Declared, Writer } from './writer.js';
 
@@ -61,6 +62,7 @@ export class RedisEngine implements DurableEngine {
     postponing: true,
     search: true,
     history: true,
+    limits: true,
   };
   private readonly declared = new Map<string, Declared>();
   /** Which address has the deliveries under a former name now. */
@@ -150,8 +152,12 @@ export class RedisEngine implements DurableEngine {
       perform(attempt).catch((error: unknown) => host.report('An attempt ended in a way that it must not', error));
     const address = { event: callback.event, callback: callback.callback };
     const onRoom = () => doorbell.refresh();
-    for (const one of [queue, ...former]) {
-      const worker = new Worker({ queue: one, address, slots, claims, quarantine, perform: safely, health, onRoom });
+    const queues = [queue, ...former];
+    const { limits } = callback;
+    const within = limits && new WithinLimits(limits, queues, connections.commands, this.options.leaseMs);
+    const shared = { address, slots, within, claims, quarantine, perform: safely, health, onRoom };
+    for (const one of queues) {
+      const worker = new Worker({ queue: one, ...shared });
       this.workers.push(worker);
       doorbell.add(worker);
     }

@@ -13,6 +13,7 @@ import type { Claims } from './claims.js';
 import type { Answer, JobAttempt, TakenJob } from './job-attempt.js';
 import type { Queue } from './queues.js';
 import type { Slots } from './slots.js';
+import type { WithinLimits } from './within-limits.js';
 
 const { clearTimeout, LONGEST_TIMER_MS, setImmediate, setTimeout } = timers;
 
@@ -22,6 +23,8 @@ export interface WorkerOptions {
   /** The callback's address, which may have been another one when the queue was made. */
   readonly address: DeliveryAddress;
   readonly slots: Slots;
+  /** Takes jobs within the limits of the callback, if it has any. */
+  readonly within?: WithinLimits;
   readonly claims: Claims;
   /** Keeps the suspects of all callbacks of this instance apart. */
   readonly quarantine: Quarantine;
@@ -30,6 +33,9 @@ export interface WorkerOptions {
   /** Is told when a slot is free again. */
   readonly onRoom: () => void;
 }
+
+/** How a job was asked for. */
+type Asked = Pick<TakenJob, 'token' | 'takenAt' | 'slackMs'>;
 
 /** How long a suspect waits until it is taken again that finds another one running; each after the other. */
 const PUT_BACK_MS = 100;
@@ -91,16 +97,16 @@ export class Worker {
 
   /** Takes one job into one slot. Resolves to whether there was one, as there may be more then. */
   private async takeOne(): Promise<boolean> {
-    const { queue, slots, health, onRoom } = this.options;
+    const { queue, slots, within, health, onRoom } = this.options;
     slots.take();
     const token = `${this.instance}:${this.tokens++}`;
-    const takenAt = performance.now();
+    const asked = { token, takenAt: performance.now(), slackMs: within?.slackMs ?? Infinity };
     let job: TakenJob | undefined;
     let isMore = true;
     try {
-      const answer = await queue.moveToActive(token);
+      const answer = await (within ? within.take(queue, token, asked.slackMs) : queue.moveToActive(token));
       isMore = (answer as Answer)?.[3] !== NO_MORE;
-      job = this.read(answer, token, takenAt);
+      job = this.read(answer, asked);
       health.works();
     } finally {
       if (!job) {
@@ -113,12 +119,14 @@ export class Worker {
   }
 
   /** Reads an answer of BullMQ: a job, or when the next one is due. */
-  private read(answer: Answer, token: string, takenAt: number): TakenJob | undefined {
+  private read(answer: Answer, asked: Asked): TakenJob | undefined {
     const [job, id, pauseMs, dueAt] = (answer ?? []) as [JobJson | null, string, number, number];
     if (pauseMs > 0) this.remind(Date.now() + pauseMs);
     if (dueAt > 0) this.remind(dueAt);
-    const { queue, address } = this.options;
-    return job ? { queue, address, id, job, token, takenAt } : undefined;
+    const { queue, address, within } = this.options;
+    const againInMs = within?.againInMs(answer);
+    if (againInMs !== undefined) this.remind(Date.now() + againInMs);
+    return job ? { queue, address, id, job, ...asked } : undefined;
   }
 
   /** Performs one job after the other in one slot, for as long as there is a next. */
@@ -131,33 +139,34 @@ export class Worker {
 
   /** Makes an attempt. Resolves to the next job, which BullMQ hands out in the same step in which it completes this one. */
   private async attempt(job: TakenJob): Promise<TakenJob | undefined> {
-    const { slots, claims, quarantine, perform } = this.options;
+    const { slots, claims, quarantine, within, perform } = this.options;
     let askedAt: number | undefined;
     const wantsNext = () => {
-      if (this.loop.hasStopped || slots.isWantedBeside(this)) return false;
+      // That would not look whether the limits let it begin.
+      if (within || this.loop.hasStopped || slots.isWantedBeside(this)) return false;
       askedAt = performance.now();
       return true;
     };
     const attempt = claims.attemptAt(job, { wantsNext, onRetry: (dueAt) => this.remind(dueAt) });
     let answer: Answer = undefined;
-    if (this.loop.hasStopped) {
+    if (this.loop.hasStopped || (!attempt.isSuspect && within?.admit(job) === false)) {
       this.holdUpStop(this.giveBack(attempt, 0));
     } else if (!attempt.isSuspect) {
       await perform(attempt);
       answer = await attempt.through();
-    } else if (await this.letIn(attempt)) {
+    } else if (await this.letIn(attempt, job)) {
       await perform(attempt);
       answer = await attempt.through();
       quarantine.leave('ended');
     }
-    if (askedAt !== undefined) return this.read(answer, job.token, askedAt);
+    if (askedAt !== undefined) return this.read(answer, { token: job.token, takenAt: askedAt, slackMs: Infinity });
     // Nobody has asked for the next job, so there may be one.
     this.wake();
     return undefined;
   }
 
   /** Lets a suspect begin, if not too many run here. Otherwise it is given back, and costs nothing. */
-  private async letIn(attempt: JobAttempt): Promise<boolean> {
+  private async letIn(attempt: JobAttempt, job: TakenJob): Promise<boolean> {
     const { quarantine } = this.options;
     if (!quarantine.tryEnter(attempt.spared)) {
       const givingBack = this.giveBack(attempt, this.pauseMs());
@@ -165,7 +174,7 @@ export class Worker {
       await givingBack;
       return false;
     }
-    const noting = this.note(attempt, quarantine.isForOne);
+    const noting = this.note(attempt, job, quarantine.isForOne);
     this.holdUpStop(noting);
     const mayBegin = await noting;
     if (mayBegin) this.putBack = 0;
@@ -174,9 +183,9 @@ export class Worker {
   }
 
   /** Resolves to whether a suspect may begin, which is written down if it is alone. */
-  private async note(attempt: JobAttempt, isAlone: boolean): Promise<boolean> {
+  private async note(attempt: JobAttempt, job: TakenJob, isAlone: boolean): Promise<boolean> {
     const isOurs = !isAlone || (await attempt.noteBegin().catch((error: unknown) => this.options.health.failed(error)));
-    if (isOurs && !this.loop.hasStopped) return true;
+    if (isOurs && !this.loop.hasStopped && this.options.within?.admit(job) !== false) return true;
     await this.giveBack(attempt, 0);
     return false;
   }

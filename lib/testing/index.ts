@@ -7,7 +7,8 @@ export { eventsMatchers, type EventsMatchers, type ExpectedArguments } from './m
 export type { Context as MatcherContext, Verdict as MatcherVerdict } from './matchers/verdict.js';
 
 // An engine for tests
-export { memoryEngine, type MemoryEngineOptions } from './memory/memory-engine.js';
+export { memoryEngine } from './memory/memory-engine.js';
+export type { MemoryEngineOptions } from './memory/memory-options.js';
 export { MemoryStore } from './memory/memory-store.js';
 export type { Clock } from './memory/clock.js';
 

@@ -69,7 +69,7 @@ describeWith('On a Postgres server (DATABASE_URL, or the local one)', await find
       await scene.pool.query(`grant all on ${scene.schema}.events_instance to ${role}`);
       await scene.pool.query(`grant select on ${scene.schema}.events_paused to ${role}`);
       const lesser = expect.stringContaining(
-        'what remote names is not compared with what other applications have, and this instance pauses nothing. Run',
+        'what remote names is not compared with what other applications have, and callbacks with limits are refused, and this instance pauses nothing. Run',
       );
       expect(await performAll(url)).toEqual({ errors: [], warnings: [[lesser], [lesser]] });
       await grant();

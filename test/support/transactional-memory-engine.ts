@@ -67,6 +67,8 @@ export class TransactionalMemoryEngine implements DurableEngine {
     postponing: true,
     search: true,
     history: true,
+    limits: true,
+    groups: true,
   };
   readonly name: string;
   private readonly engine: DurableEngine;

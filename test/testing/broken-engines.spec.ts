@@ -18,6 +18,7 @@ import {
 } from './breaking.js';
 import { brokenPostponing } from './broken-postponing.js';
 import { brokenPausing } from './broken-pausing.js';
+import { brokenLimits } from './broken-limits.js';
 import {
   ChargingStore,
   ForgetfulStore,
@@ -394,6 +395,7 @@ const broken: Record<string, Break | Broken> = {
     });
   })(),
   ...brokenPausing,
+  ...brokenLimits,
 };
 
 type Check = PromiseSettledResult<void>;

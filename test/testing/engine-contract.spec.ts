@@ -17,7 +17,7 @@ describe('The memory engine', () => {
   const store = new MemoryStore();
   const open = (leaseMs: number) => memoryEngine({ store, leaseMs })();
   keepsTheContract(() => ({ open, leaseMs: 1_000, cutOff: (engine) => engine.stop() }), {
-    offers: ['order', 'pause', 'several sessions', 'postponing', 'search', 'history'],
+    offers: ['order', 'pause', 'several sessions', 'postponing', 'search', 'history', 'limits', 'groups'],
     atATime: Infinity,
   });
 });
@@ -53,7 +53,20 @@ describeWith('The Postgres engine on a server (DATABASE_URL, or the local one)',
       },
       transaction: (work) => inPgTransaction(shared, work),
     }),
-    { offers: ['order', 'transactions', 'pause', 'several sessions', 'postponing', 'search', 'history'], atATime: 6 },
+    {
+      offers: [
+        'order',
+        'transactions',
+        'pause',
+        'several sessions',
+        'postponing',
+        'search',
+        'history',
+        'limits',
+        'groups',
+      ],
+      atATime: 6,
+    },
   );
 });
 
@@ -74,6 +87,6 @@ describeWith('The Redis engine (REDIS_URL, or the local server)', redisServer, (
         (engine as unknown as { opened: { connections: { close(): void } } }).opened.connections.close();
       },
     }),
-    { offers: ['pause', 'several sessions', 'postponing', 'search', 'history'], atATime: 6 },
+    { offers: ['pause', 'several sessions', 'postponing', 'search', 'history', 'limits'], atATime: 6 },
   );
 });

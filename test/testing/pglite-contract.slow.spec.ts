@@ -39,6 +39,6 @@ describe('The Postgres engine on PGlite', () => {
       },
       transaction: (work) => database.transaction((tx) => work(tx as unknown as SqlTransaction)),
     }),
-    { offers: ['order', 'transactions', 'pause', 'postponing', 'search', 'history'], atATime: 6 },
+    { offers: ['order', 'transactions', 'pause', 'postponing', 'search', 'history', 'limits', 'groups'], atATime: 6 },
   );
 });

@@ -5,6 +5,7 @@ const CALLBACKS = {
   ordered: ['Ordered.go'],
   exact: ['Exact.go'],
   newer: ['Newer.go'],
+  limited: ['Limited.go'],
 };
 
 /** A claim lasts for 10 s, another instance has the duty within 3, and looks within 2.4; and each suspect waits for its turn. */

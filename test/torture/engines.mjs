@@ -4,13 +4,17 @@ import { importEntry } from './package.mjs';
 
 const [{ lockFolder, postgres }, { redis }] = await Promise.all([importEntry('postgres'), importEntry('redis')]);
 
+/** What `Limited` declares, where the build knows of limits; an audit looks whether it was kept. */
+const LIMITS = JSON.parse(process.env.LIMITS || 'null');
+
 /** With the events that suit it. */
 export async function openEngine() {
   const { DATABASE_URL, REDIS_URL, FOLDER } = process.env;
   const newer = process.env.NEWER ? ['newer'] : [];
-  if (REDIS_URL) return { engine: redis({ url: REDIS_URL }), events: ['mixed', ...newer] };
+  const limits = process.env.PACKAGE ? undefined : LIMITS;
+  if (REDIS_URL) return { engine: redis({ url: REDIS_URL }), events: ['mixed', ...newer], limits };
   const opened = await (DATABASE_URL ? onServer(DATABASE_URL) : inFolder(FOLDER));
-  return { ...opened, events: ['mixed', 'ordered', 'exact', ...newer] };
+  return { ...opened, events: ['mixed', 'ordered', 'exact', ...newer], limits };
 }
 
 async function onServer(connectionString) {

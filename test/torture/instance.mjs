@@ -18,12 +18,13 @@ const random = randomOf(Number(SEED));
 const log = openSync(LOG, 'a');
 const note = (what, facts) => writeSync(log, `${JSON.stringify({ at: now(), what, instance: NAME, ...facts })}\n`);
 
-const { engine, effects, events: produced } = await openEngine();
+const { engine, effects, events: produced, limits } = await openEngine();
 
 /** What a callback notes: when it begins, and that it is done. */
 async function performing(callback, work) {
   const { arguments: args, delivery, signal, headers } = currentEvent();
   const facts = { callback, id: delivery.id, key: delivery.key, number: args[0], attempt: delivery.attempt };
+  if (headers?.tenant) facts.tenant = headers.tenant;
   // A former build shows none.
   if (headers) facts.header = headers.number ?? 'none';
   note('begin', facts);
@@ -65,11 +66,18 @@ const providers = [
   ),
   ...(produced.includes('ordered') ? [orderedCallback()] : []),
   ...(produced.includes('exact') ? [exactCallback()] : []),
+  ...(limits ? [limitedCallback()] : []),
   // Only this build has it.
   ...(produced.includes('newer')
     ? [answer('Newer', 'newer', durable, () => performing('Newer.go', async () => {}))]
     : []),
 ];
+
+function limitedCallback() {
+  return answer('Limited', 'limited', { ...durable, timeoutMs: 15_000, limits }, () =>
+    performing('Limited.go', () => sleep(random() * 40)),
+  );
+}
 
 function orderedCallback() {
   return answer('Ordered', 'ordered', { ...durable, ordered: true }, () =>
@@ -101,7 +109,7 @@ const events = app.get(EventRunner);
 process.send('ready');
 
 /** The headers of a run, if this build has any. */
-const headersOf = ({ header }) => header && { headers: { number: header } };
+const headersOf = ({ header, tenant }) => header && { headers: { number: header, ...(tenant && { tenant }) } };
 const hasHeaders = (() => {
   try {
     return Boolean(events.with({ headers: {} }));
@@ -135,8 +143,9 @@ async function answerTo({ ask, of }) {
 let number = 0;
 async function produce(key) {
   while (isProducing) {
-    const event = produced[Math.floor(random() * produced.length)];
+    const event = limits && chance(0.1) ? 'limited' : produced[Math.floor(random() * produced.length)];
     const run = { id: randomUUID(), event, number: ++number, ...(event === 'ordered' && { key }) };
+    if (event === 'limited') run.tenant = `tenant ${Math.floor(random() * 3)}`;
     if (hasHeaders) run.header = `${run.number}`;
     note('run', run);
     // What may be stored, and what surely is not, is run again with its id until it is.

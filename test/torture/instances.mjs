@@ -7,7 +7,7 @@ import { now } from './now.mjs';
 import { randomOf } from './random.mjs';
 
 /** What the engine of an instance is made from, unless it is told: none of this is taken from who runs the torture. */
-const NO_STORE = { DATABASE_URL: '', REDIS_URL: '', FOLDER: '', PACKAGE: '', NEWER: '', SKEW_MS: '' };
+const NO_STORE = { DATABASE_URL: '', REDIS_URL: '', FOLDER: '', PACKAGE: '', NEWER: '', LIMITS: '', SKEW_MS: '' };
 
 const PROGRAM = new URL('instance.mjs', import.meta.url);
 

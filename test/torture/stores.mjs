@@ -74,7 +74,8 @@ export class TorturedPostgres extends Tortured {
 
   constructor(server, proxy, random) {
     super(server, proxy, random, { crash: 'immediate', orderly: 'fast' });
-    this.env = { DATABASE_URL: proxy.url(server.url), PAUSE_MS: '150' };
+    this.limits = { rate: { limit: 40, perMs: 1_000 }, running: 4, groupBy: 'tenant', runningPerGroup: 2 };
+    this.env = { DATABASE_URL: proxy.url(server.url), PAUSE_MS: '150', LIMITS: JSON.stringify(this.limits) };
     this.pausable = ['Quick.go', 'Flaky.go', 'Ordered.go'];
     // The build before this one heeds no pause here.
     this.isHeededByFormer = false;
@@ -125,7 +126,8 @@ export class TorturedRedis extends Tortured {
 
   constructor(server, proxy, random) {
     super(server, proxy, random, { crash: 'SIGKILL', orderly: 'SIGTERM' });
-    this.env = { REDIS_URL: proxy.url(server.url), PAUSE_MS: '75' };
+    this.limits = { rate: { limit: 40, perMs: 1_000 }, running: 4 };
+    this.env = { REDIS_URL: proxy.url(server.url), PAUSE_MS: '75', LIMITS: JSON.stringify(this.limits) };
     this.pausable = ['Quick.go', 'Flaky.go'];
     this.isHeededByFormer = true;
     // Each instance's own clock decides what is due: further off, and what is to be tried again takes as long.

@@ -7,12 +7,14 @@
 //   --seconds=40              how long it lasts, of each
 //   --runs=10000              and until so many are acknowledged
 //   --seed=7                  the same chances again
+//   --instances=8             so many at once, on a server
 //   --former=before.tgz       every second instance is of another build, packed or in that checkout
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { audit } from './audit.mjs';
+import { auditLimits } from './audit-limits.mjs';
 import { Instances } from './instances.mjs';
 import { now } from './now.mjs';
 import { unpack } from './package.mjs';
@@ -25,6 +27,7 @@ const given = (name) => args.find((arg) => arg.startsWith(`--${name}=`))?.split(
 const option = (name, fallback) => Number(given(name) ?? fallback);
 const seconds = option('seconds', 40);
 const runs = option('runs', 0);
+const instancesAtOnce = option('instances', 4);
 const seed = option('seed', Date.now() % 1_000_000);
 const only = args.filter((arg) => !arg.startsWith('--'));
 const random = randomOf(seed);
@@ -51,7 +54,7 @@ async function onServer(Store) {
   let turns = 0;
   try {
     // One after the other: who was there first has the duty.
-    for (let count = 0; count < 4; count++) await spawn();
+    for (let count = 0; count < instancesAtOnce; count++) await spawn();
     const pauses = new Pauses(instances, store.pausable, seed);
     const births = [];
     let unborn;
@@ -75,12 +78,14 @@ async function onServer(Store) {
     const isDrained = async () => (await store.look()).open.length === 0;
     for (const deadline = now() + 60_000; now() < deadline && !(await isDrained());) await sleep(200);
     const heeds = (name) => store.isHeededByFormer || !instances.formers.has(name);
-    const result = audit(instances.lines(), await store.look(), instances, { windows: pauses.windows, heeds });
+    const lines = instances.lines();
+    const result = audit(lines, await store.look(), instances, { windows: pauses.windows, heeds });
+    const limited = auditLimits(lines, store.limits, instances);
     await instances.close();
     const { kills, deaths } = instances;
     return {
-      problems: [...deaths, ...result.problems],
-      figures: { 'instances killed': kills.length, ...counts, ...result.figures },
+      problems: [...deaths, ...result.problems, ...limited.problems],
+      figures: { 'instances killed': kills.length, ...counts, ...result.figures, ...limited.figures },
     };
   } finally {
     instances.remove();

@@ -9,6 +9,7 @@ import type { NestModule, Wrapper } from '../nest/internals.js';
 import { prototypeOf } from '../nest/wrappers.js';
 import type { DeliveryMode } from '../options/callback.options.js';
 import { completeDurableOptions } from '../options/durable.options.js';
+import { completeLimits } from '../options/limits.options.js';
 import { type CompleteOptions, EVENTS_SETTINGS } from '../options/events.options.js';
 import { SafeLogger } from '../reports/safe-logger.js';
 import { isGenerator } from './callback.decorator.js';
@@ -114,6 +115,7 @@ export class CallbackDiscovery {
       ...completeDurableOptions(options, durable),
       isOrdered: options.ordered ?? false,
       formerly: toArray(options.formerly),
+      ...(options.limits && { limits: completeLimits(options.limits) }),
       isRemote: false,
     };
   }

@@ -1,3 +1,4 @@
+import type { CallbackLimits } from '../engine/limits.js';
 import type { EventDefinition } from '../events/event-definition.js';
 import type { EventKey } from '../events/event-map.js';
 import type { InstanceScope } from '../nest/instance-scope.js';
@@ -25,6 +26,8 @@ export interface RegisteredDurable extends RegisteredCallback {
 export interface DurableSettings extends CompleteDurableOptions {
   readonly isOrdered: boolean;
   readonly formerly: readonly string[];
+  /** Over all instances. */
+  readonly limits?: CallbackLimits;
   /** Another application performs them. */
   readonly isRemote: boolean;
 }

@@ -144,10 +144,18 @@ export class DeclaredCallbacks {
     }
   }
 
+  private refuseLimits({ name, capabilities }: DurableEngine, callbacks: readonly Declared[]): void {
+    for (const { callback, limits } of callbacks) {
+      if (limits && !capabilities.limits) throw engineUnsuited(name, callback, 'limits');
+      if (limits?.groups && !capabilities.groups) throw engineUnsuited(name, callback, 'limits.groupBy');
+    }
+  }
+
   private async tell(engine: DurableEngine, callbacks: readonly Declared[]): Promise<void> {
     if (callbacks.some(({ isRemote }) => isRemote)) await this.checkRemote(engine, callbacks);
     const unordered = engine.capabilities.order ? undefined : callbacks.find(({ isOrdered }) => isOrdered);
     if (unordered) throw engineUnsuited(engine.name, unordered.callback, 'ordered: true');
+    this.refuseLimits(engine, callbacks);
     const step = (this.step = `make room for ${callbacks.map(({ callback }) => callback).join(', ')}`);
     try {
       await engine.declare(callbacks);
@@ -170,6 +178,7 @@ const describe = (event: RegisteredEvent, callback: RegisteredDurable): Declared
   formerly: callback.durable.formerly,
   isOrdered: callback.durable.isOrdered,
   concurrency: callback.durable.concurrency,
+  ...(callback.durable.limits && { limits: callback.durable.limits }),
   isRemote: callback.durable.isRemote,
   registered: { event, callback },
 });

@@ -1,4 +1,5 @@
 import type { EventHeaders } from '../events/event-headers.js';
+import type { CallbackLimits } from './limits.js';
 
 /** A value that JSON can hold. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -18,6 +19,8 @@ export interface DurableCallback extends DeliveryAddress {
   readonly isOrdered: boolean;
   /** How many attempts an instance makes at the same time. */
   readonly concurrency: number;
+  /** How many attempts all instances make. Absent where that is not limited, and of a remote callback. */
+  readonly limits?: CallbackLimits;
   /** Another application has it: this one stores for it, and must change nothing of how that has declared it. */
   readonly isRemote?: boolean;
 }

@@ -31,6 +31,10 @@ import type { SqlTransaction } from './sql-transaction.js';
  *   retries included: the next comes when the one before is completed or discarded. Stored by transactions that overlap,
  *   they come in the order in which the transactions stored their first of that key. A delayed one takes its place when
  *   its delay is over.
+ * - Within limits, if it has the capability: of a callback that has some, no more attempts begin, over all instances, than its
+ *   rate lets in any window, and no more run at once; and so of each group. What runs is what is claimed, under former ids and by
+ *   older instances, too. A full group holds up no other. What a limit holds up is not charged, and begins within a second of
+ *   when the limit lets it.
  */
 export interface DurableEngine {
   /** Its name in messages: `'Postgres'`. */
@@ -151,4 +155,8 @@ export interface EngineCapabilities {
   readonly search?: boolean;
   /** It keeps the last ten failures of each delivery, apart from its arguments, and lists them. */
   readonly history?: boolean;
+  /** It keeps the limits of callbacks, but for those of groups. @default false */
+  readonly limits?: boolean;
+  /** It keeps the limits of groups, too. @default false */
+  readonly groups?: boolean;
 }

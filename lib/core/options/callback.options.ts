@@ -2,6 +2,7 @@ import { DURABLE_CHECKS, type DurableOptions } from './durable.options.js';
 import { callbackInvalid } from '../errors/callback-errors.js';
 import { nearest } from '../errors/did-you-mean.js';
 import { show } from '../errors/describe.js';
+import { LIMITS_CHECKS, type LimitsOptions, senselessLimits } from './limits.options.js';
 import { type Check, type Checks, IS_BOOLEAN, wrongOption } from './option-checks.js';
 
 /** Says when a callback runs, and who waits for it. See {@link CallbackOptions.delivery}. */
@@ -11,7 +12,8 @@ export type DeliveryMode = 'inline' | 'background' | 'after-commit' | 'after-rol
 export type CallbackTarget = string | Function;
 
 /**
- * The options of `@Callback()`. `ordered`, `formerly` and those of {@link DurableOptions} are for durable callbacks only.
+ * The options of `@Callback()`. `ordered`, `formerly`, `limits` and those of {@link DurableOptions} are for durable callbacks
+ * only.
  */
 export interface CallbackOptions extends DurableOptions {
   /**
@@ -51,6 +53,12 @@ export interface CallbackOptions extends DurableOptions {
    * @default none
    */
   formerly?: string | readonly string[];
+  /**
+   * How many attempts all instances together make, as in `{ rate: { limit: 10, perMs: 1_000 }, running: 5, groupBy: 'tenant',
+   * runningPerGroup: 2 }`. `concurrency` is of each instance. What a limit holds up waits, and no attempt is charged for that.
+   * @default none
+   */
+  limits?: LimitsOptions;
 }
 
 const DELIVERIES: readonly string[] = ['inline', 'background', 'after-commit', 'after-rollback', 'durable'];
@@ -70,6 +78,7 @@ const ONLY_DURABLE: Checks = {
     isValid: (value) => isName(value) || (Array.isArray(value) && value.every(isName)),
     expected: 'Pass a callback id, or an array of them.',
   },
+  ...LIMITS_CHECKS,
 };
 
 const CHECKS: Checks = {
@@ -117,4 +126,6 @@ export function checkCallbackOptions(options: CallbackOptions, callback: string)
       `Only deliveries that are stored have it: add delivery: 'durable', or remove it.`,
     );
   }
+  const senseless = options.limits && senselessLimits(options.limits, options.ordered ?? false);
+  if (senseless) throw callbackInvalid(callback, ...senseless);
 }

@@ -34,12 +34,12 @@ export const adoptStatement = ({ job, queue }: Tables) => `
     returning j.*, found."to", found.policy as "newPolicy"
   ), moved as (
     insert into ${job} (
-      id, name, data, state, singleton_key, policy, start_after, created_on, keep_until, started_on, completed_on,
+      id, name, data, state, singleton_key, group_id, policy, start_after, created_on, keep_until, started_on, completed_on,
       retry_count, retry_limit, retry_delay, expire_seconds, deletion_seconds, heartbeat_seconds, output, blocked, source_retry_count
     )
     select
       id, "to", data, state, case "newPolicy" when 'key_strict_fifo' then coalesce(singleton_key, id::text)
-        else singleton_key end, "newPolicy", start_after, created_on, keep_until, started_on, completed_on,
+        else singleton_key end, group_id, "newPolicy", start_after, created_on, keep_until, started_on, completed_on,
       retry_count, retry_limit, retry_delay, expire_seconds, deletion_seconds, heartbeat_seconds, output, blocked, source_retry_count
     from gone
     on conflict (name, id) do nothing

@@ -66,7 +66,7 @@ export const AS_BEFORE = `
 
 // Where they lie is known, as they are locked: a plan that was made in an empty store can go wrong over no index. The claim may
 // have waited for a lock, and is as new as the moment at which it gets through.
-const claimed = ({ job }: Tables, taken: string) => `
+export const claimed = ({ job }: Tables, taken: string) => `
       update ${job} set state = 'active', started_on = now(), heartbeat_on = clock_timestamp(), heartbeat_seconds = $4::int,
         source_id = $3::uuid, source_created_on = null,
         retry_count = case when started_on is null then retry_count else retry_count + 1 end
@@ -74,7 +74,7 @@ const claimed = ({ job }: Tables, taken: string) => `
       returning id, retry_count as "retryCount", coalesce(source_retry_count, 0) as spared,
         retry_delay::float8 * 1000 as "postponedMs", case when pg_column_size(data) <= ${LARGE_BYTES} then data end as data, start_after as "dueOn"`;
 
-const due = ({ job }: Tables, state: string, blocked = 'not blocked') => `
+export const due = ({ job }: Tables, state: string, blocked = 'not blocked') => `
         select id, ctid as spot, start_after from ${job}
         where name = $1 and state = '${state}' and ${blocked} and start_after <= now()
         order by start_after limit $2 for update skip locked`;

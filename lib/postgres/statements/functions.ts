@@ -30,13 +30,12 @@ const snakeCase = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `_${le
  *
  * Its name tells its text, so that versions of this package with other texts may run side by side.
  */
-export function functionFor(
-  schema: string,
-  name: string,
-  statement: string,
-  { takes, returns }: Signature,
-): SqlFunction {
-  const version = createHash('md5').update(`${takes} ${returns} ${statement}`).digest('hex').slice(0, 8);
+export const functionFor = (schema: string, name: string, statement: string, signature: Signature): SqlFunction =>
+  procedureFor(schema, name, `begin return query ${statement};\n    end`, signature);
+
+/** The same for several statements, each of which sees what was there when it begins: a block of PL/pgSQL. */
+export function procedureFor(schema: string, name: string, block: string, { takes, returns }: Signature): SqlFunction {
+  const version = createHash('md5').update(`${takes} ${returns} ${block}`).digest('hex').slice(0, 8);
   const fullName = `${schema}.events_${snakeCase(name)}_${version}`;
   const params = takes.split(',').map((_, index) => `$${index + 1}`);
   const signature = `${fullName}(${takes})`;
@@ -50,8 +49,7 @@ do $make$ begin
     create function ${signature} returns table (${returns}) language plpgsql
     ${BY_INDEX_IN_ORDER.join(' ')} set plan_cache_mode = force_generic_plan as $events$
     #variable_conflict use_column
-    begin return query ${statement};
-    end $events$;
+    ${block} $events$;
   end if;
 end $make$;
 `,

@@ -47,11 +47,11 @@ export function storeStatements(tables: Tables, { keepCompletedSeconds, leaseSec
 }
 
 const INPUT = `rows from (
-        json_to_recordset($1::text::json) as (name text, id uuid, key text, "delayMs" float8, data jsonb, call text, "storedAt" bigint)
-      ) with ordinality as input(name, id, key, "delayMs", data, call, "storedAt", place)`;
+        json_to_recordset($1::text::json) as (name text, id uuid, key text, "delayMs" float8, data jsonb, call text, "storedAt" bigint, "group" text)
+      ) with ordinality as input(name, id, key, "delayMs", data, call, "storedAt", "group", place)`;
 
 const COLUMNS = `
-      id, name, data, singleton_key, start_after, keep_until, retry_limit, expire_seconds, deletion_seconds,
+      id, name, data, singleton_key, group_id, start_after, keep_until, retry_limit, expire_seconds, deletion_seconds,
       heartbeat_seconds, policy, created_on`;
 
 /** How long, in seconds, as SQL. */
@@ -64,7 +64,7 @@ interface Durations {
 
 /** All columns but the last two, which the statements fill in differently. */
 const values = ({ keep, lease }: Durations) => `
-      id, input.name, data, key, now() + "delayMs" * interval '1 millisecond', now() + interval '1000 years',
+      id, input.name, data, key, "group", now() + "delayMs" * interval '1 millisecond', now() + interval '1000 years',
       1000000000, 2000000000, ${keep}, ${lease}`;
 
 const AFTER_THOSE_BEFORE = `place * interval '1 microsecond'`;

@@ -11,6 +11,8 @@ export interface Tables {
   readonly remote: string;
   /** The queues whose callbacks are paused. */
   readonly paused: string;
+  /** The callbacks that have limits over all instances, with what their rates have let begin lately. */
+  readonly limit: string;
 }
 
 /** Names the tables of a schema. */
@@ -21,4 +23,5 @@ export const tablesIn = (schema: string): Tables => ({
   instance: `${schema}.events_instance`,
   remote: `${schema}.events_remote`,
   paused: `${schema}.events_paused`,
+  limit: `${schema}.events_limit`,
 });

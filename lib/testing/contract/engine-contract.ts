@@ -7,6 +7,7 @@ import { filteringRules } from './filtering.js';
 import { headersRules } from './headers.js';
 import { historyRules } from './history.js';
 import { keepingRules } from './keeping.js';
+import { limitsRules } from './limits.js';
 import { orderRules } from './order.js';
 import { postponingRules } from './postponing.js';
 import { pausingRules } from './pausing.js';
@@ -43,4 +44,5 @@ export const engineContract: readonly ContractRule[] = [
   ...dutyRules,
   ...pausingRules,
   ...resumingRules,
+  ...limitsRules,
 ];

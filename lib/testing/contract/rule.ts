@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type EngineHarness, Scene } from './scene.js';
 
 export type ContractNeed =
-  'transactions' | 'order' | 'pause' | 'postponing' | 'search' | 'history' | 'several sessions';
+  'transactions' | 'order' | 'pause' | 'postponing' | 'search' | 'history' | 'limits' | 'groups' | 'several sessions';
 
 /** One rule that every engine must keep. */
 export interface ContractRule {

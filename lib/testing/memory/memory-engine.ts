@@ -1,5 +1,6 @@
 import {
   type DeliveryAddress,
+  BeginSlack,
   type DeliveryFilter,
   type DeliveryQuery,
   type DiscardPortion,
@@ -19,36 +20,11 @@ import {
 import { type Clock, REAL_TIME } from './clock.js';
 import { attemptAt, noTransactions } from './memory-attempt.js';
 import { KeptRows } from './kept-rows.js';
+import type { MemoryEngineOptions } from './memory-options.js';
 import { MemoryStore } from './memory-store.js';
 import type { Claim, Row } from './row.js';
 
 const { clearInterval, setInterval, setTimeout } = timers;
-
-/** The options of `memoryEngine()`. All are optional. */
-export interface MemoryEngineOptions {
-  /**
-   * Where deliveries are kept. Applications that are given the same store share its deliveries, as instances in production
-   * do.
-   * @default a new one for each application
-   */
-  readonly store?: MemoryStore;
-  /**
-   * How long a claim lasts that is not renewed, in milliseconds. After that, another instance performs what a crashed one
-   * was performing.
-   * @default 10_000
-   */
-  readonly leaseMs?: number;
-  /**
-   * Decides when deliveries become due, after delays and before retries. Claims always last by the real time.
-   * @default the real time
-   */
-  readonly clock?: Clock;
-  /**
-   * How long dead deliveries are kept, in milliseconds, by that clock.
-   * @default Infinity
-   */
-  readonly keepDeadMs?: number;
-}
 
 /**
  * Makes an engine for tests. It keeps the rules of every engine, and keeps deliveries in memory: it needs nothing, and
@@ -78,6 +54,8 @@ export class MemoryEngine implements DurableEngine {
     postponing: true,
     search: true,
     history: true,
+    limits: true,
+    groups: true,
   };
   private readonly workers: Worker[] = [];
   private readonly rows: KeptRows;
@@ -219,11 +197,15 @@ export class MemoryEngine implements DurableEngine {
       abort: new AbortController(),
     };
     Object.assign(row, { claim, state: 'running', since: now });
+    const slackMs = slackOf(worker.callback);
+    this.kept.limited.take(worker.callback, now, slackMs);
     this.claims.set(claim, row);
     if (row.isSuspect) this.suspects.add(claim);
     worker.running++;
     // Whoever stored it goes on first, as with an engine in another process.
     await new Promise((resolve) => setTimeout(resolve));
+    const isLate = this.clock.now() - now > slackMs;
+    if (isLate && row.claim === claim) this.kept.giveBack(row, now);
     if (this.isWorking && row.claim === claim) {
       claim.hasBegun = true;
       row.attempts++;
@@ -242,3 +224,6 @@ export class MemoryEngine implements DurableEngine {
     if (this.suspects.delete(claim)) this.quarantine.leave(claim.hasBegun ? 'ended' : 'none');
   }
 }
+
+/** How long after it has claimed a delivery an attempt may begin. */
+const slackOf = ({ limits }: DurableCallback): number => (limits?.rate ? new BeginSlack(limits.rate).ms : Infinity);

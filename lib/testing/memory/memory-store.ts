@@ -6,6 +6,7 @@ import {
   type NewDelivery,
 } from '../../engine/index.js';
 import { Pauses } from './pauses.js';
+import { Limited } from './limited.js';
 import { copyOf, heldUp, isDue, type Row } from './row.js';
 
 /**
@@ -23,6 +24,8 @@ export class MemoryStore {
   private readonly listeners = new Set<() => void>();
   /** The instances that work, in the order in which they began. The first has the duty. */
   private readonly working = new Set<object>();
+  /** @internal */
+  readonly limited = new Limited();
   private lastPlace = 0;
   /** @internal */
   readonly pauses = new Pauses();
@@ -99,18 +102,29 @@ export class MemoryStore {
     if (this.pauses.has(callback)) return undefined;
     const lane = this.laneOf(callback);
     const held = callback.isOrdered ? heldUp(lane) : undefined;
-    for (const row of lane.values()) if (isDue(row, now) && !held?.has(row) && admits(row)) return row;
+    const limits = this.limited.standing(callback, callback.limits ? this.runningOf(callback) : [], now);
+    if (limits.isFull) return undefined;
+    for (const row of lane.values())
+      if (isDue(row, now) && !held?.has(row) && !limits.isFullFor(row) && admits(row)) return row;
     return undefined;
   }
 
-  /** When the next waiting delivery of a callback that is not due yet will be, unless it is paused. */
+  /** When the next waiting delivery of a callback will be due that is not, or will be let begin by the callback's rate, unless it is paused. */
   nextDue(callback: DurableCallback, now: number): number | undefined {
     if (this.pauses.has(callback)) return undefined;
+    const freeAt = this.limited.freeAt(callback, now);
     let next: number | undefined;
     for (const { state, since } of this.laneOf(callback).values()) {
-      if (state === 'waiting' && since > now && !(next !== undefined && next <= since)) next = since;
+      const at = since > now ? since : freeAt;
+      if (state === 'waiting' && at !== undefined && !(next !== undefined && next <= at)) next = at;
     }
     return next;
+  }
+
+  /** What is performed of a callback, also under its former ids. */
+  private runningOf({ event, callback, formerly }: DurableCallback): Row[] {
+    const lanes = [callback, ...formerly].map((id) => this.laneOf({ event, callback: id }));
+    return lanes.flatMap((lane) => [...lane.values()].filter(({ state }) => state === 'running'));
   }
 
   /** Whether something is performed, or may be now. */
