@@ -80,7 +80,7 @@ describe('EventsModule', () => {
     [{ stict: true }, 'stict: true, which is not an option of it. Did you mean "strict"?'],
     [
       { wildcard: true },
-      'wildcard: true, which is not an option of it. There are strict, shutdownTimeout, startTimeout, onError, background, engine, work, remote, propagators, durable, tracksCurrentEvent, reportsOutsideCalls, appliesGlobalEnhancers.',
+      'wildcard: true, which is not an option of it. There are strict, shutdownTimeout, startTimeout, onError, background, engine, work, remote, propagators, codec, durable, tracksCurrentEvent, reportsOutsideCalls, appliesGlobalEnhancers.',
     ],
     [
       { background: { maxQueue: 5 } },
