@@ -18,6 +18,7 @@ import {
 } from './breaking.js';
 import { brokenPostponing } from './broken-postponing.js';
 import { brokenPausing } from './broken-pausing.js';
+import { brokenTogether } from './broken-together.js';
 import { brokenLimits } from './broken-limits.js';
 import {
   ChargingStore,
@@ -396,6 +397,7 @@ const broken: Record<string, Break | Broken> = {
   })(),
   ...brokenPausing,
   ...brokenLimits,
+  ...brokenTogether,
 };
 
 type Check = PromiseSettledResult<void>;

@@ -15,6 +15,7 @@ import { resumingRules } from './resuming.js';
 import type { ContractRule } from './rule.js';
 import { searchingRules } from './searching.js';
 import { storingRules } from './storing.js';
+import { togetherRules } from './together.js';
 import { transactionsRules } from './transactions.js';
 
 /**
@@ -45,4 +46,5 @@ export const engineContract: readonly ContractRule[] = [
   ...pausingRules,
   ...resumingRules,
   ...limitsRules,
+  ...togetherRules,
 ];
