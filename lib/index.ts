@@ -24,6 +24,7 @@ export { Callback, type CallbackDecorator } from './core/callbacks/callback.deco
 export type { CallbackOptions, CallbackTarget, DeliveryMode } from './core/options/callback.options.js';
 export type { DurableOptions, RetryOptions } from './core/options/durable.options.js';
 export { currentEvent, type CurrentDelivery, type CurrentEvent } from './core/callbacks/current-event.js';
+export type { LimitsOptions, RateOptions } from './core/options/limits.options.js';
 export type { DeliveryCodec } from './core/options/codec.options.js';
 export { DeliveryPostponed } from './core/delivery/delivery-postponed.js';
 export { DeliveryRefused } from './core/delivery/delivery-refused.js';

@@ -41,6 +41,15 @@ interface Row extends Omit<ClaimedJob, 'name' | 'token' | 'claimedAt' | 'slackMs
   readonly isFull?: boolean;
 }
 
+interface Answered {
+  readonly jobs: ClaimedJob[];
+  /** Where a claim in order has come to, if it has looked. */
+  readonly place?: Row;
+  readonly isHeldUp: boolean;
+  /** Whether to ask again at once: another instance has claimed of the same key. */
+  readonly isAgain: boolean;
+}
+
 /** The statements that claim without limits. */
 const STATEMENTS = { due: 'claim', 'in order': 'claimInOrder', suspect: 'claimSuspect' } as const;
 /** What a claim within limits is given in place of the parameters of others. */
@@ -73,8 +82,8 @@ export class Claiming {
     const walksFirst = !this.askedNext.delete(queue);
     if (walksFirst) this.askedNext.add(queue);
     const more = [keys, from, walksFirst];
-    const { jobs, place, isHeldUp } = await this.ask(queue, { wanted: 'in order', most, more, within });
-    if (!place) return { jobs, isAll: isHeldUp };
+    const { jobs, place, isHeldUp, isAgain } = await this.ask(queue, { wanted: 'in order', most, more, within });
+    if (!place) return { jobs, isAll: !isAgain };
     if (place.isEnd) this.places.delete(queue);
     else if (typeof place.lastKey === 'string') this.places.set(queue, place.lastKey);
     const isRest = jobs.length === 0 || !place.isFull;
@@ -91,7 +100,7 @@ export class Claiming {
     this.hasStopped = true;
   }
 
-  private async ask(queue: string, asked: Asked): Promise<{ jobs: ClaimedJob[]; place?: Row; isHeldUp: boolean }> {
+  private async ask(queue: string, asked: Asked): Promise<Answered> {
     const { connection, leaseMs } = this.options;
     const { wanted, most, more = [], within } = asked;
     const slackMs = within?.slackMs ?? Infinity;
@@ -105,15 +114,16 @@ export class Claiming {
       const { rows } = await connection.query(statement, params, Math.min(LONGEST_CLAIM_MS, leaseMs / 2));
       const jobs = (rows as Row[]).filter(({ id }) => id !== null);
       const heldUp = (rows as Row[]).find(({ heldUpBy }) => heldUpBy);
-      within?.answered(wanted, heldUp as HeldUp | undefined);
+      within?.answered(wanted, heldUp as HeldUp | undefined, jobs.length);
       return {
         jobs: jobs.map((job) => ({ ...job, name: queue, token, claimedAt, slackMs, isLoneSuspect: false })),
         place: (rows as Row[]).find((row) => row.id === null && row !== heldUp),
         isHeldUp: heldUp !== undefined,
+        isAgain: false,
       };
     } catch (error) {
       // Two have claimed of one key at the same moment. The other one has it.
-      if ((error as { code?: unknown }).code === UNIQUE_VIOLATION) return { jobs: [], isHeldUp: false };
+      if ((error as { code?: unknown }).code === UNIQUE_VIOLATION) return { jobs: [], isHeldUp: false, isAgain: true };
       if (!(error instanceof NotSentError)) void this.unclaim(queue, token);
       throw error;
     }

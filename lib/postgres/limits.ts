@@ -6,16 +6,17 @@ import type { LimitStatements } from './statements/limits.js';
 const { sleep } = timers;
 
 const BOOT_TIMEOUT_MS = 30_000;
+const QUERY_TIMEOUT_MS = 5_000;
 /** What an index takes on a table of some hundred million. */
 const INDEX_TIMEOUT_MS = 3_600_000;
 const PAUSE_MS = 500;
-const TIDIES_PER_LOOK = 15;
 
 /** Prepares the database for callbacks with limits over all instances. */
 export class Limits {
   /** By queue. */
   private readonly grouped = new Map<string, GroupLimit>();
-  private tidies = 0;
+  /** In each queue, the time up to which groups were found. */
+  private readonly places = new Map<string, string | null>();
 
   /** @param statements are absent where the schema is an older version's, or this role may not use the table of limits */
   constructor(
@@ -43,16 +44,17 @@ export class Limits {
     }
   }
 
-  /** Says of what waits and was stored without its group, what that is: of what was there before, or is of other builds. */
+  /**
+   * Says of what waits and was stored without its group, what that is: of what was there before, or is of other builds. It does
+   * so a portion at a time, around and around. What is due soon is found sooner, by the claims.
+   */
   async assignGroups(): Promise<void> {
     for (const [queue, { by }] of this.grouped) {
-      await this.connection.query(this.statements!.assignGroups, [queue, by], BOOT_TIMEOUT_MS);
+      const params = [queue, by, this.places.get(queue) ?? null];
+      const { rows } = await this.connection.query(this.statements!.assignGroups, params, QUERY_TIMEOUT_MS);
+      const [{ after, isMore }] = rows as { after: string | null; isMore: boolean }[];
+      this.places.set(queue, isMore ? after : null);
     }
-  }
-
-  /** Does that again from time to time. What is due soon is found sooner, by the claims. */
-  async tidy(): Promise<void> {
-    if (this.tidies++ % TIDIES_PER_LOOK === 0) await this.assignGroups();
   }
 
   /** Makes the index without stopping anybody. Several instances may do so at once, and one may have been broken off before. */

@@ -4,11 +4,13 @@ import { queueName } from './queue-name.js';
 import { movesTo } from './queues.js';
 import type { ClaimLimits, HeldUpBy } from './statements/limited.js';
 
-const { clearTimeout, setTimeout } = timers;
+const { clearTimeout, LONGEST_TIMER_MS, setTimeout } = timers;
 
 /** How long an instance waits at least and at most, until it asks again for a place that others have taken. */
 const ASK_AGAIN_MS = 400;
 const ASK_AGAIN_AT_LAST_MS = 500;
+/** So many claims in a row go on at once from group to group, though nothing may begin in those that they have looked at. */
+const MOST_IN_VAIN = 5;
 /** Not all instances ask in the same moment. */
 const APART_MS = 15;
 
@@ -28,6 +30,8 @@ export class WithinLimits {
   private readonly told: Pick<ClaimLimits, 'name' | 'queues'>;
   private readonly slack: BeginSlack | undefined;
   private readonly heldUp = new Map<Wanted, NodeJS.Timeout>();
+  /** How many claims in a row have come to no group of which something may begin. */
+  private vain = 0;
   private hasStopped = false;
 
   /**
@@ -56,16 +60,17 @@ export class WithinLimits {
     return JSON.stringify({ ...this.limits, ...this.told, ...(rate && { rate: { ...rate, slackMs } }) });
   }
 
-  /** Takes note of what a claim was answered. */
-  answered(wanted: Wanted, heldUp: HeldUp | undefined): void {
+  /** Takes note of what a claim was answered, and of how many it has got. */
+  answered(wanted: Wanted, heldUp: HeldUp | undefined, count: number): void {
     clearTimeout(this.heldUp.get(wanted));
     this.heldUp.delete(wanted);
+    this.vain = heldUp?.heldUpBy === 'steps' && count === 0 ? this.vain + 1 : 0;
     if (!heldUp || this.hasStopped) return;
     const again = () => {
       this.heldUp.delete(wanted);
       this.wake(wanted);
     };
-    this.heldUp.set(wanted, setTimeout(again, pauseMs(heldUp)).unref());
+    this.heldUp.set(wanted, setTimeout(again, pauseMs(heldUp, this.vain)).unref());
   }
 
   /** Takes note that an attempt of this instance has ended: its place may be what the next one waits for. */
@@ -84,8 +89,8 @@ export class WithinLimits {
   }
 }
 
-function pauseMs({ heldUpBy, againInMs }: HeldUp): number {
-  if (heldUpBy === 'steps') return 0;
+function pauseMs({ heldUpBy, againInMs }: HeldUp, vain: number): number {
+  if (heldUpBy === 'steps' && vain < MOST_IN_VAIN) return 0;
   const pause = ASK_AGAIN_MS + Math.random() * (ASK_AGAIN_AT_LAST_MS - ASK_AGAIN_MS);
-  return againInMs === null ? pause : againInMs + Math.random() * APART_MS;
+  return againInMs === null ? pause : Math.min(againInMs + Math.random() * APART_MS, LONGEST_TIMER_MS);
 }

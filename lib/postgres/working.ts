@@ -1,5 +1,6 @@
 import {
   Duty,
+  type HeldClaim,
   type DurableCallback,
   type EngineAttempt,
   type EngineHealth,
@@ -75,9 +76,10 @@ export class Working {
     this.duty = new Duty({
       take: () => this.beat(),
       work: async () => {
+        const fail = (error: unknown) => health.failed(error);
+        await options.limits.assignGroups().catch(fail);
+        await retention?.tidy().catch(fail);
         await this.sweeper.tidy();
-        await retention?.tidy();
-        await options.limits.tidy();
       },
       health,
     });
@@ -190,21 +192,25 @@ export class Working {
       onSettled();
       within?.ended();
     };
+    // A lone suspect is late only before it is written down that it begins: then it would be none any more.
+    const isLate = () => within?.admit(job) === false;
+    if (job.isLoneSuspect && isLate()) return this.giveBack(claim);
     const attempt = await claims.begin(claim, { onThrough, onSettled: settled }).catch(async (error: unknown) => {
       options.health.failed(error);
       await claims.giveBack(claim).catch(() => {});
       return undefined;
     });
     if (!attempt) return undefined;
-    if (within?.admit(job) === false) {
-      await claims.giveBack(claim).catch((error: unknown) => options.health.failed(error));
-      return undefined;
-    }
+    if (!job.isLoneSuspect && isLate()) return this.giveBack(claim);
     await perform(attempt).catch((error: unknown) =>
       options.host.report('An attempt ended in a way that it must not', error),
     );
     claims.abandon(claim);
     return attempt.delivery.key;
+  }
+
+  private async giveBack(claim: HeldClaim<ClaimedJob>): Promise<undefined> {
+    await this.claims.giveBack(claim).catch((error: unknown) => this.options.health.failed(error));
   }
 
   /** Listens from when the first callback works. An instance that works on none needs no notifications. */

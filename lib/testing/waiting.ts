@@ -40,8 +40,8 @@ function deliveriesTo(id: string, { inspector, recorder, memory }: Watched): Unc
     return { due: recorder.uncalled(id, events), later: 0, paused: 0 };
   }
   const called = new Set(recorder.calls.map((call) => call.callback === id && call.id));
-  const isOpen = ({ state, id: delivery }: Row) =>
-    state === 'waiting' || (state === 'running' && !called.has(delivery));
+  const isOpen = ({ state, id: delivery, givenId = delivery }: Row) =>
+    state === 'waiting' || (state === 'running' && !called.has(givenId));
   const rows = memory.store.rows.filter((row) => row.callback === id && isOpen(row));
   const isPaused = (row: Row) => row.state === 'waiting' && memory.store.pauses.has(row);
   const paused = rows.filter(isPaused).length;

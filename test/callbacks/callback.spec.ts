@@ -301,7 +301,7 @@ describe('@Callback() refuses, while the class is being defined,', () => {
     ],
     [
       { priority: 1 },
-      'Bot.announce has the option priority: 1, which @Callback() does not have. There are id, delivery, optional, before, after, retry, timeoutMs, concurrency, ordered, formerly.',
+      'Bot.announce has the option priority: 1, which @Callback() does not have. There are id, delivery, optional, before, after, retry, timeoutMs, concurrency, ordered, formerly, limits.',
     ],
     [{ id: '' }, "Bot.announce has id: ''. Pass a string that is not empty."],
     [

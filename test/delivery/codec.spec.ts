@@ -148,12 +148,16 @@ describe('A codec', () => {
       ...log.of('error'),
     ];
     expect(told.map((line) => line.split('\n')[0].replace(/ [\da-f-]{36}/, ''))).toEqual([
-      '"paid": Payments.charge has postponed delivery by 0 ms',
+      '"paid": Payments.charge has postponed delivery by 100 ms',
       '"paid": Payments.charge failed at attempt 1 of 3, with the next in 0.0 s: RangeError 7, whose text is kept from the log, as there is a codec',
       '"paid": Payments.charge failed at attempt 2 of 3, with the next in 0.0 s: Error, whose text is kept from the log, as there is a codec',
       '"paid": Payments.charge failed for good, at attempt 3 of 3, so that delivery is dead: Error, whose text is kept from the log, as there is a codec',
     ]);
     expect((await deliveries.list()).found[0].error).toMatchObject({ message: 'secret' });
+    throws = [() => 'secret', () => 'secret', () => 'secret'];
+    await deliveries.retry({});
+    await done();
+    expect((await deliveries.list()).found[0].error).toEqual({ name: 'Error', message: "it threw 'secret'" });
   });
 
   it('has the boot fail that is none', async () => {

@@ -115,9 +115,14 @@ describe('EventDeliveries', () => {
       'list() was given calback: \'x\'. Did you mean "callback"?',
     ],
     [
+      'repeat',
+      (deliveries) => deliveries.repeat({ callback: 'Emails.greet' }),
+      'repeat() was given no ids. Say which deliveries are meant: repeat({ callback: …, ids: [ … ] }).',
+    ],
+    [
       'retry',
       (deliveries) => deliveries.retry({ ids: [''] }),
-      "retry() was given ids: [ '' ]. Pass an array of delivery ids.",
+      "retry() was given ids: [ '' ]. Pass an array of delivery ids, each a line of 1 to 255 characters.",
     ],
     ['retry', (deliveries) => deliveries.retry(null), 'retry() was given null. Pass an object.'],
     [
@@ -144,12 +149,12 @@ describe('EventDeliveries', () => {
     [
       'retry',
       (deliveries) => deliveries.retry({ callback: 'Emails.greet', ids: undefined }),
-      'retry() was given ids: undefined. Pass an array of delivery ids.',
+      'retry() was given ids: undefined. Pass an array of delivery ids, each a line of 1 to 255 characters.',
     ],
     [
       'list',
       (deliveries) => deliveries.list({ callback: 'Emails.greet', ids: undefined }),
-      'list() was given ids: undefined. Pass an array of delivery ids.',
+      'list() was given ids: undefined. Pass an array of delivery ids, each a line of 1 to 255 characters.',
     ],
     ...['list', 'retry', 'discard'].map((method): [string, (deliveries: any) => Promise<unknown>, string] => [
       method,

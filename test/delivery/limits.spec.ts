@@ -56,7 +56,8 @@ describe('Limits', () => {
     const { events } = await startApp([Emails], { engine: memoryEngine({ store: new MemoryStore() }) });
     for (const name of ['a', 'b', 'c', 'd', 'e']) await events.run('user_joined', name);
     await until(() => begun.length === 5);
-    expect(begun).toEqual(['a', 'b', 'c', 'd', 'e']);
+    // What comes too late to its permit is given back, and begins after others.
+    expect(begun.toSorted()).toEqual(['a', 'b', 'c', 'd', 'e']);
   });
 
   it.each<[string, CallbackOptions, string]>([

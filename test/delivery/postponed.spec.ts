@@ -21,7 +21,7 @@ const onError = (failure: CallbackFailure) => void failures.push(failure);
 class Emails {
   constructor(private readonly events: EventRunner) {}
 
-  @Callback('x', { delivery: 'durable', retry: { attempts: 2, delayMs: 0, maxPostponedMs: 100 } }) async greet() {
+  @Callback('x', { delivery: 'durable', retry: { attempts: 2, delayMs: 0, maxPostponedMs: 400 } }) async greet() {
     attempts.push(currentEvent()!.delivery!.attempt);
     const next = throws.shift();
     if (next) throw next();
@@ -43,7 +43,7 @@ const postponed = (ms: number) => () => new DeliveryPostponed(ms);
 describe('A delivery that is postponed', () => {
   it('comes back, is charged nothing, and is told of at debug level alone', async () => {
     const log = new Log();
-    throws = [postponed(20), () => new DeliveryPostponed(30, 'the provider asks for a pause')];
+    throws = [postponed(20), () => new DeliveryPostponed(250, 'the provider asks for a pause')];
     const { events, done, deliveries } = await startDurable([Emails], { onError }, log);
     await events.with({ id: 'welcome' }).run('x');
     await until(() => attempts.length === 3);
@@ -54,13 +54,13 @@ describe('A delivery that is postponed', () => {
     expect([log.of('warn'), log.of('error'), (await deliveries.list()).found]).toEqual([[], [], []]);
     const told = firstLines(log.of('debug').filter((line) => line.includes('postponed')));
     expect(told).toEqual([
-      '"x": Emails.greet has postponed delivery welcome by 20 ms: not yet',
-      '"x": Emails.greet has postponed delivery welcome by 30 ms: the provider asks for a pause',
+      '"x": Emails.greet has postponed delivery welcome by 100 ms: not yet',
+      '"x": Emails.greet has postponed delivery welcome by 250 ms: the provider asks for a pause',
     ]);
   });
 
   it('fails once it would be postponed for longer than maxPostponedMs in all, as often as it says so, and is dead at last', async () => {
-    throws = [postponed(60), postponed(60), postponed(60)];
+    throws = [postponed(300), postponed(300), postponed(300)];
     const { events, done, deliveries } = await startDurable([Emails], { onError }, new Log());
     await events.run('x');
     await done();
@@ -72,7 +72,7 @@ describe('A delivery that is postponed', () => {
     ]);
     const [dead] = (await deliveries.list()).found;
     expect(dead.error).toMatchObject({ code: 'EVENTS_DELIVERY_POSTPONED', cause: { name: 'DeliveryPostponed' } });
-    expect(dead.error!.message).toContain('for more than 100 ms in all, which retry.maxPostponedMs allows');
+    expect(dead.error!.message).toContain('for more than 400 ms in all, which retry.maxPostponedMs allows');
     // As new.
     throws = [postponed(60)];
     await deliveries.retry({});

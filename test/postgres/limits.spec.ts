@@ -1,10 +1,11 @@
 /** What Postgres needs for limits over all instances: a table, an index, and the groups of what was stored without. */
-import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
 import { getConstructionPlans } from 'pg-boss';
 import type { CallbackLimits, DurableCallback, DurableEngine } from 'nestjs-callbacks/engine';
 import { postgres } from 'nestjs-callbacks/postgres';
 import { until } from '../support/app.js';
 import { describeWith, findPostgres } from '../support/servers.js';
+import { textOf } from './scene.js';
 import { uuidv7 } from 'uuidv7';
 import pg from 'pg';
 
@@ -13,10 +14,12 @@ describeWith('Limits on Postgres (DATABASE_URL, or the local one)', await findPo
   let pool: pg.Pool;
   let engines: DurableEngine[];
   let schemas = 0;
+  let begun: number;
   beforeEach(() => {
     schema = `limits_${process.pid}_${++schemas}`;
     pool = new pg.Pool({ connectionString });
     engines = [];
+    begun = 0;
   });
   afterEach(async () => {
     await Promise.all(engines.map((engine) => engine.stop()));
@@ -46,6 +49,7 @@ describeWith('Limits on Postgres (DATABASE_URL, or the local one)', await findPo
         event: 'user_joined',
         callback: 'Emails.greet',
         id: uuidv7(),
+        key: 'a',
         arguments: [],
         delayMs: 0,
         ...(tenant !== undefined && { headers: { tenant } }),
@@ -108,5 +112,32 @@ describeWith('Limits on Postgres (DATABASE_URL, or the local one)', await findPo
     await expect(engine.declare([callback(GROUPS)])).rejects.toThrow(
       `Run, in no transaction: create index concurrently if not exists events_job_group on ${schema}.job_common`,
     );
+  });
+
+  it.each<[string, (engine: DurableEngine, limited: DurableCallback) => Promise<unknown>]>([
+    ['is paused', (engine, { event, callback: id }) => engine.pause!({ event, callback: id })],
+    [
+      'has spent its rate',
+      async (engine) => {
+        await stored(engine);
+        await until(() => begun === 1);
+      },
+    ],
+  ])('do not have an ordered callback asked for again and again that %s', async (_, hold) => {
+    const limited = { ...callback({ rate: { limit: 1, perMs: 3_600_000 } }), isOrdered: true };
+    const engine = await open();
+    await engine.declare([limited]);
+    engine.work(limited, async (attempt) => {
+      begun++;
+      await attempt.complete();
+    });
+    await hold(engine, limited);
+    await stored(engine);
+    const asked = jest.spyOn(pg.Client.prototype, 'query');
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const claims = asked.mock.calls.filter(([query]) => textOf(query).includes('events_limited_claim'));
+    asked.mockRestore();
+    expect(claims.length).toBeLessThan(20);
+    expect(begun).toBeLessThan(2);
   });
 });

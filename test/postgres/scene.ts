@@ -64,7 +64,15 @@ export class Scene {
 
   async end(): Promise<void> {
     for (const engine of this.engines.splice(0)) await engine.stop();
-    await this.pool.query(`drop schema if exists ${this.schema} cascade`);
+    await this.drop();
+  }
+
+  /** What a session was doing that an engine has given up holds locks, in another order than this asks for them. */
+  private async drop(): Promise<void> {
+    await this.pool.query(`drop schema if exists ${this.schema} cascade`).catch((error: { code?: string }) => {
+      if (error.code !== '40P01') throw error;
+      return this.drop();
+    });
   }
 
   /** An instance without an application around it. */

@@ -110,7 +110,7 @@ describe('with()', () => {
   it.each<[any, string]>([
     [{ delayMs: -5 }, 'delayMs: -5. Pass milliseconds, from 0 to 316224000000 (ten years).'],
     [{ key: '' }, "key: ''. Pass a string of 1 to 500 characters, an order number say."],
-    [{ id: 7 }, "id: 7. Pass a string of 1 to 255 characters, a UUID say, or a name: 'welcome:ada@example.org'."],
+    [{ id: 7 }, "id: 7. Pass a line of 1 to 255 characters, a UUID say, or a name: 'welcome:ada@example.org'."],
     [
       { name: 'Ada' },
       "name: 'Ada'. It has no such field. There are tx, request, key, delayMs, id, headers. What the event carries is passed to run() after the event.",

@@ -1,9 +1,10 @@
 /** What every engine promises an application, whatever it keeps deliveries in: `engineSuite()` says it of one of them. */
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
-import { Callback, currentEvent, DeliveryPostponed, EventDeliveries, inTransaction } from 'nestjs-callbacks';
+import { Callback, currentEvent, EventDeliveries, inTransaction } from 'nestjs-callbacks';
 import type { EngineFactory } from 'nestjs-callbacks/engine';
-import { closeApps, deferred, firstLines, Log, startApp, until } from './app.js';
+import { closeApps, deferred, firstLines, startApp, until } from './app.js';
+import { controlsDeliveries } from './controlled.js';
 import { killWhilePerforming } from './killed-instance.js';
 
 /** What the callbacks of a test have noted. */
@@ -93,6 +94,7 @@ export function engineSuite<Options extends object>(engine: EngineUnderTest<Opti
   startsOnlyAsItShould(engine);
   if (place) {
     keepsDeliveries(engine, place);
+    controlsDeliveries(engine, place);
     if (lacks) saysWhatItLacks(engine, place);
     if (looks) beginsAtOnce(engine, place, looks);
     if (elsewhere) outlivesInstances(engine, place, elsewhere);
@@ -121,7 +123,7 @@ function startsOnlyAsItShould<Options extends object>({ engineOf, name, ...engin
   }
 }
 
-function keepsDeliveries<Options extends object>({ engineOf, lacks }: EngineUnderTest<Options>, place: () => Options) {
+function keepsDeliveries<Options extends object>({ engineOf }: EngineUnderTest<Options>, place: () => Options) {
   it('what one application has stored is performed by the next', async () => {
     const before = await startApp([Emails], { engine: engineOf(place()), work: false });
     await before.events.run('x', 'Ada');
@@ -145,60 +147,6 @@ function keepsDeliveries<Options extends object>({ engineOf, lacks }: EngineUnde
     expect(await app.get(EventDeliveries).counts()).toMatchObject([
       { event: 'bestellt: "€/5" --', callback: "Überweisung.go 'now'", delayed: 1, isKnown: true },
     ]);
-  });
-
-  it('any text is an id: stored once, shown, and taken where an id is', async () => {
-    const { app, events } = await startApp([Emails], { engine: engineOf(place()) });
-    const deliveries = app.get(EventDeliveries);
-    const id = "welcome:Ädä 'quoted'\n😀";
-    await events.with({ id }).run('x', 'fails');
-    await until(async () => (await deliveries.list()).found.length === 1);
-    await events.with({ id }).run('x', 'another');
-    expect((await deliveries.list()).found.map((one) => one.id)).toEqual([id]);
-    expect(await deliveries.retry({ callback: 'Emails.greet', ids: [id] })).toBe(1);
-    await until(async () => (await deliveries.list({ callback: 'Emails.greet', ids: [id] })).found.length === 1);
-    expect(ran).toEqual(['fails', 'fails', 'fails', 'fails']);
-    expect(await deliveries.discard({ callback: 'Emails.greet', ids: [id] })).toBe(1);
-  });
-
-  it('a delivery that is postponed comes back when it said, and is charged nothing', async () => {
-    @Injectable()
-    class Polite {
-      @Callback('polite', { delivery: 'durable', retry: { attempts: 1 } }) async go() {
-        ran.push(currentEvent()!.delivery!.attempt);
-        if (ran.length < 3) throw new DeliveryPostponed(100);
-      }
-    }
-    const { app, events } = await startApp([Polite], { engine: engineOf(place()) });
-    await events.run('polite');
-    await until(() => ran.length === 3);
-    await until(() => isIdle(app.get(EventDeliveries)));
-    expect(ran).toEqual([1, 1, 1]);
-    expect((await app.get(EventDeliveries).list()).found).toEqual([]);
-  });
-
-  it('what has been dead for longer than keepDeadMs is removed, and what waited for it goes on', async () => {
-    const log = new Log();
-    const engineOfThis = engineOf({ ...place(), keepDeadMs: 1_000 });
-    const { app, events } = await startApp([Emails, ...(lacks?.order ? [] : [Ordered])], { engine: engineOfThis }, log);
-    const deliveries = app.get(EventDeliveries);
-    await events.run('x', 'fails');
-    if (!lacks?.order) {
-      await events.with({ key: 'a' }).run('ordered', 'fails');
-      await events.with({ key: 'a' }).run('ordered', 'after it');
-    }
-    await until(
-      async () => ran.length > 0 && (await isIdle(deliveries)) && (await deliveries.list()).found.length === 0,
-    );
-    const removed = lacks?.order ? ['Emails.greet'] : ['Emails.greet', 'Ordered.greet'];
-    expect(ran.filter((what) => what === 'after it')).toHaveLength(removed.length - 1);
-    expect(log.of('log')).toContain('Dead deliveries are removed 1 s after they have died (keepDeadMs).');
-    const told = log
-      .of('log')
-      .filter((line) => line.includes('(keepDeadMs): '))
-      .join();
-    const named = ['1 of "x" to Emails.greet', '1 of "ordered" to Ordered.greet'].slice(0, removed.length);
-    expect(named.filter((name) => !told.includes(name))).toEqual([]);
   });
 
   it('what is nested as deep as may be stored arrives as it was', async () => {

@@ -285,7 +285,7 @@ describe('with({ id })', () => {
   it('B6: refuses an id that is not there, which would store twice what it is to store once', async () => {
     const { events } = await startApp([]);
     expect(() => events.with({ id: undefined })).toThrow(
-      'with() was given id: undefined. Pass a string of 1 to 255 characters',
+      'with() was given id: undefined. Pass a line of 1 to 255 characters',
     );
     // These leave everything as it is, or are refused by who needs them.
     events.with({ key: undefined, delayMs: undefined, request: undefined });

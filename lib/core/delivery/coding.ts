@@ -47,7 +47,9 @@ export class Coding {
   /** Reads an error. If that cannot be, it is shown as it is stored. */
   decodeError(stored: StoredError): StoredError {
     const texts = this.read(stored.stack);
-    return typeof texts === 'object' && texts !== null ? { ...stored, ...texts } : stored;
+    if (typeof texts !== 'object' || texts === null) return stored;
+    const { stack: _encoded, ...rest } = stored;
+    return { ...rest, ...texts };
   }
 
   /** Reads a message of a history. If that cannot be, it is shown as it is stored. */

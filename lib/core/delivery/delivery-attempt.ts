@@ -29,7 +29,7 @@ import { AttemptWatch, PATIENCE_MS } from './attempt-watch.js';
 import { AttemptedEvent, AttemptSignal } from './attempted-event.js';
 import type { Coding } from './coding.js';
 import { Completing } from './completing.js';
-import { DeliveryPostponed } from './delivery-postponed.js';
+import { DeliveryPostponed, LEAST_POSTPONED_MS } from './delivery-postponed.js';
 import { DeliveryRefused } from './delivery-refused.js';
 import { Overdue } from './overdue.js';
 import { inPropagated } from './propagation.js';
@@ -116,7 +116,7 @@ export class DeliveryAttempt implements Pending {
       if (await this.prepare()) await this.call();
       await this.succeed();
     } catch (error) {
-      if (isInstance(error, DeliveryPostponed)) await this.postpone(error);
+      if (isInstance(error, DeliveryPostponed) && this.state === 'running') await this.postpone(error);
       else await this.end(error, isInstance(error, DeliveryRefused) || isRefusal(error));
     } finally {
       clearTimeout(timer);
@@ -202,17 +202,15 @@ export class DeliveryAttempt implements Pending {
   /** Has the delivery wait as long as its callback says, unless that is longer than it may wait in all. */
   private async postpone(asked: DeliveryPostponed): Promise<void> {
     const { attempt, event, callback, host, reports } = this;
-    if (this.state !== 'running') return;
-    const { maxPostponedMs } = callback.durable.retry;
-    const { ms } = asked;
+    const most = callback.durable.retry.maxPostponedMs;
+    const ms = Math.max(asked.ms, LEAST_POSTPONED_MS);
     if (!attempt.postpone) return this.end(engineLacks(host.engine.name, 'DeliveryPostponed'), false);
-    if ((attempt.postponedMs ?? 0) + ms > maxPostponedMs) {
-      return this.end(deliveryPostponed(event.label, callback.id, reports.id, maxPostponedMs, asked), false);
+    if ((attempt.postponedMs ?? 0) + ms > most) {
+      return this.end(deliveryPostponed(event.label, callback.id, reports.id, most, asked), false);
     }
     this.state = 'settled';
     const wasOurs = await this.settle(attempt.postpone(ms), { status: 'postponed', ms });
-    if (wasOurs === false) reports.alone(deliveryLost(event.label, callback.id, reports.id));
-    else reports.postponed(ms, asked.message);
+    return wasOurs === false ? reports.alone(asked) : reports.postponed(ms, asked.message);
   }
 
   private async end(error: unknown, isFinal: boolean): Promise<void> {
@@ -229,7 +227,11 @@ export class DeliveryAttempt implements Pending {
     const stored = host.coding.encodeError(storedError(error));
     let wasOurs: boolean | undefined;
     const settling = retryInMs === undefined ? attempt.bury(stored) : attempt.retryIn(retryInMs, stored);
-    const settled = this.settle(settling, { status: 'failed', error, retryInMs }).then((answer) => {
+    const settled = this.settle(settling, {
+      status: 'failed',
+      error: host.failures.shown(this.callback, error),
+      retryInMs,
+    }).then((answer) => {
       wasOurs = answer;
     });
     // The report says what becomes of the delivery. Writing that down may take as long as an outage.

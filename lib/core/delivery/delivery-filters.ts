@@ -1,7 +1,7 @@
 import { types } from 'node:util';
 import { type DeliveryFilter, isSearch, SEARCHED } from '../engine/delivery-filter.js';
 import type { DeliveryState } from '../engine/kept-delivery.js';
-import { queryInvalid } from '../errors/delivery-errors.js';
+import { idsMissing, queryInvalid } from '../errors/delivery-errors.js';
 import { show } from '../errors/describe.js';
 import { type EventHeaders, readHeaders } from '../events/event-headers.js';
 import { type Check, type Checks, isPlainObject } from '../options/option-checks.js';
@@ -71,6 +71,7 @@ export function refuseContradiction(method: string, query: Question): void {
     throw queryInvalid(method, found, 'No time is between them: pass the earlier one as the first.');
   }
   if (method === 'discard' && Object.keys(query).length === 0) throw nothingSaid();
+  if (method === 'repeat' && !query.ids) throw idsMissing(method);
   const { state = 'dead', ids } = query;
   const ended = (['endedAfter', 'endedBefore'] as const).find((field) => query[field] !== undefined);
   if (ended && (state === 'waiting' || state === 'running')) {

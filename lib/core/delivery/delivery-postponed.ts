@@ -3,6 +3,9 @@ import { givenInvalid } from '../errors/run-errors.js';
 import { show } from '../errors/describe.js';
 import { IS_DURATION } from '../options/option-checks.js';
 
+/** Whoever is told to come back at once, again and again, does not ask a server that has enough without a pause. */
+export const LEAST_POSTPONED_MS = 100;
+
 const REMEDY = `${String(IS_DURATION.expected)} A Retry-After header holds seconds, or a date.`;
 
 /**
@@ -16,7 +19,7 @@ export class DeliveryPostponed extends Error {
   override readonly name = 'DeliveryPostponed';
 
   /**
-   * @param ms how long it is until the delivery is due again, in milliseconds
+   * @param ms how long it is until the delivery is due again, in milliseconds: a tenth of a second at least
    * @throws EVENTS_OPTION_INVALID
    */
   constructor(

@@ -7,7 +7,7 @@ import {
   type Check,
   type Checks,
   isCount,
-  isShortText,
+  isDeliveryId,
   MOST_ID_CHARACTERS,
   wrongOption,
 } from '../options/option-checks.js';
@@ -92,8 +92,8 @@ export const cursorInvalid = (after: unknown) => queryInvalid('list', `after: ${
 const isName = { isValid: (value: unknown) => typeof value === 'string', expected: 'Pass a string.' };
 
 const areIds: Check = {
-  isValid: (value) => Array.isArray(value) && value.every((id) => isShortText(id, MOST_ID_CHARACTERS)),
-  expected: 'Pass an array of delivery ids.',
+  isValid: (value) => Array.isArray(value) && value.every(isDeliveryId),
+  expected: `Pass an array of delivery ids, each a line of 1 to ${MOST_ID_CHARACTERS} characters.`,
   refusesUndefined: true,
 };
 
@@ -122,6 +122,9 @@ export const DISCARD_CHECKS: Checks = {
     refusesUndefined: true,
   },
 };
+
+/** The same where each delivery must be named. */
+export const REPEAT_CHECKS: Checks = { event: isNameGiven, callback: isNameGiven, ids: areIds };
 
 /** The same where callbacks are meant, and never single deliveries. */
 export const CALLBACK_CHECKS: Checks = { event: isNameGiven, callback: isNameGiven };

@@ -17,14 +17,17 @@ import {
   CALLBACK_CHECKS,
   type CallbackSelection,
   cursorInvalid,
+  type DeliveriesById,
   type DeliveriesQuery,
   type DeliverySelection,
   DISCARD_CHECKS,
   type DiscardSelection,
   LIST_CHECKS,
+  REPEAT_CHECKS,
   SELECTION_CHECKS,
 } from './delivery-selection.js';
 import { discardPortions, inPortions, type PortionsOptions, retryPortions } from './portions.js';
+import { repeatAll } from './repetition.js';
 import type { RunningEngine } from './running-engine.js';
 import { readArguments } from './stored-arguments.js';
 
@@ -143,6 +146,22 @@ export class EventDeliveries {
     return inPortions(watching, discardPortions(engine, query), (done, cause) =>
       discardFailed(engine.name, done, cause),
     );
+  }
+
+  /**
+   * Has completed deliveries performed again, those of one callback alone. Each is stored anew, with its arguments, its headers and its
+   * key, under an id that names the old one; its `causation-id` is the old one. Resolves to the new ids. What is not completed, or was
+   * completed so long ago that the engine has forgotten it (`keepCompletedMs`), is passed over.
+   *
+   * @example
+   * const [again] = await this.deliveries.repeat({ callback: 'Invoices.send', ids: [id] });
+   *
+   * @throws EVENTS_QUERY_INVALID, EVENTS_ENGINE_UNSUITED; EVENTS_ENGINE_FAILED says how many were done
+   */
+  async repeat(selection: DeliveriesById): Promise<string[]> {
+    const asked = { method: 'repeat', query: selection, checks: REPEAT_CHECKS, needs: 'search' as const };
+    const engine = await this.asked.for(asked);
+    return repeatAll(engine, asStored('repeat', selection), this.asked.known);
   }
 
   /**

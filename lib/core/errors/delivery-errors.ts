@@ -51,6 +51,9 @@ export const pausingFailed = (engine: string, method: 'pause' | 'resume', cause:
     { cause },
   );
 
+export const repeatFailed = (engine: string, done: number, cause: unknown) =>
+  stoppedHalfWay(engine, deliveries(done, 'repeated'), 'See which, by list(), and call repeat() for the rest.', cause);
+
 export const engineUnsuited = (engine: string, callback: string, what: string) =>
   new EventsError(
     'EVENTS_ENGINE_UNSUITED',
@@ -176,6 +179,16 @@ export const deliveryGone = (event: string) =>
 
 export const queryInvalid = (method: string, found: string, remedy: string) =>
   new EventsError('EVENTS_QUERY_INVALID', `EventDeliveries.${method}() was given ${found}. ${remedy}`);
+
+export const callbackUnknown = (event: string, callback: string) =>
+  queryInvalid(
+    'repeat',
+    `callback: '${callback}', which this instance does not have for "${event}"`,
+    'Call it in an instance that has it, or that names it in remote.',
+  );
+
+export const idsMissing = (method: string) =>
+  queryInvalid(method, 'no ids', `Say which deliveries are meant: ${method}({ callback: …, ids: [ … ] }).`);
 
 export const textsEncoded = (method: string) =>
   queryInvalid(

@@ -86,8 +86,12 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 export const isShortText = (value: unknown, most: number): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= most && !/\0|\p{Surrogate}/u.test(value);
 
-/** The most characters of an id that is no UUID. */
+/** The most characters of an id. */
 export const MOST_ID_CHARACTERS = 255;
+
+/** Whether it may be the id of deliveries: text of one line, as logs show it. */
+export const isDeliveryId = (value: unknown): value is string =>
+  isShortText(value, MOST_ID_CHARACTERS) && !/\p{Cc}/u.test(value);
 
 export const isUuid = (value: unknown) => typeof value === 'string' && UUID.test(value);
 

@@ -23,6 +23,15 @@ export interface Failure {
 /** The codes of errors whose message names event and callback by itself, and neither has failed. */
 const SAY_ALL: readonly EventsErrorCode[] = ['EVENTS_DELIVERY_LOST'];
 
+/** The codes of errors that quote nobody else. */
+const QUOTE_NOBODY: readonly EventsErrorCode[] = [
+  'EVENTS_DELIVERY_TIMEOUT',
+  'EVENTS_DELIVERY_LOST',
+  'EVENTS_DELIVERY_EXHAUSTED',
+  'EVENTS_ENGINE_UNSUITED',
+  'EVENTS_CODEC_FAILED',
+];
+
 /** Reports every failure: to Nest's logger, then to `onError`. Reporting itself never throws. */
 export class Failures {
   readonly logger = new SafeLogger('EventRunner');
@@ -70,9 +79,17 @@ export class Failures {
     this.tell(failure);
   }
 
-  /** Whether the log is to have an error without its text. What this package says by itself quotes nobody. */
+  /** An error as it may be told beside `onError`: by its name and its code alone, where its text is to be kept. */
+  shown(callback: Failure['callback'], error: unknown): unknown {
+    if (!this.hides(callback, error)) return error;
+    const { name, code } = storedError(error);
+    const nameless = new Error('Its text is kept from traces, as there is a codec');
+    return Object.assign(nameless, { name, stack: undefined, ...(code !== undefined && { code }) });
+  }
+
+  /** Whether the log is to have an error without its text. */
   hides({ delivery }: Failure['callback'], error: unknown): boolean {
-    const isOurs = isInstance(error, EventsError) && error.cause === undefined;
+    const isOurs = isInstance(error, EventsError) && QUOTE_NOBODY.includes(error.code) && error.cause === undefined;
     return this.hidesTexts && delivery === 'durable' && !isOurs;
   }
 

@@ -5,6 +5,7 @@ import { withInvalid } from '../errors/run-errors.js';
 import {
   type Check,
   IS_DURATION,
+  isDeliveryId,
   isPlainObject,
   isShortText,
   MOST_ID_CHARACTERS,
@@ -71,8 +72,8 @@ const CHECKS: Record<keyof RunContext, Check> = {
   },
   delayMs: IS_DURATION,
   id: {
-    isValid: (value) => isShortText(value, MOST_ID_CHARACTERS),
-    expected: `Pass a string of 1 to ${MOST_ID_CHARACTERS} characters, a UUID say, or a name: 'welcome:ada@example.org'.`,
+    isValid: isDeliveryId,
+    expected: `Pass a line of 1 to ${MOST_ID_CHARACTERS} characters, a UUID say, or a name: 'welcome:ada@example.org'.`,
     // It would be stored as often as it is run.
     refusesUndefined: true,
   },

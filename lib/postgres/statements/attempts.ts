@@ -74,7 +74,7 @@ const settle = ({ job, state }: Tables) => `
           deletion_seconds = case claim.state when 'failed' then 0 else j.deletion_seconds end,
           output = ${OUTPUT},
           blocked = j.blocked and claim."isUncounted" and claim."postponedMs" is null and j.source_created_on is null,
-          retry_delay = j.retry_delay + ceil(coalesce(claim."postponedMs", 0) / 1000)::int,
+          retry_delay = j.retry_delay + case when j.state = 'active' then ceil(coalesce(claim."postponedMs", 0) / 1000)::int else 0 end,
           retry_count = j.retry_count - (claim."isUncounted" and j.retry_count > 0)::int,
           started_on = case when not claim."isUncounted" or j.retry_count > 0 then j.started_on end,
           heartbeat_on = null, source_created_on = null

@@ -147,7 +147,7 @@ const assignNext = ({ job }: Tables) => `
         select spot from (
           select ctid as spot, group_id as "group" from ${job}
           where name = $1 and state = '${state}' and not blocked and start_after <= now()
-          order by start_after limit ${UNGROUPED_AT_ONCE}
+          order by start_after limit ${UNGROUPED_AT_ONCE} for update skip locked
         ) as first where "group" is null`,
         )
         .join(' union all ')}));`;

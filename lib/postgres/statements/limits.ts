@@ -5,7 +5,7 @@ import type { Tables } from './tables.js';
 export interface LimitStatements {
   /** Claims within limits. */
   readonly claim: string;
-  /** Says of what waits in queue `$1` and has no group what its group is, as `$2` tells groups. */
+  /** Says of some of what waits in queue `$1` and has no group what its group is: see {@link assignGroups}. */
   readonly assignGroups: string;
   /** Makes the index on groups, beside all other work. It must be alone, and in no transaction. */
   readonly makeIndex: string;
