@@ -52,7 +52,7 @@ export type {
   DeliverySelection,
   DiscardSelection,
 } from './core/delivery/delivery-selection.js';
-export type { DeliveryTraits } from './core/delivery/delivery-filters.js';
+export type { DeliveryTraits } from './core/engine/delivery-filter.js';
 export type { PortionsOptions } from './core/delivery/portions.js';
 export { EventsHealth, type EventsHealthOptions } from './core/app/events-health.js';
 export type { EventsHealthState } from './core/app/health-state.js';

@@ -60,22 +60,14 @@ async function lock(key: string, transaction: MemoryTransaction): Promise<void> 
 
 /** The memory engine with the rules of transactions, which nobody needs but specs. */
 export class TransactionalMemoryEngine implements DurableEngine {
-  readonly capabilities = {
-    transactions: true,
-    order: true,
-    pause: true,
-    postponing: true,
-    search: true,
-    history: true,
-    limits: true,
-    groups: true,
-  };
+  readonly capabilities: DurableEngine['capabilities'];
   readonly name: string;
   private readonly engine: DurableEngine;
 
   constructor(store: MemoryStore, leaseMs: number) {
     this.engine = memoryEngine({ store, leaseMs })();
     this.name = this.engine.name;
+    this.capabilities = { ...this.engine.capabilities, transactions: true };
   }
 
   async store(deliveries: readonly NewDelivery[], transaction?: SqlTransaction): Promise<void> {

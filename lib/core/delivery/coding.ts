@@ -1,4 +1,5 @@
 import { isThenable } from '../async/promises.js';
+import { LONGEST_MESSAGE } from '../engine/delivery-history.js';
 import type { Json } from '../engine/delivery.js';
 import { codecFailed } from '../errors/codec-errors.js';
 import { ENCODED_TEXT, type StoredError } from '../errors/stored-error.js';
@@ -7,8 +8,6 @@ import { isSafe } from './stored-text.js';
 
 /** Stands for arguments that went through a codec. No argument is stored so by itself. */
 const ENCODED = 'Encoded';
-/** How much of a message the history of a delivery remembers. */
-const LONGEST_MESSAGE = 500;
 
 /** Puts what is stored through the application's codec, if it has one, and back. */
 export class Coding {

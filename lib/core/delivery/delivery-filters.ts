@@ -3,29 +3,9 @@ import { type DeliveryFilter, isSearch, SEARCHED } from '../engine/delivery-filt
 import type { DeliveryState } from '../engine/kept-delivery.js';
 import { idsMissing, queryInvalid } from '../errors/delivery-errors.js';
 import { show } from '../errors/describe.js';
-import { type EventHeaders, readHeaders } from '../events/event-headers.js';
+import { readHeaders } from '../events/event-headers.js';
 import { type Check, type Checks, isPlainObject } from '../options/option-checks.js';
 import { idOf } from './given-id.js';
-
-/** Says what deliveries have in common, beside their event and callback. Those are meant that have all of it. */
-export interface DeliveryTraits {
-  /** This key. */
-  readonly key?: string;
-  /** Headers with these values. In names, case does not matter. */
-  readonly headers?: EventHeaders;
-  /** The `code` of the last attempt's error, as in `ECONNREFUSED`. */
-  readonly errorCode?: string;
-  /** Text that the name or the message of the last attempt's error contains, in whatever case. */
-  readonly errorText?: string;
-  /** Stored at this time or later. */
-  readonly storedAfter?: Date;
-  /** Stored before this time. */
-  readonly storedBefore?: Date;
-  /** Dead since this time or later; of completed ones, completed then. */
-  readonly endedAfter?: Date;
-  /** Dead since before this time; of completed ones, completed then. */
-  readonly endedBefore?: Date;
-}
 
 /** What is asked about deliveries, with what may contradict itself. */
 export type Question = DeliveryFilter & { readonly state?: DeliveryState; readonly order?: string };
@@ -33,7 +13,7 @@ export type Question = DeliveryFilter & { readonly state?: DeliveryState; readon
 const OR_LEAVE_OUT = ', or leave the field out';
 
 /**
- * The checks of {@link DeliveryTraits}.
+ * The checks of what deliveries have in common.
  *
  * @param refusesUndefined where a field that is there, but `undefined`, would have more changed than was meant
  */

@@ -1,4 +1,4 @@
-import type { DeliveryFilter } from '../engine/delivery-filter.js';
+import type { DeliveryFilter, DeliveryTraits } from '../engine/delivery-filter.js';
 import type { DeliveriesOrder } from '../engine/delivery-query.js';
 import type { DeliveryState } from '../engine/kept-delivery.js';
 import { queryInvalid } from '../errors/delivery-errors.js';
@@ -11,7 +11,7 @@ import {
   MOST_ID_CHARACTERS,
   wrongOption,
 } from '../options/option-checks.js';
-import { type DeliveryTraits, refuseContradiction, traitChecks } from './delivery-filters.js';
+import { refuseContradiction, traitChecks } from './delivery-filters.js';
 
 /** Names deliveries one by one: an id names a run, which has one to each of its durable callbacks. */
 export interface DeliveriesById {

@@ -72,7 +72,7 @@ async function* series(portionAfter: (after: Pick<RetryPortion, 'after'>) => Pro
 }
 
 /** Divides the ids of a filter among several. A filter without ids is one. */
-function partsOf<Filter extends DeliveryFilter>(filter: Filter): Filter[] {
+export function partsOf<Filter extends DeliveryFilter>(filter: Filter): Filter[] {
   if (!filter.ids) return [filter];
   const ids = [...new Set(filter.ids)];
   const parts: Filter[] = [];

@@ -8,9 +8,7 @@ import { CAUSATION_ID } from '../events/event-headers.js';
 import { MOST_ID_CHARACTERS } from '../options/option-checks.js';
 import type { DeliveriesById } from './delivery-selection.js';
 import { givenIdOf, idOf, shownId } from './given-id.js';
-
-/** How many deliveries are read, and stored anew, at once. */
-const AT_ONCE = 200;
+import { partsOf } from './portions.js';
 
 /**
  * Stores completed deliveries anew, each to its own callback and to no other of its run. Resolves to their new ids.
@@ -40,11 +38,10 @@ export async function repeatAll(
 
 async function* completedPages(
   engine: DurableEngine,
-  { ids, ...address }: DeliveriesById,
+  selection: DeliveriesById,
 ): AsyncGenerator<readonly KeptDelivery[]> {
-  const each = [...new Set(ids)];
-  for (let at = 0; at < each.length; at += AT_ONCE) {
-    const query = { ...address, ids: each.slice(at, at + AT_ONCE), state: 'completed' as const, limit: AT_ONCE };
+  for (const part of partsOf(selection)) {
+    const query = { ...part, state: 'completed' as const, limit: part.ids.length };
     for (let after: string | undefined, isMore = true; isMore; isMore = after !== undefined) {
       const page = await engine.list({ ...query, ...(after !== undefined && { after }) });
       after = page.after;

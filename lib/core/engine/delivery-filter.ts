@@ -1,29 +1,37 @@
 import type { EventHeaders } from '../events/event-headers.js';
 import type { KeptDelivery } from './kept-delivery.js';
 
-/**
- * Names deliveries: all that fit every field given. An engine that does not `search` is given none but the first three. Times are
- * from one, inclusive, to another, exclusive.
- */
-export interface DeliveryFilter {
-  readonly event?: string;
-  readonly callback?: string;
-  readonly ids?: readonly string[];
+/** Says what deliveries have in common, beside their event and callback. Those are meant that have all of it. */
+export interface DeliveryTraits {
+  /** This key. */
   readonly key?: string;
-  /** These headers, by names in lower case, each with this value. */
+  /** Headers with these values. In names, case does not matter. */
   readonly headers?: EventHeaders;
-  /** The `code` of the last attempt's error. */
+  /** The `code` of the last attempt's error, as in `ECONNREFUSED`. */
   readonly errorCode?: string;
-  /** The name or the message of the last attempt's error contains it, in whatever case. */
+  /** Text that the name or the message of the last attempt's error contains, in whatever case. */
   readonly errorText?: string;
+  /** Stored at this time or later. */
   readonly storedAfter?: Date;
+  /** Stored before this time. */
   readonly storedBefore?: Date;
-  /** When a dead one died, or a completed one was completed. The filter then means none that wait or run. */
+  /** Dead since this time or later; of completed ones, completed then. */
   readonly endedAfter?: Date;
+  /** Dead since before this time; of completed ones, completed then. */
   readonly endedBefore?: Date;
 }
 
-/** The fields of a {@link DeliveryFilter} that not every engine takes. */
+/**
+ * Names deliveries: all that fit every field given. An engine that does not `search` is given none but these three. Names of headers
+ * are in lower case. With `endedAfter` or `endedBefore` it means none that wait or run.
+ */
+export interface DeliveryFilter extends DeliveryTraits {
+  readonly event?: string;
+  readonly callback?: string;
+  readonly ids?: readonly string[];
+}
+
+/** The fields of {@link DeliveryTraits}, which not every engine takes. */
 export const SEARCHED = [
   'key',
   'headers',
@@ -33,7 +41,7 @@ export const SEARCHED = [
   'storedBefore',
   'endedAfter',
   'endedBefore',
-] as const satisfies readonly (keyof DeliveryFilter)[];
+] as const satisfies readonly (keyof DeliveryTraits)[];
 
 /** Whether a filter says more than whose deliveries are meant, and with which ids. */
 export const isSearch = (filter: DeliveryFilter): boolean => SEARCHED.some((field) => filter[field] !== undefined);

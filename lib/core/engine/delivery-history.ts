@@ -15,7 +15,8 @@ export type HistoryEntry = PastFailure;
 /** How many entries of a delivery's history are kept, the last ones. */
 export const MOST_HISTORY = 10;
 
-const LONGEST_MESSAGE = 500;
+/** How much of a message is remembered. */
+export const LONGEST_MESSAGE = 500;
 
 /** A failure as it is written down, before the store says when. */
 export type NewFailure = Pick<PastFailure, 'instance' | 'message'>;
